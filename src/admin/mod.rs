@@ -1,0 +1,1 @@
+//! What operators change and ask: one operation each, the same for every door.

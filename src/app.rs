@@ -1,0 +1,1 @@
+//! Wires the parts together once; owns the order of start and stop.

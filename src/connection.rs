@@ -1,0 +1,1 @@
+//! One connection: HTTP/1.1 framing, header limits, progress.

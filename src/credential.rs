@@ -1,0 +1,1 @@
+//! What the caller presented: nothing, a bearer token, or a key.

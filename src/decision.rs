@@ -1,0 +1,1 @@
+//! The decision: pure, and the only maker of a permit.

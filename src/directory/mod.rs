@@ -1,0 +1,1 @@
+//! Accounts, keys, groups and grants in memory: what the request path reads instead of the store.

@@ -1,0 +1,1 @@
+//! The same decision, told step by step.

@@ -1,0 +1,1 @@
+//! Decide, act, record: the whole product on one screen.

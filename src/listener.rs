@@ -1,0 +1,1 @@
+//! Sockets: bound once a core, accepted, admitted, TLS spoken.

@@ -1,0 +1,216 @@
+//! Who may do what, compiled and immutable: the route table, the permissions, the roles, and the
+//! accounts that are managed by file.
+//!
+//! A policy is made from a folder by [`compile`], whole or not at all, and swapped whole by
+//! `reload`; readers take one snapshot per request. There is no way to change one in place.
+//!
+//! Not here: who calls. Accounts and their grants are worked out against a policy by the
+//! directory, because they change at another pace and come from elsewhere.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::words::{
+    AccountId, AccountName, Boundary, ClassSet, DimensionId, DimensionName, Fault, GroupName,
+    KeyId, Method, MethodSet, Permission, PermissionId, PermissionPattern, PermissionSet, Place,
+    RoleName, RouteId, SecretDigest, UnixTime, UpstreamId, UpstreamName,
+};
+
+/// A compiled policy.
+#[derive(Debug)]
+pub struct Policy {
+    /// First 16 hexadecimal digits of the SHA-256 over the files it was made from: the same folder
+    /// has the same hash everywhere.
+    pub hash: String,
+    /// Every permission declared, by [`PermissionId`], sorted by name, with its description.
+    pub permissions: Vec<(Permission, String)>,
+    /// Every dimension declared, by [`DimensionId`], sorted by name, with its description.
+    pub dimensions: Vec<(DimensionName, String)>,
+    /// The built-in roles.
+    pub roles: BTreeMap<RoleName, Role>,
+    /// Every route, by [`RouteId`].
+    pub routes: Vec<Arc<Route>>,
+    /// The upstreams the routes lead to, by [`UpstreamId`].
+    pub upstreams: Vec<UpstreamName>,
+    /// The accounts managed by file.
+    pub accounts: BTreeMap<AccountName, FileAccount>,
+    /// The groups managed by file.
+    pub groups: BTreeMap<GroupName, FileGroup>,
+    /// The policy's own tests.
+    pub tests: Vec<PolicyTest>,
+    /// What is not wrong and should be looked at.
+    pub warnings: Vec<Fault>,
+    /// The path classes that some route or upstream allows; all others are refused at once.
+    pub classes_allowed: ClassSet,
+}
+
+/// A built-in role.
+#[derive(Debug)]
+pub struct Role {
+    /// What it is for.
+    pub description: String,
+    /// Its own permissions as written.
+    pub permissions: Vec<PermissionPattern>,
+    /// The roles it includes.
+    pub include: Vec<RoleName>,
+    /// Everything it gives, included roles too.
+    pub gives: PermissionSet,
+    /// Where it is defined.
+    pub place: Place,
+}
+
+/// A route: what one request needs, where, and where it goes.
+#[derive(Debug)]
+pub struct Route {
+    /// Its position in [`Policy::routes`].
+    pub id: RouteId,
+    /// The route as written, methods and template: the label in logs and metrics.
+    pub name: String,
+    /// The methods, as written; a GET route answers HEAD besides.
+    pub methods: MethodSet,
+    /// The path template, as written.
+    pub template: String,
+    /// The hosts it answers on; none means any.
+    pub hosts: Vec<String>,
+    /// What is needed.
+    pub requirement: Requirement,
+    /// Which boundary it touches.
+    pub boundary: RouteBoundary,
+    /// Where it goes.
+    pub upstream: UpstreamId,
+    /// Longest wait for the head of the upstream's response, if not the upstream's own.
+    pub timeout: Option<Duration>,
+    /// Whether the decision is only logged and counted.
+    pub shadow: bool,
+    /// The path classes this route puts up with.
+    pub unsafe_allow: ClassSet,
+    /// Whether a foreign `Authorization` is passed on.
+    pub pass_authorization: bool,
+    /// Where it is defined.
+    pub place: Place,
+}
+
+/// What a route asks of its caller. There is no "unset": a route that says nothing is an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Requirement {
+    /// Nothing; credentials are not looked at.
+    Public,
+    /// A known caller.
+    AnyAccount,
+    /// All of these; one is the common case.
+    All(Vec<PermissionId>),
+    /// At least one of these.
+    Any(Vec<PermissionId>),
+}
+
+/// Which boundary a route touches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RouteBoundary {
+    /// Only grants without a boundary count.
+    Unlimited,
+    /// Any grant counts; the caller's boundary goes to the upstream, which filters.
+    Forwarded,
+    /// The request says the place, one source a dimension.
+    Bound(Vec<(DimensionId, Source)>),
+}
+
+/// Where a request says one dimension of its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A parameter of the path, by its position in the template.
+    Path(usize),
+    /// A parameter of the query; with a separator it may name several values, all of which count.
+    Query {
+        /// The parameter's name.
+        name: String,
+        /// What stands between several values.
+        separator: Option<char>,
+    },
+    /// A header.
+    Header(http::HeaderName),
+}
+
+/// An account managed by file.
+#[derive(Clone, Debug)]
+pub struct FileAccount {
+    /// Its id, if the file fixes it.
+    pub id: Option<AccountId>,
+    /// What it is for.
+    pub description: String,
+    /// What it holds.
+    pub grants: Vec<FileGrant>,
+    /// Where it may call from; none means anywhere.
+    pub allow_from: Vec<ipnet::IpNet>,
+    /// Its keys, for accounts without a store.
+    pub keys: Vec<FileKey>,
+    /// Where it is defined.
+    pub place: Place,
+}
+
+/// A group managed by file.
+#[derive(Clone, Debug)]
+pub struct FileGroup {
+    /// What it is for.
+    pub description: String,
+    /// Its members, from files or the store.
+    pub members: Vec<AccountName>,
+    /// What its members hold.
+    pub grants: Vec<FileGrant>,
+    /// Where it is defined.
+    pub place: Place,
+}
+
+/// A role, and where it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileGrant {
+    /// The role; custom roles of the store may be named too, so it may be unknown here.
+    pub role: RoleName,
+    /// Where it holds.
+    pub within: Boundary,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// A key managed by file.
+#[derive(Clone, Debug)]
+pub struct FileKey {
+    /// Its id.
+    pub id: KeyId,
+    /// SHA-256 of its secret.
+    pub digest: SecretDigest,
+    /// When it ends.
+    pub expires_at: Option<UnixTime>,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// One of a policy's own tests.
+#[derive(Clone, Debug)]
+pub struct PolicyTest {
+    /// The account that calls, or nobody.
+    pub account: Option<AccountName>,
+    /// The method.
+    pub method: Method,
+    /// Path and query.
+    pub target: String,
+    /// The host, if the routes ask for one.
+    pub host: Option<String>,
+    /// Headers a boundary reads.
+    pub headers: Vec<(http::HeaderName, String)>,
+    /// Where the call comes from; without it addresses are not looked at.
+    pub from: Option<std::net::IpAddr>,
+    /// What is expected.
+    pub expect: Expectation,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// What a policy test expects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expectation {
+    /// The request is forwarded.
+    Allow,
+    /// It is refused for this reason.
+    Deny(crate::reason::Reason),
+}

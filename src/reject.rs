@@ -1,0 +1,1 @@
+//! A denial becomes a problem document.

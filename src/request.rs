@@ -1,0 +1,1 @@
+//! The target of a request: a path with one meaning.

@@ -1,0 +1,1 @@
+//! How the process runs: portcullis.yaml, as written and as checked.

@@ -1,0 +1,1 @@
+//! Every spawned task: told to stop, and waited for.

@@ -1,0 +1,1 @@
+//! What outlives the process: the promises, and the stores that keep them.

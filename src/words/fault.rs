@@ -1,0 +1,165 @@
+//! What is wrong with a file, and where.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+/// A place in a file. Lines and columns count from 1; columns count characters.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Place {
+    /// The file, as the user named it.
+    pub file: Arc<Path>,
+    /// The line, or 0 when the whole file is meant.
+    pub line: usize,
+    /// The column, or 0 when the whole line is meant.
+    pub column: usize,
+}
+
+impl Place {
+    /// The whole of `file`.
+    pub fn whole(file: impl Into<PathBuf>) -> Self {
+        Self {
+            file: Arc::from(file.into()),
+            line: 0,
+            column: 0,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if self.line > 0 {
+            write!(f, ":{}:{}", self.line, self.column)?;
+        }
+        Ok(())
+    }
+}
+
+/// One thing that is wrong: where, what, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Fault {
+    /// Where.
+    pub place: Place,
+    /// What is wrong: one sentence without a full stop, input in backticks.
+    pub message: String,
+}
+
+impl Fault {
+    /// A fault at `place`.
+    pub fn new(place: Place, message: impl Into<String>) -> Self {
+        Self {
+            place,
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)
+    }
+}
+
+/// Everything that is wrong, in the order of files and lines, one fault a line.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Faults(Vec<Fault>);
+
+impl Faults {
+    /// Adds a fault.
+    pub fn push(&mut self, fault: Fault) {
+        self.0.push(fault);
+    }
+
+    /// Adds all of `other`.
+    pub fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    /// Says whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The faults, sorted by place.
+    pub fn iter(&self) -> impl Iterator<Item = &Fault> {
+        self.0.iter()
+    }
+
+    /// `value` if nothing is wrong.
+    ///
+    /// # Errors
+    ///
+    /// The faults, sorted by place and each said once.
+    pub fn into_result<T>(mut self, value: T) -> Result<T, Self> {
+        if self.0.is_empty() {
+            return Ok(value);
+        }
+        self.0.sort();
+        self.0.dedup();
+        Err(self)
+    }
+}
+
+impl From<Fault> for Faults {
+    fn from(fault: Fault) -> Self {
+        Self(vec![fault])
+    }
+}
+
+impl std::error::Error for Faults {}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, fault) in self.0.iter().enumerate() {
+            if place > 0 {
+                f.write_str("\n")?;
+            }
+            fault.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// ", did you mean `…`?" with the nearest of `known`, or nothing when none is near.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let near = known
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len().max(word.len()) / 4)
+        .min();
+    near.map_or_else(String::new, |(_, candidate)| {
+        format!(", did you mean `{candidate}`?")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_is_offered_and_a_far_one_is_not() {
+        let known = ["permissions", "roles", "routes"];
+        assert_eq!(nearest("permision", known), ", did you mean `permissions`?");
+        assert_eq!(nearest("rutes", known), ", did you mean `routes`?");
+        assert_eq!(nearest("elephant", known), "");
+    }
+
+    #[test]
+    fn faults_come_in_the_order_of_the_file_and_once() {
+        let at = |line| Place {
+            line,
+            column: 1,
+            ..Place::whole("a.yaml")
+        };
+        let mut faults = Faults::default();
+        faults.push(Fault::new(at(9), "second"));
+        faults.push(Fault::new(at(2), "first"));
+        faults.push(Fault::new(at(2), "first"));
+        let faults = faults.into_result(()).unwrap_err();
+        assert_eq!(faults.to_string(), "a.yaml:2:1: first\na.yaml:9:1: second");
+    }
+}

@@ -1,0 +1,187 @@
+//! Identities: of accounts, of requests, and of rows in compiled tables.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+use super::{NameError, UnixTime, random_base62};
+
+/// A route of one compiled policy: its position in the policy's list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RouteId(pub u32);
+
+/// An upstream of the settings: its position in the list of upstreams by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UpstreamId(pub u16);
+
+/// Who an account *is*, however often its name is given away again: 1 to 64 bytes of
+/// `[A-Za-z0-9._-]`. Ids we make are `sa_` and 22 random base62 characters (131 bits).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccountId(Arc<str>);
+
+impl AccountId {
+    /// A new id nobody has had before.
+    ///
+    /// # Panics
+    ///
+    /// If the operating system has no randomness to give, which no program survives.
+    pub fn random() -> Self {
+        Self(format!("sa_{}", random_base62(22)).into())
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for AccountId {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let plain = |b| matches!(b, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
+        if (1..=64).contains(&text.len()) && text.bytes().all(plain) {
+            return Ok(Self(text.into()));
+        }
+        Err(NameError::new(
+            text,
+            "an account id",
+            "1 to 64 of `A-Z`, `a-z`, `0-9`, `.`, `_`, `-`",
+        ))
+    }
+}
+
+impl fmt::Display for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &*self.0)
+    }
+}
+
+impl Serialize for AccountId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for AccountId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(D::Error::custom)
+    }
+}
+
+/// The id of one request, on the response, in the log line and in the record of a denial: a UUID of
+/// version 7 (RFC 9562), so ids sort by time.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RequestId([u8; 36]);
+
+impl RequestId {
+    /// The id as text.
+    ///
+    /// # Panics
+    ///
+    /// Never: it is made of hexadecimal digits and hyphens.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("made of hexadecimal digits and hyphens")
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Makes request ids, one maker a core. Seeded by the operating system, then a `SplitMix64` walk: ids
+/// must not repeat, but they guard nothing, so a system call each would be wasted.
+#[derive(Debug)]
+pub struct RequestIds(u64);
+
+impl RequestIds {
+    /// A maker with a seed of its own.
+    ///
+    /// # Panics
+    ///
+    /// If the operating system has no randomness to give, which no program survives.
+    pub fn new() -> Self {
+        let mut seed = [0; 8];
+        getrandom::fill(&mut seed).expect("the operating system gives random bytes");
+        Self(u64::from_ne_bytes(seed))
+    }
+
+    /// The next id.
+    pub fn next(&mut self, now: UnixTime) -> RequestId {
+        let high = now.as_millis() << 16 | 0x7000 | (self.step() & 0x0fff);
+        let low = self.step() & 0x3fff_ffff_ffff_ffff | 0x8000_0000_0000_0000;
+        let bits = u128::from(high) << 64 | u128::from(low);
+        let mut text = [b'-'; 36];
+        let places = (0..36).filter(|place| !matches!(place, 8 | 13 | 18 | 23));
+        for (nibble, place) in places.enumerate() {
+            let digit = (bits >> (124 - 4 * nibble)) & 0xf;
+            if let (Some(slot), Some(digit)) =
+                (text.get_mut(place), b"0123456789abcdef".get(digit as usize))
+            {
+                *slot = *digit;
+            }
+        }
+        RequestId(text)
+    }
+
+    fn step(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+impl Default for RequestIds {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_id_is_a_uuid_of_version_7_and_sorts_by_time() {
+        let mut ids = RequestIds::new();
+        let first = ids.next(UnixTime::from_millis(1_795_302_000_000));
+        let later = ids.next(UnixTime::from_millis(1_795_302_000_001));
+        let text = first.as_str();
+        assert_eq!(
+            text.split('-').map(str::len).collect::<Vec<_>>(),
+            [8, 4, 4, 4, 12]
+        );
+        assert_eq!(text.as_bytes()[14], b'7');
+        assert!(matches!(text.as_bytes()[19], b'8' | b'9' | b'a' | b'b'));
+        assert!(text < later.as_str());
+    }
+
+    #[test]
+    fn ids_do_not_repeat() {
+        let mut ids = RequestIds::new();
+        let seen: std::collections::HashSet<_> = (0..100_000)
+            .map(|_| ids.next(UnixTime::from_secs(1)))
+            .collect();
+        assert_eq!(seen.len(), 100_000);
+    }
+}

@@ -1,0 +1,32 @@
+//! Names with a rule, and the few values every layer speaks of.
+//!
+//! Each type here keeps its own invariant behind a private field, so the rest of the house never
+//! asks again whether a name is well formed. Nothing here does input or output, and nothing here
+//! knows what a policy, a store or a request is.
+
+mod boundary;
+mod caller;
+mod fault;
+mod ids;
+mod key;
+mod method;
+mod names;
+mod path_class;
+mod permission_set;
+mod time;
+
+pub use boundary::Boundary;
+pub use caller::{Account, AddressRules, Caller, Evidence, Holding, Limit};
+pub use fault::{Fault, Faults, Place, nearest};
+pub use ids::{AccountId, RequestId, RequestIds, RouteId, UpstreamId};
+pub use key::{KeyId, KeyIdError, Secret, SecretDigest, SecretDigestError, SecretError};
+pub use method::{Method, MethodSet};
+pub use names::{
+    AccountName, DimensionName, GroupName, NameError, Permission, PermissionPattern, RoleName,
+    UpstreamName,
+};
+pub use path_class::{Allowable, ClassSet, PathClass};
+pub use permission_set::{DimensionId, PermissionId, PermissionSet};
+pub use time::UnixTime;
+
+pub(crate) use key::random_base62;
