@@ -1,1 +1,0 @@
-//! How the process runs: portcullis.yaml, as written and as checked.

@@ -1,0 +1,340 @@
+//! How the process runs: `portcullis.yaml`, checked.
+//!
+//! One struct per concern, each value in the unit its user needs, each default a named constant
+//! with its reason. What is written in the file is read by [`Settings::load`], which reports every
+//! fault at once; a `Settings` that exists is complete and means what it says.
+//!
+//! Not here: who may do what (that is a policy), and whether the files named exist or can be read
+//! (whoever opens them says so).
+
+mod load;
+mod read;
+mod upstream;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::words::{ClassSet, UpstreamName};
+
+/// Where requests are taken when the file names no listener: this host only, so that a first try
+/// opens nothing to a network.
+pub const LISTENER_DEFAULT: SocketAddr = loopback(7080);
+/// Where the admin API listens when the file does not say: this host only.
+pub const ADMIN_DEFAULT: SocketAddr = loopback(7081);
+/// Where metrics and health are served when the file does not say: this host only, because they
+/// tell more than a stranger should know.
+pub const OPS_DEFAULT: SocketAddr = loopback(7090);
+/// The policy folder when the file does not say, beside the settings file.
+pub const POLICIES_DEFAULT: &str = "policies";
+/// The store's file when the file does not say, beside the settings file.
+pub const STORE_DEFAULT: &str = "portcullis.db";
+
+/// Longest wait for a connection to an upstream. The upstream is near (a sidecar's own pod, or one
+/// data centre); a connection that takes five seconds is not going to happen.
+pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
+/// Longest wait for the head of an upstream's response. Longer than any sensible page, shorter than
+/// the patience of the clients and balancers in front of us, which is a minute.
+pub const RESPONSE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// Longest rest of a pooled connection. Below the keep-alive of common servers (gunicorn and Node
+/// have 5 s unless told otherwise, but most have 60 s and more); a stale one is retried once.
+pub const IDLE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// Most connections to one upstream. Beyond it the upstream is asked for more than a single API
+/// process usually bears, and answers 503 are better than a pile-up.
+pub const CONNECTIONS_DEFAULT: usize = 1024;
+
+/// Lifetime of an access token. Short, so that a leaked one is soon worthless even to somebody who
+/// keeps it from us; long enough that the token endpoint is not asked with every request.
+pub const TOKEN_LIFETIME_DEFAULT: Duration = Duration::from_secs(15 * 60);
+/// Longest lifetime of an access token that may be set. What should live longer is a key.
+pub const TOKEN_LIFETIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// Who issues our tokens when the file does not say. A name, not an address: nobody looks it up.
+pub const ISSUER_DEFAULT: &str = "portcullis";
+/// Whom our tokens are for when the file does not say.
+pub const AUDIENCE_DEFAULT: &str = "portcullis";
+/// Verified tokens kept in memory: at some 300 bytes each this is 20 MB when full, and many times
+/// the tokens that are alive in a fleet of a thousand accounts.
+pub const CACHE_ENTRIES_DEFAULT: usize = 65_536;
+
+/// Accounts that have a metric label of their own; the others share one. Bounds the series.
+pub const METRIC_ACCOUNTS_DEFAULT: usize = 500;
+
+/// How long a listener stays open after readiness fell, so that balancers notice first.
+pub const DRAIN_DELAY_DEFAULT: Duration = Duration::from_secs(2);
+/// How long requests in flight may take to end. Below the 30 s after which Kubernetes kills, with
+/// room for the delay and the store.
+pub const DRAIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(25);
+
+/// Longest time for a request's head to arrive.
+pub const HEADER_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+/// Longest silence inside a request's body.
+pub const BODY_IDLE_DEFAULT: Duration = Duration::from_secs(30);
+/// Longest time in which a client takes no byte of the answer.
+pub const WRITE_IDLE_DEFAULT: Duration = Duration::from_secs(60);
+/// Longest rest between two requests of one connection. Above the 60 s of common balancers, so that
+/// they close first and no request meets a closing connection.
+pub const KEEP_ALIVE_DEFAULT: Duration = Duration::from_secs(75);
+/// Largest header section, in bytes: four times what large cookies and tokens need.
+pub const HEADER_BYTES_DEFAULT: usize = 32 * 1024;
+/// Most header fields of one request.
+pub const HEADER_COUNT_DEFAULT: usize = 100;
+/// Longest request target, in bytes.
+pub const TARGET_BYTES_DEFAULT: usize = 16 * 1024;
+/// Largest request body, in bytes: none, because APIs take uploads and bodies are never kept.
+pub const BODY_BYTES_DEFAULT: Option<u64> = None;
+/// Connections of one process, all listeners together: at some 20 KiB each, 200 MiB when all are
+/// taken.
+pub const CONNECTIONS_MAX_DEFAULT: usize = 10_000;
+
+const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port)
+}
+
+/// The settings of one process. Every path in it is absolute or relative to the working directory
+/// of the process; relative paths in the file were relative to the file.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The file they come from.
+    pub file: PathBuf,
+    /// Where requests are taken; at least one.
+    pub listeners: Vec<Listener>,
+    /// Where the admin API listens, or nowhere.
+    pub admin: Option<SocketAddr>,
+    /// Where metrics and health are served, or nowhere.
+    pub ops: Option<SocketAddr>,
+    /// The policy folder.
+    pub policies: PathBuf,
+    /// Where accounts, keys and grants are kept.
+    pub store: StoreSetting,
+    /// The pepper's file, if not beside the store.
+    pub pepper: Option<PathBuf>,
+    /// The APIs behind, by name.
+    pub upstreams: BTreeMap<UpstreamName, Upstream>,
+    /// Access tokens.
+    pub tokens: Tokens,
+    /// The control socket.
+    pub control: Control,
+    /// Request log.
+    pub log: Log,
+    /// Metrics.
+    pub metrics: MetricsSettings,
+    /// The way out.
+    pub drain: Drain,
+    /// Data-plane threads; one per core the process may use when not said.
+    pub threads: Option<usize>,
+    /// Most connections of the process, all listeners together.
+    pub max_connections: usize,
+    /// Every setting that weakens a promise, as `upstreams.inventory.unsafe_allow: semicolon`, for
+    /// the start-up message and the metric.
+    pub weakened: Vec<String>,
+}
+
+/// One address requests are taken at.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// The address; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// Certificate and key; plain HTTP without.
+    pub tls: Option<ListenerTls>,
+    /// Whether a key may be shown as `Authorization: Basic`.
+    pub basic: bool,
+    /// Whether a key may be shown as `X-Api-Key`.
+    pub api_key: bool,
+    /// Peers whose `X-Forwarded-For` is believed; nobody's by default.
+    pub trusted_proxies: Vec<IpNet>,
+    /// What one client may cost.
+    pub limits: ListenerLimits,
+}
+
+/// How a listener speaks TLS. One value, so that half a setup cannot be written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerTls {
+    /// The certificate chain, PEM.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+}
+
+/// What one client may cost a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerLimits {
+    /// Longest time for a request's head to arrive.
+    pub header_timeout: Duration,
+    /// Longest silence inside a request's body.
+    pub body_idle: Duration,
+    /// Longest time in which the client takes no byte of the answer.
+    pub write_idle: Duration,
+    /// Longest rest between two requests of one connection.
+    pub keep_alive: Duration,
+    /// Largest header section, in bytes.
+    pub header_bytes: usize,
+    /// Most header fields of one request.
+    pub header_count: usize,
+    /// Longest request target, in bytes.
+    pub target_bytes: usize,
+    /// Largest request body, in bytes, if there is a bound.
+    pub body_bytes: Option<u64>,
+}
+
+impl Default for ListenerLimits {
+    fn default() -> Self {
+        Self {
+            header_timeout: HEADER_TIMEOUT_DEFAULT,
+            body_idle: BODY_IDLE_DEFAULT,
+            write_idle: WRITE_IDLE_DEFAULT,
+            keep_alive: KEEP_ALIVE_DEFAULT,
+            header_bytes: HEADER_BYTES_DEFAULT,
+            header_count: HEADER_COUNT_DEFAULT,
+            target_bytes: TARGET_BYTES_DEFAULT,
+            body_bytes: BODY_BYTES_DEFAULT,
+        }
+    }
+}
+
+impl Listener {
+    /// A listener at `address` with plain HTTP and every default.
+    pub fn plain(address: SocketAddr) -> Self {
+        Self {
+            address,
+            tls: None,
+            basic: false,
+            api_key: false,
+            trusted_proxies: Vec::new(),
+            limits: ListenerLimits::default(),
+        }
+    }
+}
+
+/// Where accounts, keys and grants are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreSetting {
+    /// Nowhere: all of them come from policy files.
+    None,
+    /// In this SQLite file.
+    Sqlite(PathBuf),
+}
+
+/// What an upstream puts up with and asks for; policy files are checked against it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamRules {
+    /// The path classes that are let through to it.
+    pub unsafe_allow: ClassSet,
+    /// Whether decisions for it are only logged and counted.
+    pub shadow: bool,
+    /// Whether a foreign `Authorization` is passed on to it.
+    pub pass_authorization: bool,
+}
+
+/// An API behind the gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Its name.
+    pub name: UpstreamName,
+    /// Where it is.
+    pub address: UpstreamAddress,
+    /// The `Host` it is sent, unless the client's is.
+    pub authority: String,
+    /// What policy files are checked against.
+    pub rules: UpstreamRules,
+    /// Whose `Host` it is sent.
+    pub host_header: HostHeader,
+    /// Longest wait for a connection.
+    pub connect_timeout: Duration,
+    /// Longest wait for the head of a response.
+    pub response_timeout: Duration,
+    /// Longest rest of a pooled connection.
+    pub idle_timeout: Duration,
+    /// Most connections, all cores together.
+    pub connections_max: usize,
+    /// The path that `/probe/<name>` on the ops port asks, if it may be asked.
+    pub probe: Option<String>,
+}
+
+/// Where an upstream is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpstreamAddress {
+    /// A host name or address (without brackets) and a port.
+    Tcp {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+/// Whose `Host` an upstream is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HostHeader {
+    /// The upstream's own.
+    #[default]
+    Upstream,
+    /// The client's.
+    Client,
+}
+
+/// Access tokens.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    /// `iss` of our tokens.
+    pub issuer: String,
+    /// `aud` of our tokens.
+    pub audience: String,
+    /// How long one is good.
+    pub lifetime: Duration,
+    /// The signing key's file, where there is no store to keep one.
+    pub signing_key: Option<PathBuf>,
+    /// Verified tokens kept in memory.
+    pub cache_entries: usize,
+}
+
+/// The control socket.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Control {
+    /// At the place that commands look for it.
+    #[default]
+    Default,
+    /// Nowhere.
+    Off,
+    /// Here.
+    Path(PathBuf),
+}
+
+/// Request log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Log {
+    /// Which decisions are logged.
+    pub decisions: Decisions,
+}
+
+/// Which decisions are logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Decisions {
+    /// All of them.
+    #[default]
+    All,
+    /// Refusals, and what would be refused.
+    Denied,
+}
+
+/// Metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MetricsSettings {
+    /// Whether accounts are a label.
+    pub accounts: bool,
+    /// Accounts with a label of their own.
+    pub max_accounts: usize,
+}
+
+/// The way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// How long listeners stay open after readiness fell.
+    pub delay: Duration,
+    /// How long requests in flight may take to end after that.
+    pub timeout: Duration,
+}
