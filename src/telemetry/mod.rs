@@ -1,1 +1,13 @@
 //! Metrics, logs, and the ops port.
+//!
+//! Everything here is written to and never asked: nothing below this module may read a counter to
+//! decide something. What the request path calls ([`metrics`], [`log`]) costs a few atomic
+//! additions and a copy into a buffer; it never waits, and never grows with what strangers send.
+//!
+//! Not here: what is worth telling. That is the business of `record`.
+
+mod event;
+pub mod metrics;
+mod process;
+mod routes;
+mod series;

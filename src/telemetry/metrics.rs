@@ -1,0 +1,535 @@
+//! What can be counted, as verbs: names, help, units and labels of every metric stand here and
+//! nowhere else.
+//!
+//! Labels come from closed sets (reasons, methods, statuses), from names people gave (routes,
+//! permissions, upstreams, accounts), and never from what a request brings; so strangers cannot
+//! make series. Names people gave are bounded as well: a metric store is easily drowned.
+//!
+//! Not here: when to count. `record` does that, once per request.
+
+use std::time::Duration;
+
+use prometheus::core::Collector;
+use prometheus::proto::MetricType;
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+pub use super::event::{
+    AccountLabels, CacheFigures, Denied, DirectoryFigures, Finished, Outcome, Target, UpstreamError,
+};
+use super::process::Process;
+use super::routes::Routes;
+use super::series::{AccountNames, Bounded, Pulled, as_float};
+use crate::policy::Policy;
+use crate::words::{Method, PathClass, UnixTime, UpstreamName};
+
+/// The content type of [`Metrics::render`].
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// How many series of refused requests are told apart; the rest are counted under `_other`. A
+/// Prometheus server of ordinary size takes ten times as many from one target.
+const DENIED_SERIES_MAX: usize = 10_000;
+
+/// Upper bounds in seconds: from a cached decision to one that waited for its core.
+const AUTHZ_BUCKETS: [f64; 11] = [
+    1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 1e-2,
+];
+
+/// Upper bounds in seconds, from an answer out of memory on this machine to the longest wait.
+const UPSTREAM_BUCKETS: [f64; 14] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// The series of one upstream, held by whoever talks to it.
+#[derive(Clone, Debug)]
+pub struct UpstreamMetrics {
+    duration: Histogram,
+    errors: [IntCounter; UpstreamError::ALL.len()],
+}
+
+impl UpstreamMetrics {
+    /// The upstream answered, `elapsed` after the request was sent.
+    pub fn answered(&self, elapsed: Duration) {
+        self.duration.observe(elapsed.as_secs_f64());
+    }
+
+    /// The upstream failed.
+    pub fn failed(&self, error: UpstreamError) {
+        if let Some(counter) = self.errors.get(error as usize) {
+            counter.inc();
+        }
+    }
+}
+
+/// Counts a request as in flight until it is dropped, on every way out.
+#[derive(Debug)]
+pub struct InFlight(IntGauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Everything that is counted.
+pub struct Metrics {
+    registry: Registry,
+    routes: Routes,
+    account_names: AccountNames,
+    in_flight: IntGauge,
+    denied: Bounded<6>,
+    shadowed: Bounded<4>,
+    authz: Histogram,
+    token_requests: IntCounterVec,
+    paths_refused: IntCounterVec,
+    policies: Policies,
+    inventory: Inventory,
+    upstream_durations: HistogramVec,
+    upstream_errors: IntCounterVec,
+    unsafe_settings: IntGaugeVec,
+}
+
+/// What is told about the policy in force.
+struct Policies {
+    reloads: IntCounterVec,
+    last_successful: IntGauge,
+    last_success: Gauge,
+    info: IntGaugeVec,
+    routes: IntGauge,
+}
+
+/// What is told about accounts, keys and where they rest.
+struct Inventory {
+    store_up: IntGauge,
+    accounts: IntGaugeVec,
+    keys: IntGaugeVec,
+    next_expiry: Gauge,
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Metrics {
+    /// All metrics, at zero.
+    ///
+    /// # Panics
+    ///
+    /// Never: it would take a name that stands twice in this file, which its first test finds.
+    pub fn new(accounts: AccountLabels) -> Self {
+        Self::build(accounts).expect("the names in this file are valid, and no two are equal")
+    }
+
+    fn build(accounts: AccountLabels) -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let make = Maker(&registry);
+        let metrics = Self {
+            routes: make.register(Routes::new()?)?,
+            account_names: AccountNames::new(accounts),
+            in_flight: make.gauge(
+                "portcullis_requests_in_flight",
+                "Requests not yet answered.",
+            )?,
+            denied: make.bounded(
+                "portcullis_denied_requests_total",
+                "Requests refused, by the reason that stands in the log.",
+                ["reason", "code", "method", "route", "permission", "account"],
+            )?,
+            shadowed: make.bounded(
+                "portcullis_shadow_denied_requests_total",
+                "Requests forwarded in shadow that would have been refused.",
+                ["reason", "method", "route", "permission"],
+            )?,
+            authz: make.histogram(
+                "portcullis_authz_duration_seconds",
+                "From the request's head to the decision.",
+                &AUTHZ_BUCKETS,
+            )?,
+            token_requests: make.counters(
+                "portcullis_token_requests_total",
+                "Requests to the token endpoint; the outcome is `issued` or the OAuth error.",
+                &["grant_type", "outcome"],
+            )?,
+            paths_refused: make.counters(
+                "portcullis_path_refused_total",
+                "Paths that can be read two ways, by class.",
+                &["class"],
+            )?,
+            policies: Policies::new(&make)?,
+            inventory: Inventory::new(&make)?,
+            upstream_durations: make.histograms(
+                "portcullis_upstream_request_duration_seconds",
+                "From a request sent to the head of the response.",
+                &["upstream"],
+            )?,
+            upstream_errors: make.counters(
+                "portcullis_upstream_errors_total",
+                "Requests an upstream did not answer.",
+                &["upstream", "kind"],
+            )?,
+            unsafe_settings: make.gauges(
+                "portcullis_unsafe_settings",
+                "Settings in force that weaken a promise.",
+                &["setting"],
+            )?,
+            registry: registry.clone(),
+        };
+        metrics.start(&make)?;
+        Ok(metrics)
+    }
+
+    /// Puts a zero where an absent series would read as "unknown", and adds what never changes.
+    fn start(&self, make: &Maker<'_>) -> Result<(), prometheus::Error> {
+        for class in PathClass::ALL {
+            self.paths_refused.with_label_values(&[class.code()]);
+        }
+        let build_info = make.gauges(
+            "portcullis_build_info",
+            "What is running.",
+            &["version", "revision"],
+        )?;
+        let revision = option_env!("PORTCULLIS_REVISION").unwrap_or("unknown");
+        build_info
+            .with_label_values(&[env!("CARGO_PKG_VERSION"), revision])
+            .set(1);
+        let (denied, shadowed) = (self.denied.clone(), self.shadowed.clone());
+        let names = self.account_names.clone();
+        self.pull(
+            "portcullis_metrics_series_capped_total",
+            "Events counted under `_other` because a bound on series was reached.",
+            MetricType::COUNTER,
+            move || denied.capped() + shadowed.capped() + names.capped(),
+        );
+        self.registry.register(Box::new(Process::new()?))
+    }
+
+    /// Counts a request as in flight until the guard is dropped.
+    #[must_use]
+    pub fn in_flight(&self) -> InFlight {
+        self.in_flight.inc();
+        InFlight(self.in_flight.clone())
+    }
+
+    /// A request is over.
+    pub fn request_finished(&self, request: &Finished<'_>) {
+        let Finished {
+            target,
+            method,
+            status,
+            total,
+            authz,
+            outcome,
+        } = *request;
+        self.routes.finished(target, method, status, total);
+        if let Some(authz) = authz {
+            self.authz.observe(authz.as_secs_f64());
+        }
+        match outcome {
+            Outcome::Allowed => {}
+            Outcome::Denied(denied) => self.denied.add([
+                denied.reason.code(),
+                denied.reason.status().as_str(),
+                method.map_or("_OTHER", Method::as_str),
+                target.name(),
+                denied.permission,
+                self.account_names.label(denied.account),
+            ]),
+            Outcome::Shadowed(denied) => self.shadowed.add([
+                denied.reason.code(),
+                method.map_or("_OTHER", Method::as_str),
+                target.name(),
+                denied.permission,
+            ]),
+        }
+    }
+
+    /// The token endpoint answered. `grant_type` is what the client sent; `outcome` is `issued` or
+    /// the OAuth error.
+    pub fn token_request(&self, grant_type: Option<&str>, outcome: &'static str) {
+        let grant_type = match grant_type {
+            Some("client_credentials") => "client_credentials",
+            Some(_) => "_other",
+            None => "_none",
+        };
+        self.token_requests
+            .with_label_values(&[grant_type, outcome])
+            .inc();
+    }
+
+    /// A path showed this class, whether it was then refused or put up with in shadow.
+    pub fn path_refused(&self, class: PathClass) {
+        self.paths_refused.with_label_values(&[class.code()]).inc();
+    }
+
+    /// A policy was put in force. The series of its routes are there when this returns.
+    pub fn policy_loaded(&self, policy: &Policy, now: UnixTime) {
+        self.routes.replace(&policy.routes);
+        self.denied.retain("route", |name| self.routes.knows(name));
+        self.shadowed
+            .retain("route", |name| self.routes.knows(name));
+        self.policies.reloads.with_label_values(&["success"]).inc();
+        self.policies.last_successful.set(1);
+        self.policies
+            .last_success
+            .set(as_float(now.as_millis()) / 1000.0);
+        self.policies.info.reset();
+        self.policies.info.with_label_values(&[&policy.hash]).set(1);
+        self.policies.routes.set(as_int(policy.routes.len() as u64));
+    }
+
+    /// A policy folder was refused; the policy before it stays in force.
+    pub fn policy_refused(&self) {
+        self.policies.reloads.with_label_values(&["failure"]).inc();
+        self.policies.last_successful.set(0);
+    }
+
+    /// The store answered, or did not.
+    pub fn store_is_up(&self, up: bool) {
+        self.inventory.store_up.set(i64::from(up));
+    }
+
+    /// What the directory holds now.
+    pub fn directory_loaded(&self, figures: &DirectoryFigures) {
+        let accounts = [
+            ("enabled", figures.accounts_enabled),
+            ("disabled", figures.accounts_disabled),
+        ];
+        for (state, count) in accounts {
+            self.inventory
+                .accounts
+                .with_label_values(&[state])
+                .set(as_int(count));
+        }
+        for (state, count) in [
+            ("active", figures.keys_active),
+            ("expired", figures.keys_expired),
+        ] {
+            self.inventory
+                .keys
+                .with_label_values(&[state])
+                .set(as_int(count));
+        }
+        let next = figures.next_expiry;
+        self.inventory
+            .next_expiry
+            .set(next.map_or(f64::INFINITY, |time| as_float(time.as_secs())));
+    }
+
+    /// The series of an upstream, made at the first call.
+    pub fn upstream(&self, name: &UpstreamName) -> UpstreamMetrics {
+        let error = |kind: UpstreamError| {
+            self.upstream_errors
+                .with_label_values(&[name.as_str(), kind.code()])
+        };
+        UpstreamMetrics {
+            duration: self.upstream_durations.with_label_values(&[name.as_str()]),
+            errors: UpstreamError::ALL.map(error),
+        }
+    }
+
+    /// A setting that weakens a promise is in force.
+    pub fn unsafe_setting(&self, setting: &str) {
+        self.unsafe_settings.with_label_values(&[setting]).set(1);
+    }
+
+    /// From now on every scrape asks `read` about the cache of verified tokens. To be called once.
+    pub fn watch_token_cache(
+        &self,
+        read: impl Fn() -> CacheFigures + Clone + Send + Sync + 'static,
+    ) {
+        let figure = |name: &str, help: &str, kind, pick: fn(CacheFigures) -> u64| {
+            let read = read.clone();
+            self.pull(name, help, kind, move || pick(read()));
+        };
+        let counter = MetricType::COUNTER;
+        figure(
+            "portcullis_token_cache_hits_total",
+            "Tokens found verified in memory.",
+            counter,
+            |c| c.hits,
+        );
+        figure(
+            "portcullis_token_cache_misses_total",
+            "Tokens that had to be verified.",
+            counter,
+            |c| c.misses,
+        );
+        figure(
+            "portcullis_token_cache_evictions_total",
+            "Verified tokens that made room for others.",
+            counter,
+            |c| c.evictions,
+        );
+        figure(
+            "portcullis_token_cache_entries",
+            "Verified tokens held.",
+            MetricType::GAUGE,
+            |c| c.entries,
+        );
+    }
+
+    /// From now on every scrape asks `read` how many log lines were dropped. To be called once.
+    pub fn watch_log(&self, read: impl Fn() -> u64 + Send + Sync + 'static) {
+        self.pull(
+            "portcullis_log_records_dropped_total",
+            "Log lines dropped because whoever reads the log did not keep up.",
+            MetricType::COUNTER,
+            read,
+        );
+    }
+
+    fn pull(
+        &self,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+        read: impl Fn() -> u64 + Send + Sync + 'static,
+    ) {
+        let registered = Pulled::new(name, help, kind, move || as_float(read()))
+            .and_then(|pulled| self.registry.register(Box::new(pulled)));
+        if let Err(error) = registered {
+            tracing::error!(metric = name, %error, "the metric cannot be shown");
+        }
+    }
+
+    /// Everything, in Prometheus' text format (see [`CONTENT_TYPE`]).
+    pub fn render(&self) -> String {
+        let families = self.registry.gather();
+        TextEncoder::new()
+            .encode_to_string(&families)
+            .unwrap_or_else(|error| {
+                tracing::error!(%error, "the metrics cannot be printed");
+                String::new()
+            })
+    }
+}
+
+impl Policies {
+    fn new(make: &Maker<'_>) -> Result<Self, prometheus::Error> {
+        let policies = Self {
+            reloads: make.counters(
+                "portcullis_config_reloads_total",
+                "Attempts to load the policy folder.",
+                &["result"],
+            )?,
+            last_successful: make.gauge(
+                "portcullis_config_last_reload_successful",
+                "Whether the last attempt to load the policy folder succeeded.",
+            )?,
+            last_success: make.register(Gauge::new(
+                "portcullis_config_last_reload_success_timestamp_seconds",
+                "When the policy in force was loaded.",
+            )?)?,
+            info: make.gauges(
+                "portcullis_config_info",
+                "The hash of the policy in force.",
+                &["hash"],
+            )?,
+            routes: make.gauge("portcullis_routes", "Routes of the policy in force.")?,
+        };
+        for result in ["success", "failure"] {
+            policies.reloads.with_label_values(&[result]);
+        }
+        Ok(policies)
+    }
+}
+
+impl Inventory {
+    fn new(make: &Maker<'_>) -> Result<Self, prometheus::Error> {
+        let inventory = Self {
+            store_up: make.gauge(
+                "portcullis_store_up",
+                "Whether the store answered when last asked; 1 without a store.",
+            )?,
+            accounts: make.gauges("portcullis_accounts", "Accounts, by state.", &["state"])?,
+            keys: make.gauges("portcullis_api_keys", "API keys, by state.", &["state"])?,
+            next_expiry: make.register(Gauge::new(
+                "portcullis_api_key_next_expiry_timestamp_seconds",
+                "When the next API key runs out; infinity if none will.",
+            )?)?,
+        };
+        inventory.store_up.set(1);
+        inventory.next_expiry.set(f64::INFINITY);
+        Ok(inventory)
+    }
+}
+
+/// Makes metrics and registers them.
+struct Maker<'r>(&'r Registry);
+
+impl Maker<'_> {
+    fn register<C: Collector + Clone + 'static>(&self, metric: C) -> Result<C, prometheus::Error> {
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+        self.register(IntGauge::new(name, help)?)
+    }
+
+    fn gauges(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<IntGaugeVec, prometheus::Error> {
+        self.register(IntGaugeVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn counters(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<IntCounterVec, prometheus::Error> {
+        self.register(IntCounterVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn histogram(
+        &self,
+        name: &str,
+        help: &str,
+        buckets: &[f64],
+    ) -> Result<Histogram, prometheus::Error> {
+        let options = HistogramOpts::new(name, help).buckets(buckets.into());
+        self.register(Histogram::with_opts(options)?)
+    }
+
+    fn histograms(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<HistogramVec, prometheus::Error> {
+        let options = HistogramOpts::new(name, help).buckets(UPSTREAM_BUCKETS.into());
+        self.register(HistogramVec::new(options, labels)?)
+    }
+
+    /// The last three labels, at most, are names people gave; what comes before is a closed set.
+    fn bounded<const N: usize>(
+        &self,
+        name: &str,
+        help: &str,
+        labels: [&'static str; N],
+    ) -> Result<Bounded<N>, prometheus::Error> {
+        let closed = labels.iter().take_while(|label| **label != "route").count();
+        self.register(Bounded::new(
+            name,
+            help,
+            labels,
+            (DENIED_SERIES_MAX, closed),
+        )?)
+    }
+}
+
+/// A count as the gauges of the `prometheus` crate have it.
+fn as_int(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;
