@@ -7,6 +7,12 @@
 //! Not here: who calls. Accounts and their grants are worked out against a policy by the
 //! directory, because they change at another pace and come from elsewhere.
 
+pub mod matcher;
+pub mod overlap;
+mod segment;
+pub mod template;
+mod trie;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

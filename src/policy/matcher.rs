@@ -1,0 +1,237 @@
+//! The route table: which routes a request has to satisfy.
+//!
+//! From the left, a literal segment beats a partly literal one, that beats `{x}`, that beats
+//! `{x...}`; and a path that any route covers is found. That picks one route. It is not the whole
+//! answer: an upstream may pick another one that matches the same path, and then a caller would get
+//! around a permission. So of all routes that match, every one counts that is not a proper superset
+//! of another that matches. Those beside the primary are its *companions*: which routes cross it is
+//! known when the table is built, and whether they match this path is looked at when it is asked.
+//!
+//! A lookup allocates nothing unless more than [`COUNTED_INLINE`] routes count. It takes at most one
+//! comparison of a segment for each node of the tree (`trie` tells why).
+
+use std::cmp::Ordering;
+use std::ops::ControlFlow;
+
+use smallvec::SmallVec;
+
+use super::overlap::{Relation, covers, relation};
+use super::template::Template;
+use super::trie::{Trie, of_method};
+use crate::words::{Method, MethodSet, RouteId};
+
+/// How many routes may count for one path before a lookup allocates.
+const COUNTED_INLINE: usize = 8;
+
+/// Most companions that are remembered for one route. Beyond, a lookup walks the tree instead: a
+/// table where everything crosses everything would otherwise need memory by the square.
+const COMPANIONS_MAX: usize = 64;
+
+/// A route as the table sees it.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The route.
+    pub route: RouteId,
+    /// The methods it answers.
+    pub methods: MethodSet,
+    /// The paths it answers.
+    pub template: Template,
+}
+
+/// A route table, compiled.
+#[derive(Debug)]
+pub struct Table {
+    trie: Trie,
+    rows: Vec<Row>,
+}
+
+/// What is known of one entry. Rows stand in the order of precedence.
+#[derive(Debug)]
+struct Row {
+    entry: Entry,
+    companions: Companions,
+}
+
+/// The rows that cross a row and share a method with it.
+#[derive(Debug)]
+enum Companions {
+    /// These, in the order of precedence.
+    Known(Vec<u32>),
+    /// More than are remembered.
+    Many,
+}
+
+/// What a table says of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// These routes have to be satisfied.
+    Found(Found),
+    /// No route of this method matches the path; routes of these methods do.
+    OtherMethods(MethodSet),
+    /// No route matches the path.
+    Nothing,
+}
+
+/// The routes that match a request and are no proper superset of another that does. All of them
+/// have to be satisfied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The left-most literal of them, ties by the text of the template: it names the request and says
+    /// where it goes.
+    pub primary: RouteId,
+    /// The others, in the same order.
+    pub also: SmallVec<[RouteId; 4]>,
+}
+
+/// Rows that count for a path.
+type Counted = SmallVec<[u32; COUNTED_INLINE]>;
+
+impl Table {
+    /// Compiles a table.
+    ///
+    /// No two entries may share a method and a shape ([`Template::shape`]): which of them counts would
+    /// not be said. Where they do, the one that stands first in the order of precedence is found.
+    pub fn build(entries: Vec<Entry>) -> Self {
+        Self::with_companions(entries, COMPANIONS_MAX)
+    }
+
+    fn with_companions(mut entries: Vec<Entry>, most: usize) -> Self {
+        entries.sort_by(precedence);
+        let mut trie = Trie::default();
+        for (row, entry) in (0..).zip(&entries) {
+            trie.insert(&entry.template, entry.methods, row);
+        }
+        let known: Vec<_> = entries
+            .iter()
+            .map(|entry| companions(&trie, &entries, entry, most))
+            .collect();
+        let rows = entries.into_iter().zip(known);
+        let rows = rows.map(|(entry, companions)| Row { entry, companions });
+        Self {
+            trie,
+            rows: rows.collect(),
+        }
+    }
+
+    /// What the table says of a request for `path`, in canonical form, by `method`.
+    pub fn find(&self, method: Method, path: &str) -> Lookup {
+        let first = self.trie.first(path, method);
+        let Some((first, row)) = first.and_then(|first| Some((first, self.row(first)?))) else {
+            return self.other_methods(path);
+        };
+        let mut counted = match &row.companions {
+            Companions::Known(rows) => {
+                let rows = rows.iter().copied();
+                rows.filter(|other| self.row_matches(*other, method, path))
+                    .collect()
+            }
+            Companions::Many => self.crossing(first, method, path),
+        };
+        if !counted.is_empty() {
+            counted.push(first);
+            self.keep_narrowest(&mut counted);
+        }
+        self.found(first, &counted)
+    }
+
+    /// The first of `counted` is the primary; where nothing is counted, `alone` is.
+    fn found(&self, alone: u32, counted: &[u32]) -> Lookup {
+        let (primary, also) = counted.split_first().unwrap_or((&alone, &[]));
+        let route = |row: &u32| self.row(*row).map(|row| row.entry.route);
+        let Some(primary) = route(primary) else {
+            return Lookup::Nothing; // not reached: the tree gives numbers of rows
+        };
+        Lookup::Found(Found {
+            primary,
+            also: also.iter().filter_map(route).collect(),
+        })
+    }
+
+    fn other_methods(&self, path: &str) -> Lookup {
+        let mut methods = MethodSet::EMPTY;
+        let every: MethodSet = Method::ALL.iter().copied().collect();
+        let _ = self.trie.each(path, every, &mut |ends| {
+            methods = ends.iter().fold(methods, |all, (own, _)| all.union(*own));
+            ControlFlow::Continue(())
+        });
+        if methods.is_empty() {
+            Lookup::Nothing
+        } else {
+            Lookup::OtherMethods(methods)
+        }
+    }
+
+    /// Every row of `method` that matches `path` and is not around `first`, which is not around any.
+    fn crossing(&self, first: u32, method: Method, path: &str) -> Counted {
+        let mut rows = Counted::new();
+        let _ = self.trie.each(path, MethodSet::of(method), &mut |ends| {
+            rows.extend(of_method(ends, method).filter(|row| *row != first));
+            ControlFlow::Continue(())
+        });
+        rows.retain(|row| !self.covers(*row, first));
+        rows
+    }
+
+    /// Takes out every row that is a proper superset of another, and puts the rest in order.
+    fn keep_narrowest(&self, rows: &mut Counted) {
+        let all = rows.clone();
+        rows.retain(|wide| {
+            !all.iter()
+                .any(|row| row != wide && self.covers(*wide, *row))
+        });
+        rows.sort_unstable();
+    }
+
+    fn covers(&self, wide: u32, narrow: u32) -> bool {
+        let rows = self.row(wide).zip(self.row(narrow));
+        rows.is_some_and(|(wide, narrow)| covers(&wide.entry.template, &narrow.entry.template))
+    }
+
+    fn row_matches(&self, row: u32, method: Method, path: &str) -> bool {
+        self.row(row).is_some_and(|row| {
+            row.entry.methods.contains(method) && row.entry.template.matches(path)
+        })
+    }
+
+    fn row(&self, number: u32) -> Option<&Row> {
+        self.rows.get(number as usize)
+    }
+}
+
+/// From the left, the more literal segment; then the text of the template; then the route.
+fn precedence(a: &Entry, b: &Entry) -> Ordering {
+    let classes = |entry: &Entry| {
+        let segments: Vec<_> = entry
+            .template
+            .segments()
+            .iter()
+            .map(|s| s.class())
+            .collect();
+        segments
+    };
+    classes(a)
+        .cmp(&classes(b))
+        .then_with(|| a.template.as_str().cmp(b.template.as_str()))
+        .then_with(|| a.route.cmp(&b.route))
+}
+
+fn companions(trie: &Trie, entries: &[Entry], entry: &Entry, most: usize) -> Companions {
+    let mut known = Vec::new();
+    let end = trie.meeting(&entry.template, entry.methods, &mut |_, row| {
+        let other = entries.get(row as usize);
+        let crosses =
+            |other: &Entry| relation(&entry.template, &other.template) == Relation::Crossing;
+        if other.is_some_and(crosses) {
+            if known.len() == most {
+                return ControlFlow::Break(());
+            }
+            known.push(row);
+        }
+        ControlFlow::Continue(())
+    });
+    if end.is_break() {
+        return Companions::Many;
+    }
+    known.sort_unstable();
+    Companions::Known(known)
+}

@@ -1,0 +1,113 @@
+//! Which templates match a path in common, and which of two matches less.
+//!
+//! # Why trying one shape on another is exact
+//!
+//! Put into template *a*, for each `{x}`, one character that no literal holds: the shape of *a*. If
+//! *b* matches everything that *a* does, it matches this too. And if it matches this, it matches
+//! everything *a* does: the strange character can only have been taken by a parameter of *b*, and
+//! that parameter takes any other value of `{x}` as well. `{x...}` of *a* has to lie within
+//! `{y...}` of *b*, which is so if the latter begins no later. No enumeration and no automaton is
+//! needed, and comparing two templates costs as much as matching one path.
+
+use std::ops::ControlFlow;
+
+use super::matcher::Entry;
+use super::segment::Segment;
+use super::template::Template;
+use super::trie::Trie;
+use crate::words::MethodSet;
+
+/// How the paths of one template lie to those of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// No path matches both.
+    Disjoint,
+    /// They match exactly the same paths.
+    Same,
+    /// The first is more specific: its paths are a proper subset.
+    Inside,
+    /// The second is more specific.
+    Around,
+    /// Some paths match both, some only the first, some only the second.
+    Crossing,
+}
+
+/// Two entries with a method and a path in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// The position of the one that comes first in the list.
+    pub first: usize,
+    /// The position of the other.
+    pub second: usize,
+    /// The methods they share.
+    pub methods: MethodSet,
+    /// How the first lies to the second; never [`Relation::Disjoint`].
+    pub relation: Relation,
+}
+
+/// How the paths of `a` lie to those of `b`.
+pub fn relation(a: &Template, b: &Template) -> Relation {
+    match (covers(b, a), covers(a, b)) {
+        (true, true) => Relation::Same,
+        (true, false) => Relation::Inside,
+        (false, true) => Relation::Around,
+        (false, false) if meet(a, b) => Relation::Crossing,
+        (false, false) => Relation::Disjoint,
+    }
+}
+
+/// Every pair of entries that have a method and a path in common, by their positions in `entries`.
+///
+/// The work grows with the number of such pairs, not with the square of the number of entries.
+pub fn pairs(entries: &[Entry]) -> Vec<Pair> {
+    let mut trie = Trie::default();
+    for (number, entry) in (0..).zip(entries) {
+        trie.insert(&entry.template, entry.methods, number);
+    }
+    let mut pairs = Vec::new();
+    for (first, entry) in entries.iter().enumerate() {
+        let _ = trie.meeting(&entry.template, entry.methods, &mut |methods, number| {
+            let second = number as usize;
+            if let Some(other) = entries.get(second)
+                && first < second
+            {
+                pairs.push(Pair {
+                    first,
+                    second,
+                    methods,
+                    relation: relation(&entry.template, &other.template),
+                });
+            }
+            ControlFlow::Continue(())
+        });
+    }
+    pairs.sort_unstable_by_key(|pair| (pair.first, pair.second));
+    pairs
+}
+
+/// Says whether `wide` matches every path that `narrow` does.
+pub(super) fn covers(wide: &Template, narrow: &Template) -> bool {
+    let begins_no_later = || wide.has_rest() && wide.segments().len() <= narrow.segments().len();
+    (!narrow.has_rest() || begins_no_later()) && wide.matches(narrow.shape())
+}
+
+/// Says whether some path matches both. Exact, since whether a segment matches does not depend on
+/// the other segments.
+fn meet(a: &Template, b: &Template) -> bool {
+    let mut ours = a.segments().iter();
+    let mut theirs = b.segments().iter();
+    loop {
+        match (ours.next(), theirs.next()) {
+            (None, None) => return true,
+            (Some(Segment::Rest), Some(other)) => return is_text(other, theirs.as_slice()),
+            (Some(other), Some(Segment::Rest)) => return is_text(other, ours.as_slice()),
+            (Some(one), Some(two)) if one.meets(two) => {}
+            (Some(_), Some(_) | None) | (None, Some(_)) => return false,
+        }
+    }
+}
+
+/// Says whether `segment` and what follows it can be at least one character.
+fn is_text(segment: &Segment, after: &[Segment]) -> bool {
+    !after.is_empty() || !matches!(segment, Segment::Literal(text) if text.is_empty())
+}
