@@ -6,13 +6,15 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 macro_rules! methods {
     ($($name:ident = $text:literal),+ $(,)?) => {
         /// An HTTP method the gateway forwards (RFC 9110, RFC 5789, those of RFC 4918 and
         /// RFC 3253, `QUERY`, and `PURGE` as caches use it).
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[expect(missing_docs, reason = "the names say all there is")]
-        pub enum Method { $($name,)+ }
+        pub enum Method { $(#[serde(rename = $text)] $name,)+ }
 
         impl Method {
             /// Every method.
