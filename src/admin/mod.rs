@@ -1,1 +1,64 @@
-//! What operators change and ask: one operation each, the same for every door.
+//! What operators change, and how: one service, whoever asks and from wherever.
+//!
+//! Commands reach it through the control socket of a running server, or open the store themselves
+//! when none runs. Either way an [`Operation`] goes in and JSON or an [`AdminError`] comes out.
+//!
+//! Not here: what a change is worth to a request. That is the directory's; the service only sees to
+//! it that a change is on disk first, in the directory second, and acknowledged last.
+
+mod operation;
+mod service;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+pub use operation::{Grant, Operation, Token};
+pub use service::{Host, Service};
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// A process on this machine, known by its user id.
+    Local {
+        /// The user id.
+        uid: u32,
+    },
+    /// A command that opened the store itself.
+    Offline,
+}
+
+/// What kind of no it is. Commands make an exit code of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// It is not there.
+    NotFound,
+    /// It is there already, or something stands against it.
+    Conflict,
+    /// It is not well formed, or names what does not exist.
+    Invalid,
+    /// Whoever asks may not.
+    NotPermitted,
+    /// It cannot be done now, or not by this process.
+    Unavailable,
+}
+
+/// Why an operation was not carried out. Nothing has changed then.
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
+#[error("{message}")]
+pub struct AdminError {
+    /// What kind of no.
+    pub kind: ErrorKind,
+    /// The sentence.
+    pub message: String,
+}
+
+impl AdminError {
+    /// An error of this kind.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+}

@@ -1,1 +1,169 @@
-//! Accounts, keys, groups and grants in memory: what the request path reads instead of the store.
+//! What the request path reads instead of the store: accounts, keys and what they are worth under
+//! the policy in force, all in memory.
+//!
+//! Everything is worked out beforehand. A role is a set of bits, a boundary a sorted list, a group's
+//! grants stand in each member's account; a decision only compares. The price is paid by whoever
+//! changes something: a changed account is worked out again, with its keys, and a new state is
+//! swapped in whole (see [`Handle`]). Requests that began before keep the state they began with.
+//!
+//! Not here: what is on disk (the store), and who may change it (the admin service).
+
+mod resolve;
+mod shards;
+mod signing;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+
+pub use resolve::{Built, Closed};
+pub use signing::{SigningKey, SigningKeyError, SigningKeys};
+
+use crate::policy::Policy;
+use crate::words::{Account, AccountId, AccountName, KeyId, PermissionSet, SecretDigest, UnixTime};
+use shards::Shards;
+
+/// A policy and the directory worked out against it. Permissions are numbers of one policy, so the
+/// two are never swapped apart.
+#[derive(Debug)]
+pub struct State {
+    /// The policy.
+    pub policy: Arc<Policy>,
+    /// The directory.
+    pub directory: Directory,
+}
+
+/// The state in force. Readers take one snapshot per request and keep it to the end; they never
+/// wait and never see half a change.
+///
+/// One writer: the admin service, under its lock. Two could each build on the same old state, and
+/// one change would be lost.
+#[derive(Debug)]
+pub struct Handle(ArcSwap<State>);
+
+impl Handle {
+    /// A handle on `state`.
+    pub fn new(state: State) -> Self {
+        Self(ArcSwap::from_pointee(state))
+    }
+
+    /// The state in force.
+    pub fn snapshot(&self) -> Arc<State> {
+        self.0.load_full()
+    }
+
+    /// Puts `state` in force: every snapshot taken after this returns is this state.
+    pub fn store(&self, state: State) {
+        self.0.store(Arc::new(state));
+    }
+}
+
+/// Who may call, and by which keys. A copy shares everything with its original.
+#[derive(Clone, Debug, Default)]
+pub struct Directory {
+    accounts: Shards<AccountId, Arc<Account>>,
+    names: Shards<AccountName, Arc<Account>>,
+    keys: Shards<KeyId, Key>,
+    signing: Arc<SigningKeys>,
+}
+
+impl Directory {
+    /// The account called `name`.
+    pub fn account_named(&self, name: &str) -> Option<&Arc<Account>> {
+        self.names.get(name)
+    }
+
+    /// The account that is `id`.
+    pub fn account(&self, id: &AccountId) -> Option<&Arc<Account>> {
+        self.accounts.get(id)
+    }
+
+    /// The key `id`, whether or not it is still good.
+    pub fn key(&self, id: &KeyId) -> Option<&Key> {
+        self.keys.get(id)
+    }
+
+    /// The keys our own tokens are signed with.
+    pub fn signing(&self) -> &SigningKeys {
+        &self.signing
+    }
+
+    /// Every account, in no order.
+    pub fn accounts(&self) -> impl Iterator<Item = &Arc<Account>> {
+        self.accounts.iter().map(|(_, account)| account)
+    }
+
+    /// Every key, in no order.
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.keys.iter().map(|(_, key)| key)
+    }
+
+    /// How many accounts there are.
+    pub fn accounts_len(&self) -> usize {
+        self.accounts.len()
+    }
+
+    /// How many keys there are, those that have run out too.
+    pub fn keys_len(&self) -> usize {
+        self.keys.len()
+    }
+}
+
+/// A key, ready to be compared with what a caller shows.
+#[derive(Clone, Debug)]
+pub struct Key {
+    /// Its public half.
+    pub id: KeyId,
+    /// Whose it is.
+    pub account: Arc<Account>,
+    /// What its secret must match.
+    pub digest: StoredDigest,
+    /// From when on it is refused.
+    pub expires_at: Option<UnixTime>,
+    /// The only permissions it may use, whatever its account holds.
+    pub subset: Option<PermissionSet>,
+    /// When it was last used, in milliseconds since the epoch; 0 is never. Written by the request
+    /// path, which waits for nothing; read now and then by the control plane, which writes it back.
+    /// All states share it, so a change to the account loses no use.
+    pub last_used: Arc<AtomicU64>,
+}
+
+impl Key {
+    /// Says whether the key's time is over.
+    pub fn is_expired(&self, now: UnixTime) -> bool {
+        self.expires_at.is_some_and(|end| end <= now)
+    }
+
+    /// Notes that it was used.
+    pub fn touch(&self, now: UnixTime) {
+        self.last_used.store(now.as_millis(), Ordering::Relaxed);
+    }
+
+    /// When it was last used.
+    pub fn last_used_at(&self) -> Option<UnixTime> {
+        match self.last_used.load(Ordering::Relaxed) {
+            0 => None,
+            ms => Some(UnixTime::from_millis(ms)),
+        }
+    }
+}
+
+/// What is kept of a key's secret.
+#[derive(Clone, Copy)]
+pub enum StoredDigest {
+    /// `HMAC(pepper, SHA-256(secret))`, from a store.
+    Keyed([u8; 32]),
+    /// `SHA-256(secret)`, from a policy file.
+    Plain(SecretDigest),
+}
+
+impl fmt::Debug for StoredDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Keyed(_) => "Keyed(..)",
+            Self::Plain(_) => "Plain(..)",
+        })
+    }
+}

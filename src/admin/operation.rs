@@ -1,0 +1,176 @@
+//! What operators can ask for, as a command or another program sends it.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::words::{
+    AccountName, Boundary, GroupName, KeyId, Method, Permission, PermissionPattern, RoleName,
+    UnixTime,
+};
+
+/// A role, and where it shall hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grant {
+    /// The role.
+    pub role: RoleName,
+    /// Where it holds; empty is everywhere.
+    #[serde(default, skip_serializing_if = "Boundary::is_everywhere")]
+    pub within: Boundary,
+}
+
+macro_rules! operations {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$meta:meta])* $field:ident: $kind:ty,)* };)+) => {
+        /// One thing an operator asks for.
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(tag = "operation", rename_all = "snake_case", deny_unknown_fields)]
+        #[expect(missing_docs, reason = "the fields are the words of the product's own vocabulary")]
+        pub enum Operation {
+            $($(#[$doc])* $name { $($(#[$meta])* $field: $kind,)* },)+
+        }
+    };
+}
+
+operations! {
+    /// A new account.
+    AccountsCreate {
+        name: AccountName,
+        #[serde(default)] description: String,
+        #[serde(default)] grants: Vec<Grant>,
+        #[serde(default)] allow_from: Vec<IpNet>,
+    };
+    /// Every account.
+    AccountsList {};
+    /// One account.
+    AccountsShow { name: AccountName, };
+    /// Another description, other addresses.
+    AccountsUpdate {
+        name: AccountName,
+        #[serde(default)] description: Option<String>,
+        #[serde(default)] allow_from: Option<Vec<IpNet>>,
+    };
+    /// Gives a role.
+    AccountsGrant {
+        name: AccountName,
+        role: RoleName,
+        #[serde(default)] within: Boundary,
+    };
+    /// Takes exactly this grant away.
+    AccountsUngrant {
+        name: AccountName,
+        role: RoleName,
+        #[serde(default)] within: Boundary,
+    };
+    /// Shuts an account off, one managed by file too.
+    AccountsDisable { name: AccountName, };
+    /// Lets an account in again.
+    AccountsEnable { name: AccountName, };
+    /// Removes an account and its keys for ever.
+    AccountsDelete { name: AccountName, };
+    /// A new key; the answer is the only place its secret is ever shown.
+    KeysCreate {
+        account: AccountName,
+        #[serde(default)] description: String,
+        #[serde(default)] expires_at: Option<UnixTime>,
+    };
+    /// Every key, or those of one account.
+    KeysList { #[serde(default)] account: Option<AccountName>, };
+    /// A new key, and an end for the one it replaces.
+    KeysRotate { key: KeyId, overlap_seconds: u64, };
+    /// Sets the end of a key: now, if nothing else is said.
+    KeysExpire { key: KeyId, #[serde(default)] at: Option<UnixTime>, };
+    /// A new custom role.
+    RolesCreate {
+        name: RoleName,
+        #[serde(default)] description: String,
+        #[serde(default)] permissions: Vec<PermissionPattern>,
+        #[serde(default)] include: Vec<RoleName>,
+    };
+    /// Every role, built-in and custom.
+    RolesList {};
+    /// One role.
+    RolesShow { name: RoleName, };
+    /// Another text for a custom role; what is not named stays.
+    RolesUpdate {
+        name: RoleName,
+        #[serde(default)] description: Option<String>,
+        #[serde(default)] permissions: Option<Vec<PermissionPattern>>,
+        #[serde(default)] include: Option<Vec<RoleName>>,
+    };
+    /// Removes a custom role that nobody holds.
+    RolesDelete { name: RoleName, };
+    /// A new group.
+    GroupsCreate {
+        name: GroupName,
+        #[serde(default)] description: String,
+        #[serde(default)] grants: Vec<Grant>,
+    };
+    /// Every group.
+    GroupsList {};
+    /// One group.
+    GroupsShow { name: GroupName, };
+    /// Puts an account into a group.
+    GroupsAdd { group: GroupName, account: AccountName, };
+    /// Takes an account out of a group.
+    GroupsRemove { group: GroupName, account: AccountName, };
+    /// Gives a role to a group.
+    GroupsGrant {
+        name: GroupName,
+        role: RoleName,
+        #[serde(default)] within: Boundary,
+    };
+    /// Takes exactly this grant away from a group.
+    GroupsUngrant {
+        name: GroupName,
+        role: RoleName,
+        #[serde(default)] within: Boundary,
+    };
+    /// Removes a group.
+    GroupsDelete { name: GroupName, };
+    /// A token for an account, without a key.
+    TokensIssue {
+        account: AccountName,
+        #[serde(default)] scope: Option<Vec<Permission>>,
+        #[serde(default)] lifetime_seconds: Option<u64>,
+    };
+    /// What a token says, and whether it would be believed.
+    TokensInspect { token: Token, };
+    /// Every route.
+    RoutesList {};
+    /// The routes one request meets.
+    RoutesMatch {
+        method: Method,
+        target: String,
+        #[serde(default)] host: Option<String>,
+    };
+    /// Every permission.
+    PermissionsList {};
+    /// What would happen to a request, step by step.
+    Explain {
+        method: Method,
+        target: String,
+        #[serde(default)] account: Option<AccountName>,
+        #[serde(default)] host: Option<String>,
+        #[serde(default)] from: Option<IpAddr>,
+        #[serde(default)] headers: Vec<(String, String)>,
+    };
+    /// How the gateway is.
+    Status {};
+    /// Reads the policy folder again, now.
+    Reload {};
+    /// Finishes what is in flight and ends.
+    Drain {};
+}
+
+/// A token on its way to be looked at. It does not print itself.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Token(pub String);
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(..)")
+    }
+}

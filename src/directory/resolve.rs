@@ -1,0 +1,571 @@
+//! Works out what accounts are worth: records and files in, a directory out.
+//!
+//! The rule for everything unclear is the same: a grant gives what it says or nothing, never
+//! something near it. A role that is unknown or has two meanings, a dimension the policy does not
+//! declare, a grant that was closed: nothing, and [`Closed`] says why.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use http::HeaderValue;
+
+use super::{Directory, Key, SigningKeys, StoredDigest};
+use crate::policy::{FileAccount, FileGrant, Policy};
+use crate::store::{AccountRecord, GrantRecord, Records, RoleRecord};
+use crate::words::{
+    Account, AccountId, AccountName, AddressRules, Boundary, DimensionId, DimensionName, GroupName,
+    Holding, KeyId, Limit, PermissionId, PermissionSet, RoleName, UnixTime,
+};
+
+/// A directory, and what should be said about how it came out.
+#[derive(Debug)]
+pub struct Built {
+    /// The directory.
+    pub directory: Directory,
+    /// Names that stand in both the files and the store, and accounts that cannot be used: one
+    /// sentence each. A reload fails on them; a start goes on without what they speak of.
+    pub conflicts: Vec<String>,
+}
+
+/// Why a grant gives nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// Its role vanished, and the grant has not been given anew since.
+    Since(UnixTime),
+    /// There is no such role.
+    RoleUnknown,
+    /// The role stands in the policy files and in the store.
+    RoleTwice,
+    /// The policy does not declare a dimension it is limited by.
+    DimensionUnknown(DimensionName),
+}
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Since(time) => write!(
+                f,
+                "its role vanished from the policy at {time}: grant it anew if it is still meant"
+            ),
+            Self::RoleUnknown => f.write_str("there is no such role"),
+            Self::RoleTwice => {
+                f.write_str("the role stands in the policy files and in the store: rename one")
+            }
+            Self::DimensionUnknown(name) => {
+                write!(f, "the policy declares no dimension `{name}`")
+            }
+        }
+    }
+}
+
+impl Directory {
+    /// The directory of `records` and of the policy's own accounts. Keys keep the last use they had
+    /// in `before`.
+    pub fn build(
+        policy: &Policy,
+        records: &Records,
+        signing: Arc<SigningKeys>,
+        before: Option<&Self>,
+    ) -> Built {
+        let mut resolver = Resolver::new(policy, records);
+        resolver.index_groups();
+        let mut directory = Self {
+            signing,
+            ..Self::default()
+        };
+        let mut conflicts = resolver.twofold_names();
+        for record in records.accounts.values() {
+            directory.put(resolver.stored(record), Reach::ByName);
+        }
+        for (name, entry) in &policy.accounts {
+            let (account, conflict) = resolver.filed(name, entry);
+            let reach = if conflict.is_some() {
+                Reach::ByIdOnly
+            } else {
+                Reach::ByName
+            };
+            conflicts.extend(conflict);
+            let Some(account) = account else { continue };
+            directory.put(account, reach);
+        }
+        for key in records.keys() {
+            directory.put_stored_key(key, before);
+        }
+        for (name, entry) in &policy.accounts {
+            directory.put_filed_keys(&resolver, (name, entry), before);
+        }
+        Built {
+            directory,
+            conflicts,
+        }
+    }
+
+    /// The directory of a policy's own accounts alone, for asking what a policy would do: `check`,
+    /// `can-i` without a server. Accounts without an id get one for the occasion.
+    pub fn of_files(policy: &Policy) -> Built {
+        let mut records = Records::default();
+        for (name, entry) in &policy.accounts {
+            let row = crate::store::FileAccountRecord {
+                id: entry.id.clone().unwrap_or_else(AccountId::random),
+                disabled: false,
+                created_at: UnixTime::default(),
+                updated_at: UnixTime::default(),
+                last_used_at: None,
+                gone_at: None,
+            };
+            records.file_accounts.insert(name.clone(), row);
+        }
+        Self::build(policy, &records, Arc::default(), None)
+    }
+
+    /// This directory with the accounts `ids` and their keys worked out again. Costs what those
+    /// accounts cost, however many others there are. Accounts of `ids` that are gone from the
+    /// records must have been taken out with [`Directory::without`].
+    #[must_use]
+    pub fn with(&self, policy: &Policy, records: &Records, ids: &BTreeSet<AccountId>) -> Self {
+        let mut resolver = Resolver::new(policy, records);
+        let mut directory = self.clone();
+        for id in ids {
+            if let Some(record) = records.accounts.get(id) {
+                directory.put(resolver.stored(record), Reach::ByName);
+            } else if let Some((name, entry)) = resolver.file_account(id)
+                && let (Some(account), conflict) = resolver.filed(name, entry)
+            {
+                let reach = if conflict.is_some() {
+                    Reach::ByIdOnly
+                } else {
+                    Reach::ByName
+                };
+                directory.put(account, reach);
+                directory.put_filed_keys(&resolver, (name, entry), Some(self));
+            }
+            for key in records.keys_of(id) {
+                directory.put_stored_key(key, Some(self));
+            }
+        }
+        directory
+    }
+
+    /// This directory without an account and its keys.
+    #[must_use]
+    pub fn without(&self, id: &AccountId, keys: &BTreeSet<KeyId>) -> Self {
+        let mut directory = self.clone();
+        if let Some(account) = self.accounts.get(id) {
+            let named = self.names.get(&account.name);
+            if named.is_some_and(|named| named.id == *id) {
+                directory.names.remove(&account.name);
+            }
+        }
+        directory.accounts.remove(id);
+        keys.iter().for_each(|key| directory.keys.remove(key));
+        directory
+    }
+
+    /// This directory with other signing keys.
+    #[must_use]
+    pub fn with_signing(&self, signing: Arc<SigningKeys>) -> Self {
+        Self {
+            signing,
+            ..self.clone()
+        }
+    }
+
+    fn put(&mut self, account: Account, reach: Reach) {
+        let account = Arc::new(account);
+        if reach == Reach::ByName {
+            self.names
+                .insert(account.name.clone(), Arc::clone(&account));
+        }
+        self.accounts.insert(account.id.clone(), account);
+    }
+
+    fn put_stored_key(&mut self, record: &crate::store::KeyRecord, before: Option<&Self>) {
+        let last_used = last_used(record.id, record.last_used_at, before);
+        // A key whose account is not there opens nothing, so it need not be known.
+        if let Some(account) = self.accounts.get(&record.account) {
+            let key = Key {
+                id: record.id,
+                account: Arc::clone(account),
+                digest: StoredDigest::Keyed(record.digest),
+                expires_at: record.expires_at,
+                subset: None,
+                last_used,
+            };
+            self.keys.insert(record.id, key);
+        }
+    }
+
+    fn put_filed_keys(
+        &mut self,
+        resolver: &Resolver<'_>,
+        (name, entry): (&AccountName, &FileAccount),
+        before: Option<&Self>,
+    ) {
+        let id = resolver.file_id(name, entry);
+        let Some(account) = id.and_then(|id| self.accounts.get(id)).cloned() else {
+            return;
+        };
+        for key in &entry.keys {
+            // The store's key of that id came first, and two meanings are none.
+            if resolver.records.key(&key.id).is_some() {
+                continue;
+            }
+            let ends = resolver.records.file_key_ends.get(&key.id);
+            let expires_at = key.expires_at.into_iter().chain(ends.copied()).min();
+            let key = Key {
+                id: key.id,
+                account: Arc::clone(&account),
+                digest: StoredDigest::Plain(key.digest),
+                expires_at,
+                subset: None,
+                last_used: last_used(key.id, None, before),
+            };
+            self.keys.insert(key.id, key);
+        }
+    }
+}
+
+/// Whether an account is found by its name. One whose name stands for another is not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    ByName,
+    ByIdOnly,
+}
+
+fn last_used(id: KeyId, at: Option<UnixTime>, before: Option<&Directory>) -> Arc<AtomicU64> {
+    match before.and_then(|before| before.key(&id)) {
+        Some(known) => Arc::clone(&known.last_used),
+        None => Arc::new(AtomicU64::new(at.map_or(0, UnixTime::as_millis))),
+    }
+}
+
+/// Works grants out against one policy and one set of records.
+pub(crate) struct Resolver<'a> {
+    policy: &'a Policy,
+    records: &'a Records,
+    /// What roles turned out to give.
+    roles: HashMap<RoleName, Result<PermissionSet, Closed>>,
+    /// Groups by member, where all accounts are worked out; otherwise all groups are looked at.
+    groups_of: Option<HashMap<&'a AccountId, Vec<&'a GroupName>>>,
+    file_groups_of: Option<HashMap<&'a AccountName, Vec<&'a GroupName>>>,
+}
+
+impl<'a> Resolver<'a> {
+    pub(crate) fn new(policy: &'a Policy, records: &'a Records) -> Self {
+        Self {
+            policy,
+            records,
+            roles: HashMap::new(),
+            groups_of: None,
+            file_groups_of: None,
+        }
+    }
+
+    fn index_groups(&mut self) {
+        let mut by_id: HashMap<_, Vec<_>> = HashMap::new();
+        for (name, group) in &self.records.groups {
+            for member in &group.members {
+                by_id.entry(member).or_default().push(name);
+            }
+        }
+        let mut by_name: HashMap<_, Vec<_>> = HashMap::new();
+        for (name, group) in &self.policy.groups {
+            for member in &group.members {
+                by_name.entry(member).or_default().push(name);
+            }
+        }
+        (self.groups_of, self.file_groups_of) = (Some(by_id), Some(by_name));
+    }
+
+    /// Roles, groups and accounts that stand in the files and in the store.
+    fn twofold_names(&self) -> Vec<String> {
+        let both = |what: &str, name: &str, place: &crate::words::Place| {
+            format!(
+                "{what} `{name}` stands in the store and in {place}: delete one, or rename the one \
+                 in the file"
+            )
+        };
+        let (policy, records) = (self.policy, self.records);
+        let roles = policy
+            .roles
+            .iter()
+            .filter(|(name, _)| records.roles.contains_key(*name));
+        let groups = policy
+            .groups
+            .iter()
+            .filter(|(name, _)| records.groups.contains_key(*name));
+        roles
+            .map(|(name, role)| both("role", name.as_str(), &role.place))
+            .chain(groups.map(|(name, group)| both("group", name.as_str(), &group.place)))
+            .collect()
+    }
+
+    fn stored(&mut self, record: &AccountRecord) -> Account {
+        let own: Vec<_> = record
+            .grants
+            .iter()
+            .filter_map(|grant| self.holding(grant))
+            .collect();
+        let holdings = self.with_groups(own, &record.id, &record.name);
+        account(
+            (&record.id, &record.name),
+            record.enabled,
+            &record.allow_from,
+            holdings,
+        )
+    }
+
+    /// An account of a file, `None` if it has no id, with the reason why it is refused everything.
+    fn filed(
+        &mut self,
+        name: &AccountName,
+        entry: &FileAccount,
+    ) -> (Option<Account>, Option<String>) {
+        let Some(id) = self.file_id(name, entry).cloned() else {
+            let said = format!(
+                "{}: account `{name}` has no `id`, and without a store it needs one: add \
+                 `id: {}`",
+                entry.place,
+                AccountId::random()
+            );
+            return (None, Some(said));
+        };
+        let conflict = self.conflict(name, &id, entry);
+        let row = self.records.file_accounts.get(name);
+        let enabled = conflict.is_none() && !row.is_some_and(|row| row.disabled);
+        let own: Vec<_> = entry
+            .grants
+            .iter()
+            .filter_map(|grant| self.filed_holding(grant))
+            .collect();
+        let holdings = self.with_groups(own, &id, name);
+        // An id that means somebody else must not replace that account.
+        let taken = self.records.accounts.contains_key(&id);
+        let made = (!taken).then(|| account((&id, name), enabled, &entry.allow_from, holdings));
+        (made, conflict)
+    }
+
+    fn conflict(&self, name: &AccountName, id: &AccountId, entry: &FileAccount) -> Option<String> {
+        let place = &entry.place;
+        if self
+            .records
+            .accounts
+            .values()
+            .any(|record| record.name == *name)
+        {
+            return Some(format!(
+                "account `{name}` stands in the store and in {place}: delete one, or rename the \
+                 one in the file"
+            ));
+        }
+        let dead = self.records.dead_accounts.contains(id);
+        let taken = self.records.accounts.contains_key(id);
+        (dead || taken).then(|| {
+            let whose = if dead {
+                "an account that was deleted"
+            } else {
+                "another account"
+            };
+            format!("{place}: id `{id}` of account `{name}` belongs to {whose}: choose another")
+        })
+    }
+
+    /// The id of an account of a file: its own, or the one the store has given it.
+    fn file_id<'s>(&'s self, name: &AccountName, entry: &'s FileAccount) -> Option<&'s AccountId> {
+        let row = self.records.file_accounts.get(name);
+        let given = row.filter(|row| row.gone_at.is_none()).map(|row| &row.id);
+        entry.id.as_ref().or(given)
+    }
+
+    fn file_account(&self, id: &AccountId) -> Option<(&'a AccountName, &'a FileAccount)> {
+        let policy = self.policy;
+        let mut accounts = policy.accounts.iter();
+        accounts.find(|(name, entry)| self.file_id(name, entry) == Some(id))
+    }
+
+    fn with_groups(
+        &mut self,
+        mut holdings: Vec<Holding>,
+        id: &AccountId,
+        name: &AccountName,
+    ) -> Vec<Holding> {
+        let (policy, records) = (self.policy, self.records);
+        for group in self.groups_of(id) {
+            let grants = records
+                .groups
+                .get(group)
+                .into_iter()
+                .flat_map(|group| &group.grants);
+            for grant in grants {
+                holdings.extend(self.holding(grant).map(|held| by_group(held, group)));
+            }
+        }
+        for group in self.file_groups_of(name) {
+            // A group that stands twice gives what the store says, so that a file cannot change
+            // it unnoticed.
+            if records.groups.contains_key(group) {
+                continue;
+            }
+            let grants = policy
+                .groups
+                .get(group)
+                .into_iter()
+                .flat_map(|group| &group.grants);
+            for grant in grants {
+                holdings.extend(self.filed_holding(grant).map(|held| by_group(held, group)));
+            }
+        }
+        holdings
+    }
+
+    fn groups_of(&self, id: &AccountId) -> Vec<&'a GroupName> {
+        match &self.groups_of {
+            Some(index) => index.get(id).cloned().unwrap_or_default(),
+            None => {
+                let groups = self.records.groups.iter();
+                let mine = groups.filter(|(_, group)| group.members.contains(id));
+                mine.map(|(name, _)| name).collect()
+            }
+        }
+    }
+
+    fn file_groups_of(&self, account: &AccountName) -> Vec<&'a GroupName> {
+        match &self.file_groups_of {
+            Some(index) => index.get(account).cloned().unwrap_or_default(),
+            None => {
+                let groups = self.policy.groups.iter();
+                let mine = groups.filter(|(_, group)| group.members.contains(account));
+                mine.map(|(name, _)| name).collect()
+            }
+        }
+    }
+
+    fn holding(&mut self, grant: &GrantRecord) -> Option<Holding> {
+        self.worth(&grant.role, &grant.within, grant.closed_at).ok()
+    }
+
+    fn filed_holding(&mut self, grant: &FileGrant) -> Option<Holding> {
+        self.worth(&grant.role, &grant.within, None).ok()
+    }
+
+    /// What a grant gives.
+    ///
+    /// # Errors
+    ///
+    /// Why it gives nothing.
+    pub(crate) fn worth(
+        &mut self,
+        role: &RoleName,
+        within: &Boundary,
+        closed_at: Option<UnixTime>,
+    ) -> Result<Holding, Closed> {
+        if let Some(time) = closed_at {
+            return Err(Closed::Since(time));
+        }
+        let permissions = self.role(role)?;
+        let limit = |(dimension, values): (&DimensionName, &BTreeSet<String>)| {
+            let values = values.iter().map(|value| value.as_str().into()).collect();
+            dimension_id(self.policy, dimension)
+                .map(|dimension| Limit { dimension, values })
+                .ok_or_else(|| Closed::DimensionUnknown(dimension.clone()))
+        };
+        Ok(Holding {
+            role: role.clone(),
+            permissions,
+            limits: within.iter().map(limit).collect::<Result<_, _>>()?,
+            within: within.clone(),
+            group: None,
+        })
+    }
+
+    /// What a role gives.
+    pub(crate) fn role(&mut self, name: &RoleName) -> Result<PermissionSet, Closed> {
+        if let Some(known) = self.roles.get(name) {
+            return known.clone();
+        }
+        let built_in = self.policy.roles.get(name);
+        let given = match (built_in, self.records.roles.get(name)) {
+            (None, None) => Err(Closed::RoleUnknown),
+            (Some(_), Some(_)) => Err(Closed::RoleTwice),
+            (Some(role), None) => Ok(role.gives.clone()),
+            (None, Some(custom)) => Ok(expand(self.policy, &self.records.roles, custom)),
+        };
+        self.roles.insert(name.clone(), given.clone());
+        given
+    }
+}
+
+/// What a custom role gives: its own permissions and those of all roles it includes. What is unknown
+/// to the policy gives nothing, and a circle ends where it began.
+fn expand(
+    policy: &Policy,
+    customs: &BTreeMap<RoleName, RoleRecord>,
+    role: &RoleRecord,
+) -> PermissionSet {
+    let mut given = PermissionSet::default();
+    let mut seen = BTreeSet::from([&role.name]);
+    let mut open = vec![role];
+    while let Some(role) = open.pop() {
+        for (place, (permission, _)) in policy.permissions.iter().enumerate() {
+            if role
+                .permissions
+                .iter()
+                .any(|pattern| pattern.covers(permission))
+            {
+                given.extend(
+                    &u16::try_from(place)
+                        .ok()
+                        .map(PermissionId)
+                        .into_iter()
+                        .collect(),
+                );
+            }
+        }
+        for name in &role.include {
+            match (policy.roles.get(name), customs.get(name)) {
+                (Some(built_in), None) => given.extend(&built_in.gives),
+                (None, Some(custom)) if seen.insert(name) => open.push(custom),
+                // Unknown, twofold, or already counted.
+                (None, _) | (Some(_), Some(_)) => {}
+            }
+        }
+    }
+    given
+}
+
+/// The number of a dimension under `policy`.
+fn dimension_id(policy: &Policy, name: &DimensionName) -> Option<DimensionId> {
+    let place = policy
+        .dimensions
+        .binary_search_by(|(known, _)| known.cmp(name));
+    u16::try_from(place.ok()?).ok().map(DimensionId)
+}
+
+fn by_group(holding: Holding, group: &GroupName) -> Holding {
+    Holding {
+        group: Some(group.clone()),
+        ..holding
+    }
+}
+
+fn account(
+    (id, name): (&AccountId, &AccountName),
+    enabled: bool,
+    allow_from: &[ipnet::IpNet],
+    holdings: Vec<Holding>,
+) -> Account {
+    let header = |text: &str| {
+        HeaderValue::from_str(text).expect("names and ids are visible ASCII by their own rule")
+    };
+    Account {
+        id: id.clone(),
+        name: name.clone(),
+        enabled,
+        addresses: AddressRules::new(allow_from.to_vec()),
+        holdings: holdings.into_boxed_slice(),
+        name_header: header(name.as_str()),
+        id_header: header(id.as_str()),
+    }
+}
