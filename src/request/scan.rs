@@ -188,11 +188,13 @@ impl Scan<'_> {
 
     /// Reads the escapes from `at` on that spell one character beyond ASCII, `lead` being the first.
     fn escaped_character(&mut self, at: usize, lead: u8) -> Result<usize, Ambiguous> {
-        let escapes = if let Some(width) = utf8_width(self.path, at, lead) {
-            width
-        } else {
-            self.show(PathClass::NonUtf8)?;
-            1
+        let escapes = match character(self.path, at, lead) {
+            Some(character) if character.is_control() => return refuse(PathClass::Control),
+            Some(character) => character.len_utf8(),
+            None => {
+                self.show(PathClass::NonUtf8)?;
+                1
+            }
         };
         self.name();
         let end = at + 3 * escapes;
@@ -276,8 +278,9 @@ fn escaped(path: &[u8], at: usize) -> Option<u8> {
     u8::try_from(digit(*high)? << 4 | digit(*low)?).ok()
 }
 
-/// How many escapes from `at` on spell one character of UTF-8, the first of them being `lead`.
-fn utf8_width(path: &[u8], at: usize, lead: u8) -> Option<usize> {
+/// The character beyond ASCII that the escapes from `at` on spell in UTF-8, the first of them being
+/// `lead`.
+fn character(path: &[u8], at: usize, lead: u8) -> Option<char> {
     let width = match lead {
         0xc2..=0xdf => 2,
         0xe0..=0xef => 3,
@@ -289,7 +292,7 @@ fn utf8_width(path: &[u8], at: usize, lead: u8) -> Option<usize> {
     for (place, byte) in spelt.iter_mut().enumerate() {
         *byte = escaped(path, at + 3 * place)?;
     }
-    std::str::from_utf8(spelt).is_ok().then_some(width)
+    std::str::from_utf8(spelt).ok()?.chars().next()
 }
 
 /// What a raw byte of a path is.

@@ -70,7 +70,7 @@ refused! {
         "/public\\..\\admin", "/a%5Cb", "/a%5cb", "/\\", "/\\\\host/x",
     ] => Backslash;
     a11_escaped_controls_are_refused: [
-        "/%00", "/a%0d%0ab", "/%09", "/%1b", "/%7f", "/%7F", "/a%0Ab/c",
+        "/%00", "/a%0d%0ab", "/%09", "/%1b", "/%7f", "/%7F", "/a%0Ab/c", "/%c2%9b2J",
     ] => Control;
     a12_raw_characters_beyond_ascii_are_refused: ["/café", "/\u{80}", "/\u{2044}", "/😀"] => RawCharacter;
     a13_bad_escapes_are_refused: [
