@@ -1,9 +1,54 @@
-//! From text to [`Settings`].
+//! From text to [`Settings`]: the top level, and the small sections.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::Settings;
+use super::{
+    ADMIN_DEFAULT, AUDIENCE_DEFAULT, CACHE_ENTRIES_DEFAULT, CONNECTIONS_MAX_DEFAULT, Control,
+    DRAIN_DELAY_DEFAULT, DRAIN_TIMEOUT_DEFAULT, Decisions, Drain, ISSUER_DEFAULT, Log,
+    METRIC_ACCOUNTS_DEFAULT, MetricsSettings, OPS_DEFAULT, POLICIES_DEFAULT, STORE_DEFAULT,
+    Settings, StoreSetting, TOKEN_LIFETIME_DEFAULT, TOKEN_LIFETIME_MAX, Tokens, listener, upstream,
+};
 use crate::words::{Fault, Faults, Place};
+use crate::yaml::{self, Fields, Node, Value, quoted};
+
+const KEYS: &[&str] = &[
+    "listeners",
+    "admin",
+    "ops",
+    "policies",
+    "store",
+    "pepper",
+    "upstreams",
+    "tokens",
+    "control",
+    "log",
+    "metrics",
+    "drain",
+    "threads",
+    "max_connections",
+];
+const LATER: &[&str] = &[
+    "trusts",
+    "default_upstream",
+    "shadow",
+    "max_staleness",
+    "limits",
+];
+
+/// More threads than any machine has cores is a slip of the pen.
+const THREADS_MAX: u64 = 1024;
+/// More connections than one process can have open files for on any common system.
+const CONNECTIONS_LIMIT: u64 = 1_000_000;
+/// Ten million tokens are three gigabytes; somebody who wants more wants something else.
+const CACHE_LIMIT: u64 = 10_000_000;
+/// A thousand times the routes and reasons: more label values than Prometheus bears.
+const METRIC_ACCOUNTS_LIMIT: u64 = 10_000;
+/// Longer than any supervisor waits before it kills.
+const DRAIN_LIMIT: Duration = Duration::from_secs(60 * 60);
 
 impl Settings {
     /// Reads and checks the settings file at `path`.
@@ -12,7 +57,295 @@ impl Settings {
     ///
     /// Every fault in the file, so that one edit can mend them all.
     pub fn load(path: &Path) -> Result<Self, Faults> {
-        let fault = Fault::new(Place::whole(path), "settings cannot be read yet");
-        Err(fault.into())
+        let file: Arc<Path> = Arc::from(path);
+        let bytes = std::fs::read(path).map_err(|error| {
+            Fault::new(
+                Place::whole(path),
+                format!("the settings cannot be read: {error}"),
+            )
+        })?;
+        Self::from_text(path, &yaml::decode(&file, bytes)?)
+    }
+
+    /// Checks `text` as if it stood in the file `path`, to which its relative paths are relative.
+    ///
+    /// # Errors
+    ///
+    /// Every fault in the text, so that one edit can mend them all.
+    pub fn from_text(path: &Path, text: &str) -> Result<Self, Faults> {
+        let mut faults = Faults::default();
+        let file: Arc<Path> = Arc::from(path);
+        let settings = yaml::parse(&file, text, &mut faults).and_then(|root| {
+            let reader = Reader {
+                base: path.parent().unwrap_or(Path::new("")),
+            };
+            reader.settings(path, &root, &mut faults)
+        });
+        match settings {
+            Some(settings) => faults.into_result(settings),
+            None => Err(said(faults, path)),
+        }
+    }
+}
+
+/// What is wrong, sorted; there is at least one fault wherever nothing could be read.
+fn said(mut faults: Faults, path: &Path) -> Faults {
+    if faults.is_empty() {
+        faults.push(Fault::new(
+            Place::whole(path),
+            "the settings cannot be read",
+        ));
+    }
+    faults.into_result(()).err().unwrap_or_default()
+}
+
+/// What every section needs to know: where relative paths start.
+pub(super) struct Reader<'a> {
+    base: &'a Path,
+}
+
+impl Reader<'_> {
+    fn settings(&self, path: &Path, root: &Node, faults: &mut Faults) -> Option<Settings> {
+        let fields = Fields::of(root, "the settings", KEYS, LATER, faults)?;
+        let store = self.store(&fields, faults);
+        let upstreams = fields.get("upstreams");
+        let (upstreams, weakened) = upstreams.map_or_else(
+            || (BTreeMap::new(), Vec::new()),
+            |node| upstream::read_all(node, faults),
+        );
+        let settings = Settings {
+            file: path.to_owned(),
+            listeners: listener::read_all(self, fields.get("listeners"), faults),
+            admin: side_door(fields.get("admin"), "admin", ADMIN_DEFAULT, faults),
+            ops: side_door(fields.get("ops"), "ops", OPS_DEFAULT, faults),
+            policies: self
+                .path(fields.get("policies"), faults)
+                .unwrap_or_else(|| self.base.join(POLICIES_DEFAULT)),
+            pepper: self.pepper(&fields, &store, faults),
+            tokens: self.tokens(fields.get("tokens"), &store, faults),
+            store,
+            upstreams,
+            control: self.control(fields.get("control"), faults),
+            log: log(fields.get("log"), faults),
+            metrics: metrics(fields.get("metrics"), faults),
+            drain: drain(fields.get("drain"), faults),
+            threads: count(fields.get("threads"), THREADS_MAX, faults),
+            max_connections: count(fields.get("max_connections"), CONNECTIONS_LIMIT, faults)
+                .unwrap_or(CONNECTIONS_MAX_DEFAULT),
+            weakened,
+        };
+        refuse_shared_addresses(&settings, root, faults);
+        Some(settings)
+    }
+
+    /// A path; relative ones are relative to the settings file.
+    pub(super) fn path(&self, node: Option<&Node>, faults: &mut Faults) -> Option<PathBuf> {
+        let text = node?.text("a path", faults)?;
+        Some(self.base.join(text))
+    }
+
+    fn store(&self, fields: &Fields<'_>, faults: &mut Faults) -> StoreSetting {
+        let beside = || StoreSetting::Sqlite(self.base.join(STORE_DEFAULT));
+        let Some(node) = fields.get("store") else {
+            return beside();
+        };
+        let expected = "`sqlite:FILE` or `none`";
+        let Some(text) = node.text(expected, faults) else {
+            return beside();
+        };
+        match text.split_once(':') {
+            None if text == "none" => StoreSetting::None,
+            Some(("sqlite", file)) if !file.is_empty() && !file.starts_with("//") => {
+                StoreSetting::Sqlite(self.base.join(file))
+            }
+            Some(("postgres" | "postgresql", _)) => {
+                let message = "`postgres:` is not in this release: use `sqlite:FILE` or `none`";
+                faults.push(Fault::new(node.place.clone(), message));
+                beside()
+            }
+            Some(_) | None => {
+                let message = format!("{} is not a store: expected {expected}", quoted(text));
+                faults.push(Fault::new(node.place.clone(), message));
+                beside()
+            }
+        }
+    }
+
+    fn pepper(
+        &self,
+        fields: &Fields<'_>,
+        store: &StoreSetting,
+        faults: &mut Faults,
+    ) -> Option<PathBuf> {
+        let node = fields.get("pepper")?;
+        if *store == StoreSetting::None {
+            let message = "`pepper` has nothing to guard with `store: none`: remove it";
+            faults.push(Fault::new(node.place.clone(), message));
+        }
+        self.path(Some(node), faults)
+    }
+
+    fn tokens(&self, node: Option<&Node>, store: &StoreSetting, faults: &mut Faults) -> Tokens {
+        let mut tokens = Tokens {
+            issuer: ISSUER_DEFAULT.to_owned(),
+            audience: AUDIENCE_DEFAULT.to_owned(),
+            lifetime: TOKEN_LIFETIME_DEFAULT,
+            signing_key: None,
+            cache_entries: CACHE_ENTRIES_DEFAULT,
+        };
+        let keys = &["issuer", "audience", "lifetime", "signing_key", "cache"];
+        let Some(fields) = node.and_then(|node| Fields::of(node, "`tokens`", keys, &[], faults))
+        else {
+            return tokens;
+        };
+        if let Some(issuer) = claim(fields.get("issuer"), "an issuer", faults) {
+            tokens.issuer = issuer;
+        }
+        if let Some(audience) = claim(fields.get("audience"), "an audience", faults) {
+            tokens.audience = audience;
+        }
+        let second = Duration::from_secs(1);
+        if let Some(lifetime) = fields
+            .get("lifetime")
+            .and_then(|node| node.duration(second, TOKEN_LIFETIME_MAX, faults))
+        {
+            tokens.lifetime = lifetime;
+        }
+        if let Some(entries) = count(fields.get("cache"), CACHE_LIMIT, faults) {
+            tokens.cache_entries = entries;
+        }
+        if let Some(node) = fields.get("signing_key") {
+            if *store != StoreSetting::None {
+                let message =
+                    "the store keeps the signing keys: remove `signing_key`, or say `store: none`";
+                faults.push(Fault::new(node.place.clone(), message));
+            }
+            tokens.signing_key = self.path(Some(node), faults);
+        }
+        tokens
+    }
+
+    fn control(&self, node: Option<&Node>, faults: &mut Faults) -> Control {
+        match node.and_then(|node| node.text("a path or `off`", faults)) {
+            None => Control::Default,
+            Some("off") => Control::Off,
+            Some(path) => Control::Path(self.base.join(path)),
+        }
+    }
+}
+
+/// `iss` or `aud`: visible ASCII, so that it reads the same in a token, a header and a log.
+fn claim(node: Option<&Node>, what: &str, faults: &mut Faults) -> Option<String> {
+    let node = node?;
+    let text = node.text(what, faults)?;
+    if (1..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Some(text.to_owned());
+    }
+    let message = format!(
+        "{} is not {what}: expected 1 to 256 visible ASCII characters",
+        quoted(text)
+    );
+    faults.push(Fault::new(node.place.clone(), message));
+    None
+}
+
+/// The address of `admin` or `ops`, or `off`.
+fn side_door(
+    node: Option<&Node>,
+    name: &str,
+    default: SocketAddr,
+    faults: &mut Faults,
+) -> Option<SocketAddr> {
+    let Some(node) = node else {
+        return Some(default);
+    };
+    if let Value::Scalar(text) = &node.value {
+        if text != "off" {
+            let message = format!(
+                "{} is not a value of `{name}`: expected `{{ address: {default} }}` or `off`",
+                quoted(text)
+            );
+            faults.push(Fault::new(node.place.clone(), message));
+        }
+        return None;
+    }
+    let fields = Fields::of(node, &format!("`{name}`"), &["address"], &["tls"], faults)?;
+    let address = fields.get("address").map(|node| address(node, faults));
+    address.unwrap_or(Some(default))
+}
+
+/// An address and a port.
+pub(super) fn address(node: &Node, faults: &mut Faults) -> Option<SocketAddr> {
+    let expected = "an address and a port, such as `127.0.0.1:7080` or `[::]:7080`";
+    let text = node.text(expected, faults)?;
+    let address = text.parse().ok();
+    if address.is_none() {
+        let message = format!("{} is not an address: expected {expected}", quoted(text));
+        faults.push(Fault::new(node.place.clone(), message));
+    }
+    address
+}
+
+/// A whole number from 1 to `most`.
+pub(super) fn count(node: Option<&Node>, most: u64, faults: &mut Faults) -> Option<usize> {
+    let number = node?.number(1, most, faults)?;
+    usize::try_from(number).ok()
+}
+
+fn log(node: Option<&Node>, faults: &mut Faults) -> Log {
+    let keys = &["decisions", "format"];
+    let fields = node.and_then(|node| Fields::of(node, "`log`", keys, &[], faults));
+    let get = |name| fields.as_ref().and_then(|fields| fields.get(name));
+    if let Some(node) = get("format") {
+        node.choice(&[("json", ())], faults);
+    }
+    let words = [("all", Decisions::All), ("denied", Decisions::Denied)];
+    let decisions = get("decisions").and_then(|node| node.choice(&words, faults));
+    Log {
+        decisions: decisions.unwrap_or_default(),
+    }
+}
+
+fn metrics(node: Option<&Node>, faults: &mut Faults) -> MetricsSettings {
+    let keys = &["accounts", "max_accounts"];
+    let fields = node.and_then(|node| Fields::of(node, "`metrics`", keys, &[], faults));
+    let get = |name| fields.as_ref().and_then(|fields| fields.get(name));
+    let accounts = get("accounts").and_then(|node| node.boolean(faults));
+    let max_accounts = count(get("max_accounts"), METRIC_ACCOUNTS_LIMIT, faults);
+    MetricsSettings {
+        accounts: accounts.unwrap_or(true),
+        max_accounts: max_accounts.unwrap_or(METRIC_ACCOUNTS_DEFAULT),
+    }
+}
+
+fn drain(node: Option<&Node>, faults: &mut Faults) -> Drain {
+    let keys = &["delay", "timeout"];
+    let fields = node.and_then(|node| Fields::of(node, "`drain`", keys, &[], faults));
+    let mut span = |name, default| {
+        let node = fields.as_ref().and_then(|fields| fields.get(name));
+        node.and_then(|node| node.duration(Duration::ZERO, DRAIN_LIMIT, faults))
+            .unwrap_or(default)
+    };
+    Drain {
+        delay: span("delay", DRAIN_DELAY_DEFAULT),
+        timeout: span("timeout", DRAIN_TIMEOUT_DEFAULT),
+    }
+}
+
+/// One address can be listened at once. Port 0 is a new port every time.
+fn refuse_shared_addresses(settings: &Settings, root: &Node, faults: &mut Faults) {
+    let mut seen: Vec<(SocketAddr, &str)> = Vec::new();
+    let doors = settings.listeners.iter().map(|l| (l.address, "a listener"));
+    let ops = settings.ops.map(|address| (address, "`ops`"));
+    let admin = settings.admin.map(|address| (address, "`admin`"));
+    for (address, name) in doors.chain(ops).chain(admin) {
+        let earlier = seen
+            .iter()
+            .find(|(other, _)| *other == address && address.port() != 0);
+        if let Some((_, earlier)) = earlier {
+            let message = format!("{earlier} and {name} have the same address, `{address}`");
+            faults.push(Fault::new(root.place.clone(), message));
+        }
+        seen.push((address, name));
     }
 }

@@ -7,8 +7,8 @@
 //! Not here: who may do what (that is a policy), and whether the files named exist or can be read
 //! (whoever opens them says so).
 
+mod listener;
 mod load;
-mod read;
 mod upstream;
 
 use std::collections::BTreeMap;
@@ -17,6 +17,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+
+pub(crate) use upstream::classes as path_classes;
 
 use crate::words::{ClassSet, UpstreamName};
 
@@ -338,3 +340,6 @@ pub struct Drain {
     /// How long requests in flight may take to end after that.
     pub timeout: Duration,
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,8 +2,11 @@
 //! expected and returns nothing.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use super::{Key, Node, Value, quoted};
 use crate::words::{Fault, Faults, Place, nearest};
@@ -175,6 +178,36 @@ impl Node {
                 "{} is not a span of time: expected a number and a unit, such as `250ms`, `30s` or `15m`",
                 quoted(text)
             ),
+        };
+        faults.push(Fault::new(self.place.clone(), message));
+        None
+    }
+
+    /// A list of networks that is not empty; an address alone is the network of that address.
+    pub fn networks(&self, faults: &mut Faults) -> Vec<IpNet> {
+        let Some(items) = self.filled_list("networks such as `10.0.0.0/8`", faults) else {
+            return Vec::new();
+        };
+        items
+            .iter()
+            .filter_map(|item| item.network(faults))
+            .collect()
+    }
+
+    /// One network, as `10.0.0.0/8`, or one address.
+    fn network(&self, faults: &mut Faults) -> Option<IpNet> {
+        let expected = "a network or an address, such as `10.0.0.0/8`";
+        let text = self.text(expected, faults)?;
+        let network = text.parse::<IpNet>().ok();
+        let network = network.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+        let message = match network {
+            Some(network) if network.trunc() == network => return Some(network),
+            Some(network) => format!(
+                "{} has bits beyond its prefix, did you mean `{}`?",
+                quoted(text),
+                network.trunc()
+            ),
+            None => format!("{} is not {expected}", quoted(text)),
         };
         faults.push(Fault::new(self.place.clone(), message));
         None

@@ -1,1 +1,0 @@
-//! Rough; follows.

@@ -1,0 +1,309 @@
+use super::*;
+use crate::words::PathClass;
+use std::path::Path;
+
+fn faults(text: &str) -> String {
+    match Settings::from_text(Path::new("/etc/p/portcullis.yaml"), text) {
+        Ok(_) => String::new(),
+        Err(faults) => faults.to_string().replace("/etc/p/portcullis.yaml:", ""),
+    }
+}
+
+fn good(text: &str) -> Settings {
+    Settings::from_text(Path::new("/etc/p/portcullis.yaml"), text).unwrap()
+}
+
+#[test]
+fn the_example_means_what_it_says() {
+    let text = include_str!("../../tests/data/example/portcullis.yaml");
+    let settings = good(text);
+    let addresses: Vec<_> = settings
+        .listeners
+        .iter()
+        .map(|l| l.address.to_string())
+        .collect();
+    assert_eq!(addresses, ["0.0.0.0:7080", "0.0.0.0:7443"]);
+    assert_eq!(settings.listeners[0].tls, None);
+    let tls = settings.listeners[1].tls.clone().unwrap();
+    assert_eq!(tls.certificate, Path::new("/etc/p/tls.crt"));
+    assert_eq!(settings.admin, Some(ADMIN_DEFAULT));
+    assert_eq!(settings.ops, Some(OPS_DEFAULT));
+    assert_eq!(settings.policies, Path::new("/etc/p/policies/"));
+    assert_eq!(
+        settings.store,
+        StoreSetting::Sqlite("/etc/p/portcullis.db".into())
+    );
+    let upstream = &settings.upstreams["inventory"];
+    let address = UpstreamAddress::Tcp {
+        host: "127.0.0.1".into(),
+        port: 3000,
+    };
+    assert_eq!(
+        (&upstream.address, &*upstream.authority),
+        (&address, "127.0.0.1:3000")
+    );
+    assert_eq!(settings.tokens.issuer, "https://inventory.example.com");
+    assert_eq!(settings.tokens.lifetime, Duration::from_secs(900));
+}
+
+#[test]
+fn an_empty_file_means_the_defaults() {
+    let settings = good("# nothing yet\n");
+    assert_eq!(settings.listeners.len(), 1);
+    assert_eq!(settings.listeners[0].address, LISTENER_DEFAULT);
+    assert_eq!(
+        settings.store,
+        StoreSetting::Sqlite("/etc/p/portcullis.db".into())
+    );
+    assert_eq!(settings.policies, Path::new("/etc/p/policies"));
+    assert_eq!(settings.control, Control::Default);
+    assert_eq!(
+        settings.drain,
+        Drain {
+            delay: DRAIN_DELAY_DEFAULT,
+            timeout: DRAIN_TIMEOUT_DEFAULT
+        }
+    );
+    assert!(settings.metrics.accounts && settings.threads.is_none());
+}
+
+#[test]
+fn everything_can_be_said() {
+    let settings = good(
+        "listeners:
+  - address: '[::1]:0'
+    basic: true
+    api_key: true
+    trusted_proxies: [10.0.0.0/8, 192.0.2.7]
+    limits: { header_timeout: 5s, header_bytes: 1024, body_bytes: 10 }
+admin: off
+ops: off
+policies: /srv/p
+store: none
+upstreams:
+  a: { url: 'http://api.internal', host: client, unsafe_allow: [semicolon, empty_segment], shadow: true,
+       pass_authorization: foreign, timeout: 1m, connect_timeout: 1s, idle_timeout: 5s, connections: 9, probe: /healthz }
+  b: { url: unix:/run/app.sock }
+  c: { url: 'http://[2001:db8::1]:8080/' }
+tokens: { signing_key: keys/sign.pem, cache: 10 }
+control: off
+log: { decisions: denied, format: json }
+metrics: { accounts: false, max_accounts: 7 }
+drain: { delay: 0s, timeout: 1s }
+threads: 2
+max_connections: 100
+",
+    );
+    let listener = &settings.listeners[0];
+    assert!(listener.basic && listener.api_key && listener.trusted_proxies.len() == 2);
+    assert_eq!(listener.limits.header_timeout, Duration::from_secs(5));
+    assert_eq!(listener.limits.body_bytes, Some(10));
+    assert_eq!((settings.admin, settings.ops), (None, None));
+    assert_eq!(settings.store, StoreSetting::None);
+    let [a, b, c] = ["a", "b", "c"].map(|name| &settings.upstreams[name]);
+    assert_eq!(
+        a.address,
+        UpstreamAddress::Tcp {
+            host: "api.internal".into(),
+            port: 80
+        }
+    );
+    assert_eq!(
+        (&*a.authority, a.host_header),
+        ("api.internal", HostHeader::Client)
+    );
+    assert!(a.rules.shadow && a.rules.pass_authorization);
+    assert!(a.rules.unsafe_allow.contains(PathClass::EmptySegment));
+    assert_eq!(a.probe.as_deref(), Some("/healthz"));
+    assert_eq!(b.address, UpstreamAddress::Unix("/run/app.sock".into()));
+    assert_eq!(
+        c.address,
+        UpstreamAddress::Tcp {
+            host: "2001:db8::1".into(),
+            port: 8080
+        }
+    );
+    assert_eq!(c.authority, "[2001:db8::1]:8080");
+    assert_eq!(
+        settings.weakened,
+        ["upstreams.a.unsafe_allow: empty_segment, semicolon"]
+    );
+    assert_eq!(
+        settings.tokens.signing_key.as_deref(),
+        Some(Path::new("/etc/p/keys/sign.pem"))
+    );
+    assert_eq!(settings.control, Control::Off);
+    assert_eq!(settings.log.decisions, Decisions::Denied);
+}
+
+#[test]
+fn each_fault_says_where_what_and_what_to_do() {
+    let table = [
+        (
+            "listners: []\n",
+            "1:1: `listners` is not a key of the settings, did you mean `listeners`?",
+        ),
+        (
+            "listeners: []\n",
+            "1:12: the list is empty: name listeners, or leave the key out",
+        ),
+        (
+            "listeners: 7080\n",
+            "1:12: expected listeners as a list, `[…]`, found `7080`",
+        ),
+        (
+            "listeners: [{}]\n",
+            "1:13: the listener has no `address`, such as `address: 127.0.0.1:7080`",
+        ),
+        (
+            "listeners: [{ address: ':7080' }]\n",
+            "1:24: `:7080` is not an address: expected an address and a port, such as `127.0.0.1:7080` or `[::]:7080`",
+        ),
+        (
+            "listeners: [{ address: '127.0.0.1:1', basic: yes }]\n",
+            "1:46: `yes` is not `true` or `false`",
+        ),
+        (
+            "listeners: [{ address: '127.0.0.1:1', tls: { key: k } }]\n",
+            "1:44: `key` is set and `certificate` is not: set both",
+        ),
+        (
+            "listeners: [{ address: '127.0.0.1:1', tls: { key: k, certificate: c, client_roots: r } }]\n",
+            "1:70: `client_roots` is not in this release: remove it",
+        ),
+        (
+            "listeners: [{ address: '127.0.0.1:1', trusted_proxies: [] }]\n",
+            "1:56: the list is empty: name networks such as `10.0.0.0/8`, or leave the key out",
+        ),
+        (
+            "listeners: [{ address: '127.0.0.1:1', trusted_proxies: [10.0.0.1/8] }]\n",
+            "1:57: `10.0.0.1/8` has bits beyond its prefix, did you mean `10.0.0.0/8`?",
+        ),
+        (
+            "listeners: [{ address: '127.0.0.1:7090' }]\n",
+            "1:1: a listener and `ops` have the same address, `127.0.0.1:7090`",
+        ),
+        (
+            "admin: 127.0.0.1:1\n",
+            "1:8: `127.0.0.1:1` is not a value of `admin`: expected `{ address: 127.0.0.1:7081 }` or `off`",
+        ),
+        (
+            "store: postgres://u@h/db\n",
+            "1:8: `postgres:` is not in this release: use `sqlite:FILE` or `none`",
+        ),
+        (
+            "store: mysql:x\n",
+            "1:8: `mysql:x` is not a store: expected `sqlite:FILE` or `none`",
+        ),
+        (
+            "store: none\npepper: p\n",
+            "2:9: `pepper` has nothing to guard with `store: none`: remove it",
+        ),
+        (
+            "tokens: { signing_key: k }\n",
+            "1:24: the store keeps the signing keys: remove `signing_key`, or say `store: none`",
+        ),
+        (
+            "tokens: { lifetime: 15 }\n",
+            "1:21: `15` is not a span of time: expected a number and a unit, such as `250ms`, `30s` or `15m`",
+        ),
+        (
+            "tokens: { lifetime: 30days }\n",
+            "1:21: `30days` is not between 1s and 1day",
+        ),
+        (
+            "tokens: { issuer: 'a b' }\n",
+            "1:19: `a b` is not an issuer: expected 1 to 256 visible ASCII characters",
+        ),
+        (
+            "upstreams: { A: { url: 'http://h' } }\n",
+            "1:14: `A` is not an upstream name: expected 1 to 64 of `a-z`, `0-9`, `.`, `_`, `-`, starting with a letter or a digit",
+        ),
+        (
+            "upstreams: { a: {} }\n",
+            "1:17: upstream `a` has no `url`, such as `url: http://127.0.0.1:3000`",
+        ),
+        (
+            "upstreams: { a: { url: 'https://h' } }\n",
+            "1:24: `https://h` is not the URL of an upstream: `https:` upstreams are not in this release: speak plain HTTP to a neighbour, or `unix:`",
+        ),
+        (
+            "upstreams: { a: { url: 'http://h/api' } }\n",
+            "1:24: `http://h/api` is not the URL of an upstream: scheme and authority only; paths are forwarded as they come",
+        ),
+        (
+            "upstreams: { a: { url: 'http://u:p@h' } }\n",
+            "1:24: `http://u:p@h` is not the URL of an upstream: it must not hold a user or a password",
+        ),
+        (
+            "upstreams: { a: { url: 'http://h:99999' } }\n",
+            "1:24: `http://h:99999` is not the URL of an upstream: the port is not a number from 1 to 65535",
+        ),
+        (
+            "upstreams: { a: { url: unix:app.sock } }\n",
+            "1:24: `unix:app.sock` is not the URL of an upstream: a socket is named by its whole path, such as `unix:/run/app.sock`",
+        ),
+        (
+            "upstreams: { a: { url: 'http://h', unsafe_allow: [semikolon] } }\n",
+            "1:51: `semikolon` is not a path class, did you mean `semicolon`?",
+        ),
+        (
+            "upstreams: { a: { url: 'http://h', unsafe_allow: [control] } }\n",
+            "1:51: `control` cannot be allowed: no two readers agree on what it means",
+        ),
+        (
+            "upstreams: { a: { url: 'http://h', pass_authorization: all } }\n",
+            "1:56: `all` is not `foreign`",
+        ),
+        (
+            "upstreams: { a: { url: 'http://h', probe: healthz } }\n",
+            "1:43: `healthz` is not a path such as `/healthz`",
+        ),
+        (
+            "upstreams: { a: { url: 'http://h', trailing_slash: same } }\n",
+            "1:36: `trailing_slash` is not in this release: remove it",
+        ),
+        (
+            "upstreams: { a: { url: 'http://h', timeout: 0s } }\n",
+            "1:45: `0s` is not between 10ms and 1day",
+        ),
+        (
+            "log: { decisions: alll }\n",
+            "1:19: `alll` is not `all` or `denied`, did you mean `all`?",
+        ),
+        (
+            "threads: 0\n",
+            "1:10: `0` is not a whole number from 1 to 1024",
+        ),
+        (
+            "threads: 1e3\n",
+            "1:10: `1e3` is not a whole number from 1 to 1024",
+        ),
+        (
+            "trusts: {}\n",
+            "1:1: `trusts` is not in this release: remove it",
+        ),
+        (
+            "- a\n",
+            "1:1: expected the settings as a mapping, `key: value`, found a list",
+        ),
+    ];
+    for (text, expected) in table {
+        assert_eq!(faults(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn all_faults_are_reported_at_once() {
+    let text = "listeners: [{ adress: x }]\nstore: nowhere\nthreads: many\ntokens: { lifetime: 15, lifetime: 16m }\n";
+    assert_eq!(faults(text).lines().count(), 6, "{}", faults(text));
+}
+
+#[test]
+fn a_missing_file_is_a_fault_that_names_it() {
+    let error = Settings::load(Path::new("/nowhere/portcullis.yaml")).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "/nowhere/portcullis.yaml: the settings cannot be read: No such file or directory (os error 2)"
+    );
+}
