@@ -10,7 +10,11 @@
 pub mod compile;
 mod hosts;
 pub mod matcher;
+#[cfg(test)]
+mod oracle;
 pub mod overlap;
+#[cfg(test)]
+mod properties;
 mod segment;
 pub mod template;
 mod trie;
