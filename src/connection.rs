@@ -1,1 +1,58 @@
-//! One connection: HTTP/1.1 framing, header limits, progress.
+//! One connection: HTTP/1.1 framing, header limits, the end of it.
+//!
+//! The HTTP library does the framing; what it lets through and a gateway may not is refused later,
+//! request by request (see `head`). What it refuses itself never becomes a request, and is counted
+//! and logged here, once a connection, so that nothing is refused in silence.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+
+use crate::gateway::{Connection, Gateway};
+use crate::settings::ListenerLimits;
+
+/// Most bytes buffered for one connection, in and out: a header section at its limit and as much
+/// again for what follows it.
+const BUFFER_FACTOR: usize = 2;
+
+/// Serves one connection until it ends, or until the answer in progress when `drain` is heard.
+pub async fn serve<S>(gateway: Rc<Gateway>, connection: Connection, io: S, drain: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let builder = builder(&connection.listener.limits);
+    let handler = Rc::clone(&gateway);
+    let arrived = connection.clone();
+    let service = service_fn(move |request| Rc::clone(&handler).handle(arrived.clone(), request));
+    let http = builder.serve_connection(TokioIo::new(io), service);
+    let mut http = std::pin::pin!(http);
+    let ended = tokio::select! {
+        ended = http.as_mut() => ended,
+        () = drain.cancelled() => {
+            http.as_mut().graceful_shutdown();
+            http.await
+        }
+    };
+    if let Err(error) = ended
+        && error.is_parse()
+    {
+        gateway.refused_by_parser(&connection, &error);
+    }
+}
+
+fn builder(limits: &ListenerLimits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_headers(limits.header_count)
+        .max_header_size(limits.header_bytes)
+        .max_buf_size(limits.header_bytes.saturating_mul(BUFFER_FACTOR).max(64 * 1024))
+        .pipeline_flush(true);
+    builder
+}

@@ -1,1 +1,329 @@
 //! Decide, act, record: the whole product on one screen.
+//!
+//! [`Gateway::handle`] answers one request. Everything up to the decision is not `async`, and that
+//! is a statement: no decision waits for a store, a file, another host or another request.
+
+mod outgoing;
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use http::header::{CONNECTION, HOST, USER_AGENT};
+use http::request::Parts;
+use http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
+
+pub use outgoing::Outgoing;
+
+use crate::clock::Clock;
+use crate::credential::{self, Accepts, Foreign, Issuers};
+use crate::decision::{self, Denial, Outcome, Permit, Question};
+use crate::directory::{Handle, State};
+use crate::forward::headers::{X_REQUEST_ID, request_id};
+use crate::forward::{Forwarder, Terms};
+use crate::head::{self, Head};
+use crate::oauth;
+use crate::reason::Reason;
+use crate::record::{Recorder, Ticket, Verdict};
+use crate::reject;
+use crate::request::Target;
+use crate::settings::{Listener, Tokens};
+use crate::source::{self, Source};
+use crate::verify::Verifier;
+use crate::words::{Method, RequestIds};
+
+/// Answers the requests of one core.
+#[derive(Debug)]
+pub struct Gateway {
+    /// Policy and directory in force.
+    pub state: Arc<Handle>,
+    /// Turns credentials into callers.
+    pub verifier: Arc<Verifier>,
+    /// Makes tokens.
+    pub tokens: Arc<Tokens>,
+    /// Whose tokens are ours.
+    pub issuers: Issuers,
+    /// Spends permits.
+    pub forwarder: Forwarder,
+    /// Writes the record.
+    pub recorder: Rc<Recorder>,
+    /// Tells the time.
+    pub clock: Clock,
+    /// Makes request ids.
+    pub ids: RefCell<RequestIds>,
+    /// Whether the gateway is going away: answers then end their connections.
+    pub draining: Arc<AtomicBool>,
+}
+
+/// The connection a request came in by.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// The listener's settings.
+    pub listener: Arc<Listener>,
+    /// The socket's peer.
+    pub peer: IpAddr,
+}
+
+/// What a decision looks at.
+struct Asked<'a> {
+    connection: &'a Connection,
+    parts: &'a Parts,
+    source: &'a Source,
+}
+
+/// A request on its way to an upstream.
+struct Forwarded<'a> {
+    connection: &'a Connection,
+    source: &'a Source,
+    parts: Parts,
+    body: Incoming,
+}
+
+/// What is to be done with a request.
+enum Act {
+    Forward(Permit),
+    Token,
+    Refuse(Box<Denial>),
+}
+
+impl Gateway {
+    /// Answers one request.
+    ///
+    /// # Errors
+    ///
+    /// Never; the type is what the HTTP library asks for.
+    pub async fn handle(
+        self: Rc<Self>,
+        connection: Connection,
+        request: Request<Incoming>,
+    ) -> Result<Response<Outgoing>, Infallible> {
+        let in_flight = self.recorder.metrics().in_flight();
+        let (parts, body) = request.into_parts();
+        let (mut ticket, source) = self.open(&connection, &parts);
+        let state = self.state.snapshot();
+        let asked = Asked { connection: &connection, parts: &parts, source: &source };
+        let act = self.decide(&asked, &state, ticket.verdict());
+        ticket.verdict().authz = Some(ticket.verdict().started.elapsed());
+        let mut response = match act {
+            Act::Forward(permit) => {
+                let asked = Forwarded { connection: &connection, source: &source, parts, body };
+                self.forward(permit, &state, asked, &mut ticket).await
+            }
+            Act::Token => self.token(&asked, &state, body, &mut ticket).await,
+            Act::Refuse(denial) => refuse(denial, &mut ticket),
+        };
+        let headers = response.headers_mut();
+        headers.insert(X_REQUEST_ID, request_id(&ticket.verdict().id));
+        if self.draining.load(Ordering::Relaxed) {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        ticket.verdict().status = response.status();
+        Ok(response.map(|body| body.recorded(ticket, in_flight)))
+    }
+
+    /// What is to be done with a request. Not `async`: no decision waits for anything.
+    fn decide(&self, asked: &Asked<'_>, state: &State, verdict: &mut Verdict) -> Act {
+        match self.judge(asked, state, verdict) {
+            Ok(act) => act,
+            Err(denial) => Act::Refuse(denial),
+        }
+    }
+
+    fn judge(
+        &self,
+        asked: &Asked<'_>,
+        state: &State,
+        verdict: &mut Verdict,
+    ) -> Result<Act, Box<Denial>> {
+        let (listener, parts, policy) = (&asked.connection.listener, asked.parts, &*state.policy);
+        let head = head::check(parts, listener.limits.target_bytes)?;
+        verdict.method = Some(head.method);
+        if is_token_endpoint(&head) {
+            verdict.own_endpoint = Some(oauth::token::PATH);
+            return Ok(Act::Token);
+        }
+        let target = Target::parse(&head.path_and_query, policy.classes_allowed)?;
+        if target.path() != verdict.path {
+            target.path().clone_into(&mut verdict.path);
+        }
+        let lookup = policy
+            .find(Some(&head.host), head.method, target.path())
+            .map_err(|_| Denial::new(Reason::HostUnknown))?;
+        let caller = if decision::asks_for_caller(policy, &lookup) {
+            let foreign = if decision::foreign_may_pass(policy, &lookup) {
+                Foreign::MayPass(&self.issuers)
+            } else {
+                Foreign::Counts
+            };
+            credential::read(&parts.headers, accepts(listener), foreign)
+                .and_then(|credential| self.verifier.verify(&credential, state, verdict.at))
+        } else {
+            Ok(None)
+        };
+        if let Ok(caller) = &caller {
+            verdict.caller.clone_from(caller);
+        }
+        let question = Question {
+            policy,
+            target: &target,
+            lookup: &lookup,
+            headers: &parts.headers,
+            source: Some(asked.source.address),
+        };
+        Ok(match decision::decide(&question, caller) {
+            Outcome::Allowed(permit) => Act::Forward(permit),
+            Outcome::Denied(denial) => Act::Refuse(denial),
+            Outcome::Shadowed(permit, denial) => {
+                verdict.denial = Some(denial);
+                verdict.shadow = true;
+                Act::Forward(permit)
+            }
+        })
+    }
+
+    /// Spends the permit.
+    async fn forward(
+        &self,
+        permit: Permit,
+        state: &State,
+        asked: Forwarded<'_>,
+        ticket: &mut Ticket,
+    ) -> Response<Outgoing> {
+        let verdict = ticket.verdict();
+        verdict.route = Some(Arc::clone(permit.route()));
+        let upstream = state.policy.upstream(permit.route().upstream);
+        let listener = &asked.connection.listener;
+        let host = asked.parts.headers.get(HOST).cloned();
+        let terms = Terms {
+            id: &verdict.id.clone(),
+            tls: listener.tls.is_some(),
+            peer: asked.connection.peer,
+            trusted_chain: asked.source.trusted_chain.as_deref(),
+            host: &host.unwrap_or_else(|| HeaderValue::from_static("")),
+            body_bytes_max: listener.limits.body_bytes,
+        };
+        let request = Request::from_parts(asked.parts, asked.body);
+        let answer = self.forwarder.forward(permit, upstream, request, &terms).await;
+        verdict.upstream = Some(upstream.clone());
+        verdict.upstream_wait = answer.waited;
+        match answer.response {
+            Ok(response) => response.map(Outgoing::streamed),
+            Err(reason) => refuse(Box::new(Denial::new(self.blame(reason))), ticket),
+        }
+    }
+
+    /// While the gateway goes away its upstream may have gone already; that is nobody's fault.
+    fn blame(&self, reason: Reason) -> Reason {
+        if reason == Reason::UpstreamUnreachable && self.draining.load(Ordering::Relaxed) {
+            return Reason::Draining;
+        }
+        reason
+    }
+
+    /// The token endpoint.
+    async fn token(
+        &self,
+        asked: &Asked<'_>,
+        state: &State,
+        body: Incoming,
+        ticket: &mut Ticket,
+    ) -> Response<Outgoing> {
+        let limit = oauth::token::BODY_BYTES_MAX;
+        let idle = asked.connection.listener.limits.body_idle;
+        let body = match outgoing::collect(body, limit, idle).await {
+            Ok(body) => body,
+            Err(reason) => return refuse(Box::new(Denial::new(reason)), ticket),
+        };
+        let asked = oauth::token::Asked {
+            method: &asked.parts.method,
+            query: asked.parts.uri.query(),
+            headers: &asked.parts.headers,
+            body: &body,
+            source: Some(asked.source.address),
+        };
+        let now = ticket.verdict().at;
+        let answer = oauth::token::answer(&self.verifier, state, &self.tokens, &asked, now);
+        ticket.recorder().metrics().token_request(answer.grant_type, answer.outcome);
+        let verdict = ticket.verdict();
+        verdict.denial = answer.reason.map(|reason| Box::new(Denial::new(reason)));
+        verdict.caller = answer.caller;
+        answer.response.map(Outgoing::full)
+    }
+
+    /// What the HTTP library refused before it was a request: one line and one count all the same.
+    pub fn refused_by_parser(&self, connection: &Connection, error: &hyper::Error) {
+        let mut request = Request::new(());
+        *request.version_mut() = http::Version::HTTP_11;
+        let (mut ticket, _) = self.open(connection, &request.into_parts().0);
+        let verdict = ticket.verdict();
+        let reason = if error.is_parse_too_large() {
+            Reason::HeadersTooLarge
+        } else {
+            Reason::RequestMalformed
+        };
+        verdict.method = None;
+        verdict.path.clear();
+        verdict.status = reason.status();
+        verdict.denial = Some(Box::new(Denial::new(reason)));
+    }
+
+    fn open(&self, connection: &Connection, parts: &Parts) -> (Ticket, Source) {
+        let now = self.clock.now();
+        let headers = &parts.headers;
+        let source = source::of(connection.peer, &connection.listener.trusted_proxies, headers);
+        let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let verdict = Verdict {
+            id: self.ids.borrow_mut().next(now),
+            at: now,
+            started: Instant::now(),
+            method: Method::parse(parts.method.as_str()),
+            path: parts.uri.path().to_owned(),
+            scheme: if connection.listener.tls.is_some() { "https" } else { "http" },
+            version: parts.version,
+            host: text(HOST).unwrap_or_default().to_owned(),
+            source: source.address,
+            peer: connection.peer,
+            user_agent: headers.get(USER_AGENT).cloned(),
+            client_request_id: headers.get(X_REQUEST_ID).cloned(),
+            route: None,
+            own_endpoint: None,
+            caller: None,
+            denial: None,
+            shadow: false,
+            status: http::StatusCode::INTERNAL_SERVER_ERROR,
+            authz: None,
+            upstream: None,
+            upstream_wait: std::time::Duration::ZERO,
+            sent_bytes: 0,
+        };
+        (Ticket::new(verdict, Rc::clone(&self.recorder)), source)
+    }
+}
+
+/// The answer to a refused request; the refusal goes on record.
+fn refuse(denial: Box<Denial>, ticket: &mut Ticket) -> Response<Outgoing> {
+    let verdict = ticket.verdict();
+    if verdict.route.is_none() {
+        verdict.route.clone_from(&denial.route);
+    }
+    if verdict.caller.is_none() {
+        verdict.caller.clone_from(&denial.caller);
+    }
+    let response = reject::respond(&denial, &verdict.id);
+    verdict.denial = Some(denial);
+    response.map(Outgoing::full)
+}
+
+fn accepts(listener: &Listener) -> Accepts {
+    Accepts { basic: listener.basic, api_key: listener.api_key }
+}
+
+/// Our own endpoints win over any route that overlaps them.
+fn is_token_endpoint(head: &Head) -> bool {
+    head.path_and_query.path() == oauth::token::PATH
+}

@@ -1,1 +1,222 @@
 //! What happened to a request becomes one log line and a few counters.
+//!
+//! The handler fills in a [`Verdict`]; a [`Ticket`] carries it to the end of the response's body
+//! and records it when dropped, so there is exactly one line and one count a request on every way
+//! out, a client that hangs up included. Nobody else on the request path logs.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{HeaderValue, StatusCode, Version};
+
+use crate::decision::{Denial, Needs};
+use crate::policy::Route;
+use crate::reason::Reason;
+use crate::settings::Decisions;
+use crate::telemetry::log::{self, Line, LogHandle};
+use crate::telemetry::metrics::{Denied, Finished, Metrics, Outcome, Target};
+use crate::words::{Caller, Evidence, Method, RequestId, UnixTime, UpstreamName};
+
+/// Everything known about a request when it is over.
+#[derive(Debug)]
+pub struct Verdict {
+    /// Its id.
+    pub id: RequestId,
+    /// When it arrived.
+    pub at: UnixTime,
+    /// When it arrived, on the clock that never jumps.
+    pub started: Instant,
+    /// Its method, if we know it.
+    pub method: Option<Method>,
+    /// Its path as decided on, or as sent if it was refused before that.
+    pub path: String,
+    /// `http` or `https`.
+    pub scheme: &'static str,
+    /// Its version.
+    pub version: Version,
+    /// The host asked for.
+    pub host: String,
+    /// Where it came from.
+    pub source: IpAddr,
+    /// The socket's peer.
+    pub peer: IpAddr,
+    /// What the client calls itself.
+    pub user_agent: Option<HeaderValue>,
+    /// The client's own id for it.
+    pub client_request_id: Option<HeaderValue>,
+    /// The primary route.
+    pub route: Option<Arc<Route>>,
+    /// Whether it was for an endpoint of ours.
+    pub own_endpoint: Option<&'static str>,
+    /// Who asked, if known.
+    pub caller: Option<Caller>,
+    /// Why it was refused, or would have been.
+    pub denial: Option<Box<Denial>>,
+    /// Whether it was forwarded all the same.
+    pub shadow: bool,
+    /// What was answered.
+    pub status: StatusCode,
+    /// From its head to the decision.
+    pub authz: Option<Duration>,
+    /// The upstream it was sent to.
+    pub upstream: Option<UpstreamName>,
+    /// How long the upstream took until the head of its response.
+    pub upstream_wait: Duration,
+    /// Bytes of the response's body.
+    pub sent_bytes: u64,
+}
+
+impl Verdict {
+    /// The reason against it, if there is one.
+    pub fn reason(&self) -> Option<Reason> {
+        self.denial.as_ref().map(|denial| denial.reason)
+    }
+}
+
+/// Records the requests of one core.
+#[derive(Debug)]
+pub struct Recorder {
+    metrics: Arc<Metrics>,
+    log: LogHandle,
+    decisions: Decisions,
+}
+
+impl Recorder {
+    /// A recorder that writes to these.
+    pub fn new(metrics: Arc<Metrics>, log: LogHandle, decisions: Decisions) -> Self {
+        Self { metrics, log, decisions }
+    }
+
+    /// The metrics, for what is counted beside requests.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    fn record(&self, verdict: &Verdict) {
+        let total = verdict.started.elapsed();
+        self.count(verdict, total);
+        if verdict.denial.is_some() || self.decisions == Decisions::All {
+            self.write(verdict, total);
+        }
+    }
+
+    fn count(&self, verdict: &Verdict, total: Duration) {
+        if let Some(class) = verdict.denial.as_ref().and_then(|denial| denial.class) {
+            self.metrics.path_refused(class);
+        }
+        let permission = verdict.denial.as_ref().and_then(|denial| first_needed(denial));
+        let denied = verdict.reason().map(|reason| Denied {
+            reason,
+            permission: permission.unwrap_or_default(),
+            account: verdict.caller.as_ref().map(|caller| caller.account.name.as_str()),
+        });
+        let outcome = match denied {
+            None => Outcome::Allowed,
+            Some(denied) if verdict.shadow => Outcome::ShadowDenied(denied),
+            Some(denied) => Outcome::Denied(denied),
+        };
+        let target = match (&verdict.route, verdict.own_endpoint) {
+            (Some(route), _) => Target::Route(route),
+            (None, Some(_)) => Target::TokenEndpoint,
+            (None, None) => Target::None,
+        };
+        self.metrics.request_finished(&Finished {
+            target,
+            method: verdict.method,
+            status: verdict.status,
+            total,
+            authz: verdict.authz,
+            outcome,
+        });
+    }
+
+    fn write(&self, verdict: &Verdict, total: Duration) {
+        let denial = verdict.denial.as_deref();
+        let caller = verdict.caller.as_ref();
+        let token = caller.and_then(|caller| match caller.evidence {
+            Evidence::Token { digest, .. } => Some(digest),
+            Evidence::Key | Evidence::Hypothesis => None,
+        });
+        self.log.write(&Line {
+            at: verdict.at,
+            decision: match (denial, verdict.shadow) {
+                (None, _) => log::Decision::Allow,
+                (Some(_), true) => log::Decision::ShadowDeny,
+                (Some(_), false) => log::Decision::Deny,
+            },
+            reason: verdict.reason(),
+            request_id: verdict.id.as_str(),
+            client_request_id: verdict.client_request_id.as_ref().map(HeaderValue::as_bytes),
+            method: verdict.method.map_or("_OTHER", Method::as_str),
+            path: verdict.path.as_bytes(),
+            scheme: verdict.scheme,
+            version: version(verdict.version),
+            host: verdict.host.as_bytes(),
+            route: verdict.route.as_ref().map(|route| route.name.as_str()).or(verdict.own_endpoint),
+            status: verdict.status.as_u16(),
+            response_bytes: verdict.sent_bytes,
+            user_agent: verdict.user_agent.as_ref().map(HeaderValue::as_bytes),
+            client_address: verdict.source,
+            peer_address: verdict.peer,
+            account: caller.map(|caller| (caller.account.id.as_str(), caller.account.name.as_str())),
+            key_id: caller.and_then(|caller| caller.key.as_ref()).map(|key| key.as_str()),
+            token_id: token,
+            permission: denial.and_then(first_needed),
+            missing: denial.map_or(&[], |denial| denial.missing.as_slice()),
+            class: denial.and_then(|denial| denial.class),
+            upstream: verdict.upstream.as_ref().map(UpstreamName::as_str),
+            authz: verdict.authz,
+            upstream_wait: verdict.upstream.as_ref().map(|_| verdict.upstream_wait),
+            total,
+        });
+    }
+}
+
+/// The permission a refusal is filed under: the first that is missing, or the first that is needed.
+fn first_needed(denial: &Denial) -> Option<&str> {
+    let needed = match &denial.needs {
+        Some(Needs::All(all) | Needs::Any(all)) => all.first(),
+        None => None,
+    };
+    denial.missing.first().or(needed).map(AsRef::as_ref)
+}
+
+fn version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2",
+        _ => "1.1",
+    }
+}
+
+/// A verdict on its way to the record: written when dropped.
+#[derive(Debug)]
+pub struct Ticket {
+    verdict: Verdict,
+    recorder: Rc<Recorder>,
+}
+
+impl Ticket {
+    /// A ticket for a request that has just arrived.
+    pub fn new(verdict: Verdict, recorder: Rc<Recorder>) -> Self {
+        Self { verdict, recorder }
+    }
+
+    /// What is known so far.
+    pub fn verdict(&mut self) -> &mut Verdict {
+        &mut self.verdict
+    }
+
+    /// Who records.
+    pub fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.recorder.record(&self.verdict);
+    }
+}

@@ -1,1 +1,182 @@
-//! A denial becomes a problem document.
+//! A denial becomes a problem document (RFC 9457).
+//!
+//! One place decides who is told what: a known caller learns exactly what is missing, a stranger
+//! whether to bring a credential, and neither learns more from the headers than from the body.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use serde_json::{Map, Value, json};
+
+use crate::decision::{Denial, Needs};
+use crate::reason::Reason;
+use crate::words::RequestId;
+
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+
+/// What a response we made ourselves has for `Content-Type`.
+pub const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// The answer to a refused request, without its `X-Request-Id`, which every response gets.
+pub fn respond(denial: &Denial, id: &RequestId) -> Response<Bytes> {
+    let reason = denial.reason;
+    let body = serde_json::to_vec(&problem(denial, id)).unwrap_or_default();
+    let mut response = Response::new(Bytes::from(body));
+    *response.status_mut() = reason.status();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, PROBLEM_JSON);
+    headers.insert(PROXY_STATUS, proxy_status(reason));
+    if let Some(challenge) = challenge(denial) {
+        headers.insert(WWW_AUTHENTICATE, challenge);
+    }
+    if reason == Reason::MethodNotAllowed
+        && let Ok(allow) = HeaderValue::from_str(&denial.allow.to_string())
+    {
+        headers.insert(ALLOW, allow);
+    }
+    if reason.status() == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+/// The problem document.
+fn problem(denial: &Denial, id: &RequestId) -> Value {
+    let reason = denial.reason;
+    let mut problem = Map::new();
+    let public = reason.public_code();
+    problem.insert(
+        "type".into(),
+        json!(format!("urn:portcullis:reason:{public}")),
+    );
+    problem.insert("title".into(), json!(reason.title()));
+    problem.insert("status".into(), json!(reason.status().as_u16()));
+    problem.insert("detail".into(), json!(detail(denial)));
+    problem.insert("instance".into(), json!(format!("urn:uuid:{id}")));
+    problem.insert("reason".into(), json!(public));
+    problem.insert("request_id".into(), json!(id.as_str()));
+    if let Some(class) = denial.class {
+        problem.insert("class".into(), json!(class.code()));
+    }
+    if reason.status() == StatusCode::FORBIDDEN {
+        if let Some(needs) = &denial.needs {
+            problem.insert("needs".into(), needs_value(needs));
+        }
+        if !denial.missing.is_empty() {
+            problem.insert("missing".into(), json!(denial.missing));
+        }
+        if !denial.boundary.is_empty() {
+            let place = denial.boundary.iter();
+            let place: Map<_, _> = place
+                .map(|(name, value)| (name.to_string(), json!(value)))
+                .collect();
+            problem.insert("boundary".into(), Value::Object(place));
+        }
+    }
+    Value::Object(problem)
+}
+
+/// `"devices:edit"`, `{"any": […]}` or `{"all": […]}`.
+pub fn needs_value(needs: &Needs) -> Value {
+    match needs {
+        Needs::All(all) => match all.as_slice() {
+            [one] => json!(one),
+            _ => json!({ "all": all }),
+        },
+        Needs::Any(any) => json!({ "any": any }),
+    }
+}
+
+/// One sentence for a person. For a stranger it is the title again.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a reason without a word of its own has the general one"
+)]
+pub fn detail(denial: &Denial) -> String {
+    let title = denial.reason.title();
+    let account = denial
+        .caller
+        .as_ref()
+        .map(|caller| caller.account.name.as_str());
+    match denial.reason {
+        Reason::PathAmbiguous => match denial.class {
+            Some(class) => format!("{title}: {}", class.code()),
+            None => title.to_owned(),
+        },
+        Reason::PermissionMissing => {
+            let missing: Vec<_> = denial.missing.iter().map(AsRef::as_ref).collect();
+            let or = matches!(denial.needs, Some(Needs::Any(_)));
+            let missing = missing.join(if or { " or " } else { " and " });
+            format!("`{}` lacks {missing}", account.unwrap_or("the account"))
+        }
+        Reason::OutsideBoundary if denial.boundary.is_empty() => format!(
+            "`{}` holds the permission only within a boundary, and only grants without one count here",
+            account.unwrap_or("the account")
+        ),
+        Reason::OutsideBoundary => {
+            let place = denial
+                .boundary
+                .iter()
+                .map(|(dimension, value)| match value {
+                    Some(value) => format!("{dimension} {value:?}"),
+                    None => format!("no {dimension}"),
+                });
+            let place = place.collect::<Vec<_>>().join(", ");
+            format!(
+                "`{}` holds the permission, but not at {place}",
+                account.unwrap_or("the account")
+            )
+        }
+        Reason::MethodNotAllowed => format!("{title}: it is there for {}", denial.allow),
+        _ if denial.hint.is_some() => format!("{title}: {}", denial.hint.unwrap_or_default()),
+        _ => title.to_owned(),
+    }
+}
+
+/// `WWW-Authenticate` (RFC 6750 §3): without an error for a caller that showed nothing, with
+/// `insufficient_scope` and what is missing for a known one.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a reason without a word of its own has the general one"
+)]
+fn challenge(denial: &Denial) -> Option<HeaderValue> {
+    const REALM: &str = "Bearer realm=\"portcullis\"";
+    let text = match denial.reason {
+        Reason::CredentialMissing => REALM.to_owned(),
+        reason if reason.status() == StatusCode::UNAUTHORIZED => {
+            format!("{REALM}, error=\"invalid_token\"")
+        }
+        Reason::CredentialRepeated => format!("{REALM}, error=\"invalid_request\""),
+        Reason::PermissionMissing => {
+            let missing: Vec<_> = denial.missing.iter().map(AsRef::as_ref).collect();
+            let scope = missing.join(" ");
+            format!("{REALM}, error=\"insufficient_scope\", scope=\"{scope}\"")
+        }
+        _ => return None,
+    };
+    HeaderValue::from_str(&text).ok()
+}
+
+/// `Proxy-Status` (RFC 9209) with the standard's word for what happened, and ours beside it.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a reason without a word of its own has the general one"
+)]
+fn proxy_status(reason: Reason) -> HeaderValue {
+    let error = match reason {
+        Reason::UpstreamUnreachable => "connection_refused",
+        Reason::UpstreamReset => "connection_terminated",
+        Reason::UpstreamMalformed => "http_protocol_error",
+        Reason::UpstreamTimeout => "http_response_timeout",
+        Reason::UpstreamOverloaded => "connection_limit_reached",
+        Reason::InternalError => "proxy_internal_error",
+        Reason::LoopDetected => "proxy_loop_detected",
+        reason if reason.status().is_client_error() => "http_request_denied",
+        _ => "proxy_configuration_error",
+    };
+    let text = format!(
+        "portcullis; error={error}; details=\"{}\"",
+        reason.public_code()
+    );
+    HeaderValue::from_str(&text).expect("made of our own words")
+}

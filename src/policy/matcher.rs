@@ -95,8 +95,7 @@ impl Table {
         Self::with_companions(entries, COMPANIONS_MAX)
     }
 
-    /// The same with at most `most` companions remembered for a route, so tests see both ways.
-    pub(super) fn with_companions(mut entries: Vec<Entry>, most: usize) -> Self {
+    fn with_companions(mut entries: Vec<Entry>, most: usize) -> Self {
         entries.sort_by(precedence);
         let mut trie = Trie::default();
         for (row, entry) in (0..).zip(&entries) {

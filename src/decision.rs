@@ -1,1 +1,0 @@
-//! The decision: pure, and the only maker of a permit.

@@ -1,0 +1,314 @@
+//! The decision: whether one request may pass, and if not, for which one reason.
+//!
+//! Pure: the same question always has the same answer. The proxy, the command line and the policy
+//! tests ask this one function, so what `can-i` says is what the gateway does. Nothing here waits,
+//! reads a clock or writes a log.
+//!
+//! [`decide`] is also the only maker of a [`Permit`], and forwarding takes a permit by value:
+//! there is no way around it to an upstream.
+//!
+//! Not here: who the caller is (`verify`), and rates, which depend on other requests.
+
+mod permit;
+pub mod place;
+pub mod rights;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use smallvec::SmallVec;
+
+pub use permit::Permit;
+
+use crate::policy::matcher::Lookup;
+use crate::policy::{Policy, Requirement, Route};
+use crate::reason::Reason;
+use crate::request::Target;
+use crate::words::{Caller, ClassSet, DimensionName, MethodSet, PathClass, Permission, RouteId};
+use place::Malformed;
+use rights::Shortfall;
+
+/// Everything a decision depends on.
+#[derive(Debug)]
+pub struct Question<'a> {
+    /// The policy in force.
+    pub policy: &'a Policy,
+    /// Path and query, in their one meaning.
+    pub target: &'a Target,
+    /// What the route table says of host, method and path.
+    pub lookup: &'a Lookup,
+    /// The request's headers; only those a boundary names are read.
+    pub headers: &'a HeaderMap,
+    /// Where the call comes from; `None` does not look at addresses (policy tests).
+    pub source: Option<IpAddr>,
+}
+
+/// The answer.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Forward.
+    Allowed(Permit),
+    /// Refuse.
+    Denied(Box<Denial>),
+    /// Refused by the rules, forwarded all the same because every route in question is in shadow.
+    Shadowed(Permit, Box<Denial>),
+}
+
+/// A refusal: one reason, and what a known caller is told about it.
+#[derive(Clone, Debug)]
+pub struct Denial {
+    /// The reason.
+    pub reason: Reason,
+    /// The primary route, if any matched.
+    pub route: Option<Arc<Route>>,
+    /// Who asked, if known.
+    pub caller: Option<Caller>,
+    /// What the failing route needs.
+    pub needs: Option<Needs>,
+    /// The permissions that are missing.
+    pub missing: Vec<Permission>,
+    /// The place no grant holds at.
+    pub boundary: Vec<(DimensionName, Option<String>)>,
+    /// The methods the path exists under.
+    pub allow: MethodSet,
+    /// Why the path is ambiguous.
+    pub class: Option<PathClass>,
+    /// What exactly is malformed, in words of ours.
+    pub hint: Option<&'static str>,
+}
+
+/// What a route needs, in names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// All of these.
+    All(Vec<Permission>),
+    /// One of these.
+    Any(Vec<Permission>),
+}
+
+impl Denial {
+    /// A refusal for `reason` of which nothing else is known.
+    pub fn new(reason: Reason) -> Self {
+        Self {
+            reason,
+            route: None,
+            caller: None,
+            needs: None,
+            missing: Vec::new(),
+            boundary: Vec::new(),
+            allow: MethodSet::EMPTY,
+            class: None,
+            hint: None,
+        }
+    }
+
+    /// The same, with words of ours that say what exactly is wrong.
+    #[must_use]
+    pub fn because(reason: Reason, hint: &'static str) -> Self {
+        Self {
+            hint: Some(hint),
+            ..Self::new(reason)
+        }
+    }
+}
+
+impl From<crate::request::Ambiguous> for Denial {
+    fn from(ambiguous: crate::request::Ambiguous) -> Self {
+        Self {
+            class: Some(ambiguous.class),
+            ..Self::new(Reason::PathAmbiguous)
+        }
+    }
+}
+
+/// Says whether the decision looks at a caller at all: it does not where every matching route is
+/// public, and then no credential is read either.
+pub fn asks_for_caller(policy: &Policy, lookup: &Lookup) -> bool {
+    !matched(policy, lookup).is_some_and(|matched| matched.all_public())
+}
+
+/// Says whether an `Authorization` that is not of our form may be meant for the API behind: where
+/// every matching route passes it on, or every one is in shadow.
+pub fn foreign_may_pass(policy: &Policy, lookup: &Lookup) -> bool {
+    matched(policy, lookup).is_some_and(|matched| {
+        matched.iter().all(|route| route.pass_authorization) || matched.all_in_shadow()
+    })
+}
+
+/// Decides.
+///
+/// `caller` is what verification found: a caller, nobody (no credential), or the reason why the
+/// credential is not good. It is ignored where every matching route is public.
+///
+/// The order of the checks is a promise: a stranger gets 401 whatever else is true, so that neither
+/// the route table nor the state of an account can be read from outside.
+pub fn decide(question: &Question<'_>, caller: Result<Option<Caller>, Reason>) -> Outcome {
+    let matched = matched(question.policy, question.lookup);
+    if let Some(matched) = matched.as_ref().filter(|matched| matched.all_public()) {
+        return match refused_class(question, matched) {
+            None => Outcome::Allowed(Permit::public(question, matched)),
+            Some(class) => Outcome::Denied(Box::new(Denial {
+                route: Some(Arc::clone(&matched.primary)),
+                ..Denial::from(crate::request::Ambiguous { class })
+            })),
+        };
+    }
+    let denial = match known(question, caller) {
+        Err(denial) => denial,
+        Ok(caller) => match allowed(question, matched.as_ref(), &caller) {
+            Ok(matched) => return Outcome::Allowed(Permit::granted(question, matched, caller)),
+            Err(denial) => Box::new(Denial {
+                caller: Some(caller),
+                ..*denial
+            }),
+        },
+    };
+    let route = matched.as_ref().map(|matched| Arc::clone(&matched.primary));
+    let denial = Box::new(Denial { route, ..*denial });
+    match matched {
+        Some(matched) if denial.reason.is_shadowable() && matched.all_in_shadow() => {
+            Outcome::Shadowed(Permit::shadowed(question, &matched), denial)
+        }
+        _ => Outcome::Denied(denial),
+    }
+}
+
+/// The routes a request must satisfy, all of them.
+#[derive(Debug)]
+struct Matched {
+    primary: Arc<Route>,
+    also: SmallVec<[Arc<Route>; 2]>,
+}
+
+impl Matched {
+    fn iter(&self) -> impl Iterator<Item = &Arc<Route>> {
+        std::iter::once(&self.primary).chain(&self.also)
+    }
+
+    fn all_public(&self) -> bool {
+        self.iter()
+            .all(|route| route.requirement == Requirement::Public)
+    }
+
+    fn all_in_shadow(&self) -> bool {
+        self.iter().all(|route| route.shadow)
+    }
+}
+
+fn matched(policy: &Policy, lookup: &Lookup) -> Option<Matched> {
+    let Lookup::Found(found) = lookup else {
+        return None;
+    };
+    let route = |id: &RouteId| Arc::clone(policy.route(*id));
+    Some(Matched {
+        primary: route(&found.primary),
+        also: found.also.iter().map(route).collect(),
+    })
+}
+
+/// A known caller: the credential is good, the account is enabled, the address allowed.
+fn known(
+    question: &Question<'_>,
+    caller: Result<Option<Caller>, Reason>,
+) -> Result<Caller, Box<Denial>> {
+    let refuse = |reason| Box::new(Denial::new(reason));
+    let caller = caller
+        .map_err(refuse)?
+        .ok_or_else(|| refuse(Reason::CredentialMissing))?;
+    let refuse = |reason, caller| {
+        Box::new(Denial {
+            caller: Some(caller),
+            ..Denial::new(reason)
+        })
+    };
+    if !caller.account.enabled {
+        return Err(refuse(Reason::AccountDisabled, caller));
+    }
+    if question
+        .source
+        .is_some_and(|source| !caller.account.addresses.admit(source))
+    {
+        return Err(refuse(Reason::AddressNotAllowed, caller));
+    }
+    Ok(caller)
+}
+
+/// What a known caller may do: the routes it satisfied.
+fn allowed<'m>(
+    question: &Question<'_>,
+    matched: Option<&'m Matched>,
+    caller: &Caller,
+) -> Result<&'m Matched, Box<Denial>> {
+    let Some(matched) = matched else {
+        return Err(Box::new(match question.lookup {
+            Lookup::OtherMethods(allow) => Denial {
+                allow: *allow,
+                ..Denial::new(Reason::MethodNotAllowed)
+            },
+            Lookup::Found(_) | Lookup::Nothing => Denial::new(Reason::RouteMissing),
+        }));
+    };
+    if let Some(class) = refused_class(question, matched) {
+        return Err(Box::new(crate::request::Ambiguous { class }.into()));
+    }
+    matched
+        .iter()
+        .try_for_each(|route| satisfied(question, route, caller))?;
+    Ok(matched)
+}
+
+fn satisfied(question: &Question<'_>, route: &Route, caller: &Caller) -> Result<(), Box<Denial>> {
+    let bounds = place::read(route, question.target, question.headers)
+        .map_err(|Malformed(hint)| Box::new(Denial::because(Reason::RequestMalformed, hint)))?;
+    let Err(shortfall) = rights::check(caller, &route.requirement, &route.boundary, &bounds) else {
+        return Ok(());
+    };
+    let policy = question.policy;
+    let needs = needs(policy, &route.requirement);
+    Err(Box::new(match shortfall {
+        Shortfall::Permissions(missing) => Denial {
+            needs,
+            missing: missing
+                .into_iter()
+                .map(|id| policy.permission(id).clone())
+                .collect(),
+            ..Denial::new(Reason::PermissionMissing)
+        },
+        Shortfall::Place(place) => Denial {
+            needs,
+            boundary: place
+                .into_iter()
+                .map(|(dimension, value)| (policy.dimension(dimension).clone(), value))
+                .collect(),
+            ..Denial::new(Reason::OutsideBoundary)
+        },
+    }))
+}
+
+/// What a requirement asks for, in names; `None` for those that ask for no permission.
+pub fn needs(policy: &Policy, requirement: &Requirement) -> Option<Needs> {
+    let names = |ids: &[crate::words::PermissionId]| {
+        ids.iter()
+            .map(|id| policy.permission(*id).clone())
+            .collect()
+    };
+    match requirement {
+        Requirement::Public | Requirement::AnyAccount => None,
+        Requirement::All(ids) => Some(Needs::All(names(ids))),
+        Requirement::Any(ids) => Some(Needs::Any(names(ids))),
+    }
+}
+
+/// The first class the path shows that neither the upstream nor every matching route allows.
+fn refused_class(question: &Question<'_>, matched: &Matched) -> Option<PathClass> {
+    let shown = question.target.classes();
+    if shown.is_empty() {
+        return None;
+    }
+    let all = ClassSet::from_iter(PathClass::ALL.iter().copied());
+    let by_routes = matched.iter().fold(all, |allowed, route| {
+        allowed.intersection(route.unsafe_allow)
+    });
+    shown.minus(by_routes).iter().next()
+}

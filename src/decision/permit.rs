@@ -1,0 +1,187 @@
+//! Proof that the rules let a request through, and all that forwarding needs to know of them.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::{Matched, Question, rights};
+use crate::policy::{Requirement, Route, RouteBoundary};
+use crate::request::Target;
+use crate::words::{Boundary, Caller, PermissionId};
+
+/// Proof that the rules let a request through.
+///
+/// Only [`super::decide`] makes one and forwarding uses one up, so there is no way to an upstream
+/// around the rules. It carries the target it was made for: the path decided on is the path
+/// forwarded.
+#[must_use]
+#[derive(Debug)]
+pub struct Permit {
+    target: Target,
+    route: Arc<Route>,
+    identity: Option<Identity>,
+    timeout: Option<Duration>,
+    pass_authorization: bool,
+}
+
+/// What the upstream is told about the caller.
+#[derive(Debug)]
+pub struct Identity {
+    /// Who calls.
+    pub caller: Caller,
+    /// The permissions the route needed, separated by spaces; empty for `any_account`.
+    pub permissions: Option<HeaderValue>,
+    /// The caller's boundaries, for a route that forwards them.
+    pub boundary: Option<HeaderValue>,
+}
+
+impl Permit {
+    pub(super) fn public(question: &Question<'_>, matched: &Matched) -> Self {
+        Self::new(question, matched, None)
+    }
+
+    /// Without an identity, since none was granted; foreign credentials go through.
+    pub(super) fn shadowed(question: &Question<'_>, matched: &Matched) -> Self {
+        Self {
+            pass_authorization: true,
+            ..Self::new(question, matched, None)
+        }
+    }
+
+    pub(super) fn granted(question: &Question<'_>, matched: &Matched, caller: Caller) -> Self {
+        let permissions = permissions(question, matched, &caller);
+        let forwards = |route: &&Arc<Route>| route.boundary == RouteBoundary::Forwarded;
+        let boundary = matched.iter().any(|route| forwards(&route)).then(|| {
+            let text = boundaries(matched.iter().filter(forwards), &caller);
+            HeaderValue::from_str(&text).expect("made of names and percent-encoded values")
+        });
+        Self::new(
+            question,
+            matched,
+            Some(Identity {
+                caller,
+                permissions,
+                boundary,
+            }),
+        )
+    }
+
+    fn new(question: &Question<'_>, matched: &Matched, identity: Option<Identity>) -> Self {
+        Self {
+            target: question.target.clone(),
+            route: Arc::clone(&matched.primary),
+            identity,
+            // Where several routes must be satisfied, limits are the strictest.
+            timeout: matched.iter().filter_map(|route| route.timeout).min(),
+            pass_authorization: matched.iter().all(|route| route.pass_authorization),
+        }
+    }
+
+    /// The target that was decided on.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The primary route: its name stands in logs, its upstream is used.
+    pub fn route(&self) -> &Arc<Route> {
+        &self.route
+    }
+
+    /// What the upstream is told about the caller; nothing on public routes and in shadow.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    /// Longest wait for the head of the response, if a route sets one.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    /// Whether an `Authorization` that is not of our form is passed on.
+    pub fn passes_authorization(&self) -> bool {
+        self.pass_authorization
+    }
+}
+
+/// The permissions the matching routes needed; of an `any`, those the caller has.
+fn permissions(question: &Question<'_>, matched: &Matched, caller: &Caller) -> Option<HeaderValue> {
+    if let (Some(ready), true) = (&matched.primary.permissions_header, matched.also.is_empty()) {
+        return Some(ready.clone());
+    }
+    let mut ids: Vec<PermissionId> = Vec::new();
+    for route in matched.iter() {
+        match &route.requirement {
+            Requirement::Public | Requirement::AnyAccount => {}
+            Requirement::All(needed) => ids.extend(needed),
+            Requirement::Any(needed) => {
+                ids.extend(needed.iter().filter(|id| rights::held(caller, **id)));
+            }
+        }
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    let names: Vec<_> = ids
+        .iter()
+        .map(|id| question.policy.permission(*id).as_str())
+        .collect();
+    let text = names.join(" ");
+    (!text.is_empty()).then(|| {
+        HeaderValue::from_str(&text).expect("the names' invariant allows visible ASCII only")
+    })
+}
+
+/// Longest `X-Portcullis-Boundary`, in bytes: it must fit beside everything else in a header
+/// section of 16 KiB, which is what common upstreams read.
+const BOUNDARY_BYTES_MAX: usize = 8 * 1024;
+
+/// What stands as itself in a value of `X-Portcullis-Boundary`: RFC 3986 unreserved characters.
+const VALUE: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// One entry per grant, never merged: `tenant=acme|globex;site=7, *`. Only grants that give what
+/// each forwarding route needs count. Entries only ever add rights, so those that do not fit are
+/// left out rather than cut.
+fn boundaries<'a>(routes: impl Iterator<Item = &'a Arc<Route>>, caller: &Caller) -> String {
+    let routes: Vec<_> = routes.collect();
+    let usable = |id: &PermissionId| caller.subset.as_ref().is_none_or(|set| set.contains(*id));
+    let mut text = String::new();
+    for holding in &caller.account.holdings {
+        let gives = |id: &PermissionId| usable(id) && holding.permissions.contains(*id);
+        let counts = routes.iter().all(|route| match &route.requirement {
+            Requirement::Public | Requirement::AnyAccount => true,
+            Requirement::All(needed) => needed.iter().all(gives),
+            Requirement::Any(needed) => needed.iter().any(gives),
+        });
+        if !counts {
+            continue;
+        }
+        let entry = entry(&holding.within);
+        if entry == "*" {
+            return entry;
+        }
+        if text.len() + entry.len() + 2 <= BOUNDARY_BYTES_MAX {
+            let _ = write!(text, "{}{entry}", if text.is_empty() { "" } else { ", " });
+        }
+    }
+    text
+}
+
+fn entry(within: &Boundary) -> String {
+    if within.is_everywhere() {
+        return "*".to_owned();
+    }
+    let dimension = |(name, values): (_, &std::collections::BTreeSet<String>)| {
+        let values: Vec<_> = values
+            .iter()
+            .map(|value| utf8_percent_encode(value, VALUE).to_string())
+            .collect();
+        format!("{name}={}", values.join("|"))
+    };
+    within.iter().map(dimension).collect::<Vec<_>>().join(";")
+}

@@ -1,0 +1,163 @@
+//! Header surgery: what the upstream is sent, and what the client is.
+//!
+//! The order is the safety of it. What belongs to one hop goes first, then everything a client may
+//! not say to an upstream, and only then is ours added: were ours there earlier, a client could
+//! name it in `Connection` and have it removed on the way.
+
+use std::fmt::Write as _;
+
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::Terms;
+use crate::credential::{self, Issuers};
+use crate::decision::Permit;
+use crate::head::{HOP_BY_HOP, tokens};
+use crate::words::RequestId;
+
+/// The id of the request: ours, on the way to the upstream and back to the client.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const ACCOUNT: HeaderName = HeaderName::from_static("x-portcullis-account");
+const ACCOUNT_ID: HeaderName = HeaderName::from_static("x-portcullis-account-id");
+const PERMISSIONS: HeaderName = HeaderName::from_static("x-portcullis-permissions");
+const BOUNDARY: HeaderName = HeaderName::from_static("x-portcullis-boundary");
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Everything of ours begins with this; nobody else's header may.
+const OURS: &str = "x-portcullis-";
+
+/// What other proxies say of where a request came from or was meant for. From a client it is a
+/// claim nobody checked, and upstreams believe it; so the whole family goes, and what we know is
+/// written anew.
+const CLAIMS: [&str; 18] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-server",
+    "x-forwarded-uri",
+    "x-forwarded-path",
+    "x-forwarded-method",
+    "x-real-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "x-original-url",
+    "x-original-method",
+    "x-rewrite-url",
+    "x-envoy-original-path",
+    "x-request-id",
+];
+
+/// Headers by which a client asks an upstream to act on another method than the one decided on.
+const METHOD_OVERRIDES: [&str; 3] = [
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+];
+
+/// Turns a client's headers into those the upstream is sent.
+pub fn prepare(headers: &mut HeaderMap, permit: &Permit, terms: &Terms<'_>, issuers: &Issuers) {
+    let forwarded_for = forwarded_for(terms);
+    strip(headers, permit.passes_authorization(), issuers);
+    headers.insert(X_FORWARDED_FOR, forwarded_for);
+    headers.insert(X_FORWARDED_HOST, terms.host.clone());
+    let proto = if terms.tls { "https" } else { "http" };
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
+    headers.insert(X_REQUEST_ID, request_id(terms.id));
+    let Some(identity) = permit.identity() else {
+        return;
+    };
+    let account = &identity.caller.account;
+    headers.insert(ACCOUNT, account.name_header.clone());
+    headers.insert(ACCOUNT_ID, account.id_header.clone());
+    if let Some(permissions) = &identity.permissions {
+        headers.insert(PERMISSIONS, permissions.clone());
+    }
+    if let Some(boundary) = &identity.boundary {
+        headers.insert(BOUNDARY, boundary.clone());
+    }
+}
+
+/// Removes what may not reach an upstream: what is for one hop, what could be taken for ours, and
+/// what could be a credential of ours.
+fn strip(headers: &mut HeaderMap, pass_authorization: bool, issuers: &Issuers) {
+    let mut doomed: smallvec::SmallVec<[HeaderName; 8]> = smallvec::SmallVec::new();
+    for value in headers.get_all(CONNECTION) {
+        doomed.extend(tokens(value).filter_map(|token| HeaderName::from_bytes(token).ok()));
+    }
+    for (name, value) in headers.iter() {
+        if is_unwanted(name, value, pass_authorization, issuers) {
+            doomed.push(name.clone());
+        }
+    }
+    for name in &doomed {
+        headers.remove(name);
+    }
+}
+
+fn is_unwanted(
+    name: &HeaderName,
+    value: &HeaderValue,
+    pass_authorization: bool,
+    issuers: &Issuers,
+) -> bool {
+    if *name == AUTHORIZATION {
+        return !pass_authorization || credential::is_ours(value, issuers);
+    }
+    if *name == X_API_KEY {
+        return credential::is_ours(value, issuers);
+    }
+    // Rebuilt by whoever writes the message: one Host, one length.
+    if matches!(*name, HOST | CONTENT_LENGTH | EXPECT) {
+        return true;
+    }
+    let name = name.as_str();
+    name.starts_with(OURS)
+        || HOP_BY_HOP.contains(&name)
+        || CLAIMS.contains(&name)
+        || METHOD_OVERRIDES.contains(&name)
+        // A CGI-like reader takes `x_portcullis_account` for `x-portcullis-account`; a name that
+        // can be read two ways is not sent.
+        || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+fn forwarded_for(terms: &Terms<'_>) -> HeaderValue {
+    let mut text = String::with_capacity(40);
+    if let Some(chain) = terms.trusted_chain {
+        let _ = write!(text, "{chain}, ");
+    }
+    let _ = write!(text, "{}", terms.peer.to_canonical());
+    HeaderValue::from_str(&text).expect("addresses, and a chain that was a header before")
+}
+
+/// Turns an upstream's headers into those the client is sent: nothing for one hop, nothing that
+/// looks like ours.
+pub fn relay(headers: &mut HeaderMap) {
+    let mut doomed: smallvec::SmallVec<[HeaderName; 4]> = smallvec::SmallVec::new();
+    for value in headers.get_all(CONNECTION) {
+        doomed.extend(tokens(value).filter_map(|token| HeaderName::from_bytes(token).ok()));
+    }
+    let unwanted =
+        |name: &HeaderName| name.as_str().starts_with(OURS) || HOP_BY_HOP.contains(&name.as_str());
+    doomed.extend(headers.keys().filter(|name| unwanted(name)).cloned());
+    for name in &doomed {
+        // An upstream that lists an end-to-end field would have us drop the body's length.
+        if *name != CONTENT_LENGTH {
+            headers.remove(name);
+        }
+    }
+}
+
+/// The request's id as a header value.
+///
+/// # Panics
+///
+/// Never: it is made of hexadecimal digits and hyphens.
+pub fn request_id(id: &RequestId) -> HeaderValue {
+    HeaderValue::from_str(id.as_str()).expect("made of hexadecimal digits and hyphens")
+}

@@ -1,0 +1,224 @@
+//! Upstream connections: one pool an upstream and core, last used first.
+//!
+//! Nothing here crosses cores, so nothing here locks. A connection goes back only when its response
+//! has ended cleanly and its request was sent whole; whatever else happens to it, it is closed, so
+//! that no request ever meets the rest of another one's answer.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+
+use super::body::Upload;
+use crate::reason::Reason;
+use crate::settings::{Upstream, UpstreamAddress};
+
+/// Most bytes of a response's head, as for requests: larger ones are a fault of the upstream.
+const RESPONSE_HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// The connections of one core to one upstream.
+#[derive(Debug)]
+pub struct Pool {
+    upstream: Arc<Upstream>,
+    resting: RefCell<Vec<Resting>>,
+    /// Connections of all cores together, open or being opened.
+    open: Arc<AtomicUsize>,
+}
+
+#[derive(Debug)]
+struct Resting {
+    sender: SendRequest<Upload>,
+    slot: Slot,
+    since: Instant,
+}
+
+/// A place among the connections an upstream may have; given up when dropped.
+#[derive(Debug)]
+struct Slot(Arc<AtomicUsize>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A connection lent to one request.
+#[derive(Debug)]
+pub struct Lease {
+    pool: Rc<Pool>,
+    sender: SendRequest<Upload>,
+    slot: Slot,
+    reused: bool,
+    sent: Rc<Cell<bool>>,
+}
+
+impl Pool {
+    /// A pool without connections. `open` is shared by the pools of all cores.
+    pub fn new(upstream: Arc<Upstream>, open: Arc<AtomicUsize>) -> Rc<Self> {
+        Rc::new(Self {
+            upstream,
+            resting: RefCell::new(Vec::new()),
+            open,
+        })
+    }
+
+    /// The upstream it leads to.
+    pub fn upstream(&self) -> &Arc<Upstream> {
+        &self.upstream
+    }
+
+    /// A connection that rested, or a new one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::connect`].
+    pub async fn lease(self: &Rc<Self>) -> Result<Lease, Reason> {
+        while let Some(resting) = self.pop() {
+            let Resting {
+                mut sender, slot, ..
+            } = resting;
+            // Its last request is over, so this waits for the connection's own task to notice, and
+            // for nothing else.
+            if !sender.is_closed() && sender.ready().await.is_ok() {
+                let pool = Rc::clone(self);
+                return Ok(Lease {
+                    pool,
+                    sender,
+                    slot,
+                    reused: true,
+                    sent: Rc::default(),
+                });
+            }
+        }
+        self.connect().await
+    }
+
+    fn pop(&self) -> Option<Resting> {
+        let mut resting = self.resting.borrow_mut();
+        let last = resting.pop()?;
+        if last.since.elapsed() < self.upstream.idle_timeout {
+            return Some(last);
+        }
+        // The last used is too old, so all are.
+        resting.clear();
+        None
+    }
+
+    /// Closes connections that rested too long. Called now and then by the core that owns the pool.
+    pub fn sweep(&self) {
+        let limit = self.upstream.idle_timeout;
+        self.resting
+            .borrow_mut()
+            .retain(|one| one.since.elapsed() < limit && !one.sender.is_closed());
+    }
+
+    /// A new connection.
+    ///
+    /// # Errors
+    ///
+    /// `upstream_overloaded` when the upstream has all the connections it may have,
+    /// `upstream_unreachable` when it cannot be connected to, `upstream_timeout` when that takes
+    /// too long.
+    pub async fn connect(self: &Rc<Self>) -> Result<Lease, Reason> {
+        let slot = self.slot().ok_or(Reason::UpstreamOverloaded)?;
+        let opened = timeout(self.upstream.connect_timeout, self.open()).await;
+        let sender = match opened {
+            Ok(Ok(sender)) => sender,
+            Ok(Err(error)) => {
+                tracing::debug!(upstream = %self.upstream.name, %error, "cannot connect");
+                return Err(Reason::UpstreamUnreachable);
+            }
+            Err(_) => return Err(Reason::UpstreamTimeout),
+        };
+        let pool = Rc::clone(self);
+        Ok(Lease {
+            pool,
+            sender,
+            slot,
+            reused: false,
+            sent: Rc::default(),
+        })
+    }
+
+    fn slot(&self) -> Option<Slot> {
+        let taken = self.open.fetch_add(1, Ordering::Relaxed);
+        let slot = Slot(Arc::clone(&self.open));
+        (taken < self.upstream.connections_max).then_some(slot)
+    }
+
+    async fn open(&self) -> io::Result<SendRequest<Upload>> {
+        match &self.upstream.address {
+            UpstreamAddress::Tcp { host, port } => {
+                let stream = TcpStream::connect((host.as_str(), *port)).await?;
+                stream.set_nodelay(true)?;
+                handshake(TokioIo::new(stream)).await
+            }
+            UpstreamAddress::Unix(path) => {
+                handshake(TokioIo::new(UnixStream::connect(path).await?)).await
+            }
+        }
+    }
+}
+
+async fn handshake<T>(io: T) -> io::Result<SendRequest<Upload>>
+where
+    T: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
+{
+    let mut builder = http1::Builder::new();
+    builder
+        .max_headers(128)
+        .max_header_size(RESPONSE_HEAD_BYTES_MAX);
+    let (sender, connection) = builder.handshake(io).await.map_err(io::Error::other)?;
+    tokio::task::spawn_local(async move {
+        // How it ends is told to whoever waits for a response on it.
+        let _ = connection.await;
+    });
+    Ok(sender)
+}
+
+impl Lease {
+    /// Sends a request.
+    ///
+    /// # Errors
+    ///
+    /// What hyper says, with the request if not a byte of it was written.
+    pub async fn send(
+        &mut self,
+        request: http::Request<Upload>,
+        sent: Rc<Cell<bool>>,
+    ) -> Result<
+        http::Response<hyper::body::Incoming>,
+        hyper::client::conn::TrySendError<http::Request<Upload>>,
+    > {
+        self.sent = sent;
+        self.sender.try_send_request(request).await
+    }
+
+    /// Whether the connection has carried a request before.
+    pub fn is_reused(&self) -> bool {
+        self.reused
+    }
+
+    /// Lets the connection rest until the next request; closes it if its request was not sent whole.
+    pub fn give_back(self) {
+        if !self.sent.get() || self.sender.is_closed() {
+            return;
+        }
+        let resting = Resting {
+            sender: self.sender,
+            slot: self.slot,
+            since: Instant::now(),
+        };
+        self.pool.resting.borrow_mut().push(resting);
+    }
+}
+
+/// How long between two sweeps of a core's pools.
+pub const SWEEP_INTERVAL: Duration = Duration::from_secs(5);

@@ -1,0 +1,109 @@
+//! The body of an answer, and the collecting of the few bodies we read ourselves.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use crate::forward::body::Download;
+use crate::reason::Reason;
+use crate::record::Ticket;
+use crate::telemetry::metrics::InFlight;
+
+/// The body of an answer. Carries the request's ticket, so that the request is over, and recorded,
+/// when its last byte was handed on or the client has gone.
+#[derive(Debug)]
+pub struct Outgoing {
+    body: Kind,
+    ticket: Option<(Ticket, InFlight)>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Full(Option<Bytes>),
+    Streamed(Box<Download>),
+}
+
+impl Outgoing {
+    /// A body we made ourselves.
+    pub fn full(bytes: Bytes) -> Self {
+        Self { body: Kind::Full((!bytes.is_empty()).then_some(bytes)), ticket: None }
+    }
+
+    /// An upstream's body.
+    pub fn streamed(download: Download) -> Self {
+        Self { body: Kind::Streamed(Box::new(download)), ticket: None }
+    }
+
+    /// The same, which records its request when it is over.
+    #[must_use]
+    pub fn recorded(mut self, ticket: Ticket, in_flight: InFlight) -> Self {
+        self.ticket = Some((ticket, in_flight));
+        self
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = match &mut self.body {
+            Kind::Full(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
+            Kind::Streamed(download) => ready!(Pin::new(download.as_mut()).poll_frame(cx)),
+        };
+        if let (Some(Ok(frame)), Some((ticket, _))) = (&frame, &mut self.ticket) {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            let sent = &mut ticket.verdict().sent_bytes;
+            *sent = sent.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.body {
+            Kind::Full(bytes) => bytes.is_none(),
+            Kind::Streamed(download) => download.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.body {
+            Kind::Full(bytes) => {
+                let length = bytes.as_ref().map_or(0, Bytes::len);
+                SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
+            }
+            Kind::Streamed(download) => download.size_hint(),
+        }
+    }
+}
+
+/// Reads a whole body of at most `limit` bytes, each part of it within `idle`.
+///
+/// # Errors
+///
+/// `body_too_large`, `request_timeout`, or `request_malformed` when it breaks off.
+pub async fn collect(mut body: Incoming, limit: usize, idle: Duration) -> Result<Bytes, Reason> {
+    let mut collected = Vec::new();
+    loop {
+        let frame = timeout(idle, body.frame()).await.map_err(|_| Reason::RequestTimeout)?;
+        let Some(frame) = frame else {
+            return Ok(collected.into());
+        };
+        let frame = frame.map_err(|_| Reason::RequestMalformed)?;
+        if let Some(data) = frame.data_ref() {
+            if collected.len() + data.len() > limit {
+                return Err(Reason::BodyTooLarge);
+            }
+            collected.extend_from_slice(data);
+        }
+    }
+}
