@@ -1,1 +1,294 @@
-//! The command line.
+//! The command line: one file per noun, each saying what it takes, what it asks for and what it
+//! prints.
+//!
+//! A command that reads or changes state builds one `Operation`. If a server runs, the operation
+//! goes to it through the control socket; if none runs, this process opens the store itself. Either
+//! way the same service answers, so there is one set of rules and one form of every answer.
+//!
+//! Data goes to stdout, talk to stderr, and how it ended to the exit code; secrets never come from
+//! flags, where every other process could read them.
+
+mod accounts;
+mod arguments;
+mod check;
+mod completions;
+mod demo;
+mod explain;
+mod failure;
+mod groups;
+mod init;
+mod keys;
+mod output;
+mod roles;
+mod routes;
+mod serve;
+mod server;
+mod table;
+mod tokens;
+mod transport;
+mod version;
+mod yaml;
+
+use std::ffi::OsString;
+use std::io::{BufRead, IsTerminal};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use serde_json::Value;
+
+pub use failure::{Exit, Failure};
+pub use output::{Format, Output, Talk};
+
+use crate::clock::Clock;
+use crate::settings::Settings;
+use table::View;
+use transport::Operation;
+
+/// Where the settings are looked for when nobody says, in this order.
+const SETTINGS_FILES: [&str; 2] = ["portcullis.yaml", "/etc/portcullis/portcullis.yaml"];
+
+/// Examples first: who asks for help wants to see the command he is about to type.
+const HELP: &str = "\
+{about-with-newline}
+{before-help}{usage-heading} {usage}
+
+{all-args}{after-help}";
+
+/// Puts existing HTTP APIs behind service-account authorization
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, arg_required_else_help = true)]
+#[command(before_help = "Examples:
+  portcullis demo                        see it work, with nothing to set up
+  portcullis init --upstream http://127.0.0.1:3000
+  portcullis check                       prove the files, run their tests
+  portcullis serve
+  portcullis accounts create ci --role reader
+  portcullis keys create ci
+  portcullis can-i GET /v1/devices --as ci")]
+#[command(after_help = "Exit codes:
+  0 done, allowed, valid      1 denied, invalid      2 usage      3 server or network
+  4 not permitted             5 not found            6 conflict")]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Args, Debug)]
+struct Global {
+    /// Settings file [default: ./portcullis.yaml, else /etc/portcullis/portcullis.yaml]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "PORTCULLIS_CONFIG"
+    )]
+    config: Option<PathBuf>,
+    /// How answers are printed
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        hide_possible_values = true
+    )]
+    #[arg(value_name = "table|json|yaml|jsonl|name")]
+    output: Format,
+    /// Say less: no remarks, and nothing where the exit code is the answer
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Do not ask before something that cannot be undone
+    #[arg(long, global = true)]
+    yes: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway
+    Serve,
+    /// See it work: an API, the gateway before it and an account, with nothing to set up
+    Demo(demo::Demo),
+    /// Write a first settings file and a first policy
+    Init(init::Init),
+    /// Prove settings and policy, and run the policy's tests
+    Check(check::Check),
+    /// Say whether an account may make a request
+    CanI(explain::CanI),
+    /// Tell step by step how a request is decided, and what would change the answer
+    Explain(explain::Explain),
+    #[command(subcommand, alias = "account")]
+    Accounts(accounts::Command),
+    #[command(subcommand, alias = "key")]
+    Keys(keys::Command),
+    #[command(subcommand, alias = "role")]
+    Roles(roles::Command),
+    #[command(subcommand, alias = "group")]
+    Groups(groups::Command),
+    #[command(subcommand, alias = "token")]
+    Tokens(tokens::Command),
+    #[command(subcommand, alias = "route")]
+    Routes(routes::Command),
+    #[command(subcommand, alias = "permission")]
+    Permissions(routes::Permissions),
+    /// Say how the running server is
+    Status,
+    /// Read the policy folder again, now
+    Reload,
+    /// Stop taking requests, finish those that run, and end the server
+    Drain,
+    /// Print a completion script
+    Completions(completions::Completions),
+    /// Print the manual page, or write one page per command into a folder
+    Man(completions::Man),
+    /// Say which build this is
+    Version,
+}
+
+/// Runs the command line `arguments` and says how it ended.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let parsed = tree()
+        .try_get_matches_from(arguments)
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help that nobody reads any more is no reason to fail.
+            drop(error.print());
+            return u8::try_from(error.exit_code())
+                .unwrap_or(Exit::Usage.code())
+                .into();
+        }
+    };
+    let talk = if cli.global.quiet {
+        Talk::Quiet
+    } else {
+        Talk::Normal
+    };
+    let mut output = Output::of_process(cli.global.output, talk, Clock::System.now());
+    let mut context = Context {
+        output: &mut output,
+        config: cli.global.config,
+        assume_yes: cli.global.yes,
+    };
+    let ended = dispatch(cli.command, &mut context);
+    let ended = ended.and_then(|exit| output.flush().map(|()| exit));
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            let error = output::styled(output::BAD, "error:");
+            // What cannot be said on stderr cannot be said at all.
+            drop(output.complain(format_args!("{error} {failure}")));
+            failure.exit.into()
+        }
+    }
+}
+
+fn dispatch(command: Command, context: &mut Context<'_>) -> Result<Exit, Failure> {
+    match command {
+        Command::Serve => serve::run(context),
+        Command::Demo(demo) => demo::run(&demo, context),
+        Command::Init(init) => init::run(&init, context),
+        Command::Check(check) => check::run(&check, context),
+        Command::CanI(question) => explain::can_i(question, context),
+        Command::Explain(question) => explain::run(question, context),
+        Command::Accounts(command) => accounts::run(command, context),
+        Command::Keys(command) => keys::run(command, context),
+        Command::Roles(command) => roles::run(command, context),
+        Command::Groups(command) => groups::run(command, context),
+        Command::Tokens(command) => tokens::run(command, context),
+        Command::Routes(command) => routes::run(command, context),
+        Command::Permissions(command) => routes::run_permissions(command, context),
+        Command::Status => context.perform(Operation::Status {}, &server::VIEW),
+        Command::Reload => context.perform(Operation::Reload {}, &server::VIEW),
+        Command::Drain => context.perform(Operation::Drain {}, &server::VIEW),
+        Command::Completions(completions) => completions::run(&completions, context),
+        Command::Man(man) => completions::man(&man, context),
+        Command::Version => version::run(context),
+    }
+}
+
+/// The tree of commands, with examples before everything else in each command's help.
+fn tree() -> clap::Command {
+    fn lead_with_examples(command: clap::Command) -> clap::Command {
+        command
+            .help_template(HELP)
+            .mut_subcommands(lead_with_examples)
+    }
+    lead_with_examples(Cli::command())
+}
+
+/// What a command has at hand.
+struct Context<'a> {
+    output: &'a mut Output,
+    config: Option<PathBuf>,
+    assume_yes: bool,
+}
+
+/// Somebody has agreed to something that cannot be undone.
+#[must_use]
+struct Confirmed;
+
+impl Context<'_> {
+    /// The settings file: the one named, or the first that is there.
+    fn settings_file(&self) -> Result<PathBuf, Failure> {
+        if let Some(file) = &self.config {
+            return Ok(file.clone());
+        }
+        let found = SETTINGS_FILES
+            .iter()
+            .map(PathBuf::from)
+            .find(|file| file.exists());
+        found.ok_or_else(|| {
+            Failure::usage(format_args!(
+                "no settings file: looked for {}; name one with `--config` or \
+                 `PORTCULLIS_CONFIG`, or write a first one with `portcullis init`",
+                SETTINGS_FILES.map(|file| format!("`{file}`")).join(" and "),
+            ))
+        })
+    }
+
+    /// The settings.
+    fn settings(&self) -> Result<Settings, Failure> {
+        Ok(Settings::load(&self.settings_file()?)?)
+    }
+
+    /// Has the running server carry out `operation`, or does it on the store when none runs.
+    fn ask(&mut self, operation: Operation) -> Result<Value, Failure> {
+        transport::ask(&self.settings()?, operation)
+    }
+
+    /// The same, and prints the answer.
+    fn perform(&mut self, operation: Operation, view: &View) -> Result<Exit, Failure> {
+        let answer = self.ask(operation)?;
+        self.output.answer(&answer, view)?;
+        Ok(Exit::Ok)
+    }
+
+    /// Asks before something that cannot be undone.
+    fn confirm(&mut self, deed: &str) -> Result<Confirmed, Failure> {
+        if self.assume_yes {
+            return Ok(Confirmed);
+        }
+        if !std::io::stdin().is_terminal() {
+            return Err(Failure::usage(format_args!(
+                "nothing done: this would {deed}; say `--yes` if that is meant"
+            )));
+        }
+        self.output
+            .complain(format_args!("This will {deed}.\nType `yes` to go on:"))?;
+        let mut answer = String::new();
+        let read = std::io::stdin().lock().read_line(&mut answer);
+        if read.is_ok() && answer.trim().eq_ignore_ascii_case("yes") {
+            return Ok(Confirmed);
+        }
+        Err(Failure::usage("nothing done"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

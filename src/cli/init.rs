@@ -1,0 +1,136 @@
+//! `portcullis init`: a first settings file and a first policy, which `check` accepts as they are.
+//!
+//! Nothing is overwritten: whoever has files already has something to lose.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use http::Uri;
+
+use super::{Context, Exit, Failure};
+
+/// The settings file, with `UPSTREAM` to be filled in.
+const SETTINGS: &str = include_str!("init/portcullis.yaml");
+/// The first policy file.
+const POLICY: &str = include_str!("init/api.yaml");
+
+/// Where the first files go.
+#[derive(Args, Debug)]
+#[command(before_help = "Examples:
+  portcullis init --upstream http://127.0.0.1:3000
+  portcullis init gateway --upstream unix:/run/app.sock && portcullis check gateway")]
+pub(super) struct Init {
+    /// Folder to write into
+    #[arg(default_value = ".")]
+    folder: PathBuf,
+    /// The API behind: scheme and authority only, or a Unix socket
+    #[arg(long, value_name = "URL", value_parser = upstream)]
+    #[arg(default_value = "http://127.0.0.1:3000")]
+    upstream: String,
+}
+
+/// Reads an upstream as the settings file will: `http://host:port` or `unix:/path`.
+pub(super) fn upstream(text: &str) -> Result<String, String> {
+    const EXPECTED: &str = "expected `http://host:port` or `unix:/path/to.sock`";
+    if let Some(path) = text.strip_prefix("unix:") {
+        let plain = path.starts_with('/') && !path.contains(['"', '\\', '\n']);
+        return plain
+            .then(|| text.to_owned())
+            .ok_or_else(|| EXPECTED.to_owned());
+    }
+    let uri: Uri = text.parse().map_err(|_| EXPECTED.to_owned())?;
+    let plain = uri.scheme_str() == Some("http")
+        && matches!(
+            uri.path_and_query().map(|rest| rest.as_str()),
+            None | Some("/")
+        );
+    match uri.authority().filter(|_| plain) {
+        Some(authority) if !authority.as_str().contains('@') => Ok(format!("http://{authority}")),
+        _ => Err(format!("{EXPECTED}: a path belongs into the routes")),
+    }
+}
+
+/// Writes the files.
+pub(super) fn run(init: &Init, context: &mut Context<'_>) -> Result<Exit, Failure> {
+    let files = [
+        (
+            init.folder.join("portcullis.yaml"),
+            SETTINGS.replace("UPSTREAM", &init.upstream),
+        ),
+        (init.folder.join("policies/api.yaml"), POLICY.to_owned()),
+    ];
+    // All or nothing: one file of two would be neither the old setup nor the new one.
+    if let Some((there, _)) = files
+        .iter()
+        .find(|(file, _)| file.symlink_metadata().is_ok())
+    {
+        return Err(occupied(there));
+    }
+    for (file, text) in &files {
+        write_new(file, text)?;
+        context
+            .output
+            .remark(format_args!("wrote {}", file.display()))?;
+    }
+    let folder = if init.folder == Path::new(".") {
+        String::new()
+    } else {
+        format!("cd {} && ", init.folder.display())
+    };
+    context.output.remark(format_args!(
+        "next: `{folder}portcullis check`, then `portcullis serve`"
+    ))?;
+    Ok(Exit::Ok)
+}
+
+fn write_new(file: &Path, text: &str) -> Result<(), Failure> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let written = std::fs::create_dir_all(folder).and_then(|()| {
+        let mut opened = OpenOptions::new().write(true).create_new(true).open(file)?;
+        opened.write_all(text.as_bytes())
+    });
+    written.map_err(|error| {
+        if error.kind() == ErrorKind::AlreadyExists {
+            return occupied(file);
+        }
+        Failure::server(format_args!("cannot write `{}`: {error}", file.display()))
+    })
+}
+
+fn occupied(file: &Path) -> Failure {
+    Failure::new(
+        Exit::Conflict,
+        format_args!(
+            "nothing done: `{}` is there already; name another folder, or move it away",
+            file.display()
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upstream_is_scheme_and_authority_or_a_socket() {
+        for (text, read) in [
+            ("http://127.0.0.1:3000", Ok("http://127.0.0.1:3000")),
+            ("http://api.internal/", Ok("http://api.internal")),
+            ("http://[::1]:3000", Ok("http://[::1]:3000")),
+            ("unix:/run/app.sock", Ok("unix:/run/app.sock")),
+            ("http://host/v1", Err(())),
+            ("http://host/?a=b", Err(())),
+            ("http://user:pass@host", Err(())),
+            ("ftp://host", Err(())),
+            ("host:3000", Err(())),
+            ("unix:run/app.sock", Err(())),
+            ("unix:/a\"b", Err(())),
+            ("", Err(())),
+        ] {
+            let expected = read.map(str::to_owned);
+            assert_eq!(upstream(text).map_err(drop), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Answers of the service as text for people: aligned columns for lists, one field a line for one
+//! thing.
+//!
+//! A value is drawn by its shape and its field's name: what ends in `_at` is a moment and told
+//! relative to now. Text comes from whoever named or described a thing, so control characters are
+//! escaped before they reach a terminal.
+
+use std::time::Duration;
+
+use comfy_table::{Table, presets};
+use serde_json::Value;
+
+use super::output::{STRONG, styled};
+use crate::words::{Boundary, UnixTime};
+
+/// What a kind of thing looks like in a table.
+#[derive(Debug)]
+pub struct View {
+    /// What several of it are called.
+    pub plural: &'static str,
+    /// The field that names one.
+    pub name: &'static str,
+    /// The columns of a list: title and field.
+    pub columns: &'static [(&'static str, &'static str)],
+}
+
+/// `value` as a table; empty when it is an empty list.
+pub(super) fn draw(value: &Value, view: &View, now: UnixTime) -> String {
+    match value {
+        Value::Array(items) if items.is_empty() => String::new(),
+        Value::Array(items) => list(items, view, now),
+        Value::Object(fields) => {
+            let mut table = plain_table();
+            for (field, value) in fields {
+                table.add_row([field.replace('_', " "), cell(field, value, now)]);
+            }
+            lines(&table, None)
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            cell("", value, now) + "\n"
+        }
+    }
+}
+
+/// What `-o name` prints for one thing.
+pub(super) fn name_of(item: &Value, view: &View) -> String {
+    match item.get(view.name) {
+        Some(Value::String(name)) => name.clone(),
+        Some(other) => other.to_string(),
+        None => cell("", item, UnixTime::default()),
+    }
+}
+
+fn list(items: &[Value], view: &View, now: UnixTime) -> String {
+    let mut table = plain_table();
+    table.set_header(view.columns.iter().map(|(title, _)| title.to_uppercase()));
+    for item in items {
+        table.add_row(view.columns.iter().map(|(_, field)| {
+            let value = item.get(field).unwrap_or(&Value::Null);
+            cell(field, value, now)
+        }));
+    }
+    lines(&table, Some(STRONG))
+}
+
+fn plain_table() -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table
+}
+
+/// The table's lines without the spaces that comfy-table puts around each cell.
+fn lines(table: &Table, header: Option<anstyle::Style>) -> String {
+    let mut text = String::new();
+    for (place, line) in table.lines().enumerate() {
+        let line = line.strip_prefix(' ').unwrap_or(&line).trim_end();
+        match header {
+            Some(style) if place == 0 => text.push_str(&styled(style, line)),
+            _ => text.push_str(line),
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// One value, drawn by its shape and its field's name.
+fn cell(field: &str, value: &Value, now: UnixTime) -> String {
+    match value {
+        Value::Null if field.ends_with("_at") => "never".to_owned(),
+        Value::Null => "-".to_owned(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) if field.ends_with("_at") => text
+            .parse()
+            .map_or_else(|_| printable(text), |then| relative(then, now)),
+        Value::String(text) if text.is_empty() => "-".to_owned(),
+        Value::String(text) => printable(text),
+        Value::Array(items) if items.is_empty() => "-".to_owned(),
+        Value::Array(items) => {
+            let several_lines = items.iter().any(Value::is_object);
+            let items: Vec<_> = items.iter().map(|item| cell("", item, now)).collect();
+            items.join(if several_lines { "; " } else { ", " })
+        }
+        Value::Object(_) => object(field, value, now),
+    }
+}
+
+/// A grant as `operator within tenant acme`, a boundary as `tenant acme`, anything else as
+/// `field value, field value`.
+fn object(field: &str, value: &Value, now: UnixTime) -> String {
+    if let Some(role) = value.get("role").and_then(Value::as_str) {
+        let within = value.get("within").unwrap_or(&Value::Null);
+        let closed = match value.get("closed") {
+            Some(Value::Bool(true)) => " (closed: its role was removed, grant it anew)",
+            _ => "",
+        };
+        return match cell("within", within, now).as_str() {
+            "everywhere" | "-" => format!("{}{closed}", printable(role)),
+            place => format!("{} within {place}{closed}", printable(role)),
+        };
+    }
+    if field == "within"
+        && let Ok(boundary) = serde_json::from_value::<Boundary>(value.clone())
+    {
+        return printable(&boundary.to_string());
+    }
+    let fields = value.as_object().into_iter().flatten();
+    let fields: Vec<_> = fields
+        .map(|(field, value)| format!("{} {}", printable(field), cell(field, value, now)))
+        .collect();
+    fields.join(", ")
+}
+
+/// `text` with its control characters escaped, so that a description cannot move the cursor.
+pub(super) fn printable(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control()
+            || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        {
+            safe.extend(character.escape_default());
+        } else {
+            safe.push(character);
+        }
+    }
+    safe
+}
+
+/// The steps in which people tell a span, longest first.
+const STEPS: &[(u64, &str)] = &[
+    (365 * 86_400, "year"),
+    (30 * 86_400, "month"),
+    (86_400, "day"),
+    (3_600, "hour"),
+    (60, "minute"),
+    (1, "second"),
+];
+
+/// `3 days ago`, `in 2 hours`, `now`.
+fn relative(then: UnixTime, now: UnixTime) -> String {
+    let told = |span: Duration| {
+        STEPS.iter().find_map(|(step, unit)| {
+            let count = span.as_secs() / step;
+            let plural = if count == 1 { "" } else { "s" };
+            (count > 0).then(|| format!("{count} {unit}{plural}"))
+        })
+    };
+    match (told(now.since(then)), told(then.since(now))) {
+        (Some(span), _) => format!("{span} ago"),
+        (None, Some(span)) => format!("in {span}"),
+        (None, None) => "now".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn now() -> UnixTime {
+        "2026-11-21T12:00:00Z".parse().unwrap()
+    }
+
+    fn drawn(value: &Value, view: &View) -> String {
+        anstream::adapter::strip_str(&draw(value, view, now())).to_string()
+    }
+
+    #[test]
+    fn a_list_is_aligned_columns() {
+        let list = json!([
+            {"name": "ci", "enabled": true, "grants": [{"role": "operator", "within": {"tenant": ["acme", "globex"]}}, {"role": "baseline", "within": {}}],
+             "last_used_at": "2026-11-18T11:00:00Z"},
+            {"name": "nightly-export", "enabled": false, "grants": [], "last_used_at": null},
+        ]);
+        let view = View {
+            plural: "accounts",
+            name: "name",
+            columns: &[
+                ("name", "name"),
+                ("enabled", "enabled"),
+                ("grants", "grants"),
+                ("last used", "last_used_at"),
+            ],
+        };
+        insta::assert_snapshot!(drawn(&list, &view), @r"
+        NAME            ENABLED  GRANTS                                         LAST USED
+        ci              yes      operator within tenant acme, globex; baseline  3 days ago
+        nightly-export  no       -                                              never
+        ");
+    }
+
+    #[test]
+    fn one_thing_is_a_field_a_line() {
+        let key = json!({"id": "pck_1", "account": "ci", "expires_at": "2026-11-21T14:30:00Z"});
+        let view = &super::super::keys::VIEW;
+        insta::assert_snapshot!(drawn(&key, view), @r"
+        id          pck_1
+        account     ci
+        expires at  in 2 hours
+        ");
+    }
+
+    #[test]
+    fn a_span_is_told_in_its_largest_step() {
+        let at = |text: &str| relative(text.parse().unwrap(), now());
+        assert_eq!(at("2026-11-21T12:00:00.400Z"), "now");
+        assert_eq!(at("2026-11-21T11:59:59Z"), "1 second ago");
+        assert_eq!(at("2026-11-21T10:30:00Z"), "1 hour ago");
+        assert_eq!(at("2026-11-18T12:00:00Z"), "3 days ago");
+        assert_eq!(at("2027-02-19T12:00:00Z"), "in 3 months");
+        assert_eq!(at("2020-01-01T00:00:00Z"), "6 years ago");
+    }
+
+    #[test]
+    fn a_description_cannot_move_the_cursor() {
+        assert_eq!(
+            printable("a\u{1b}[2J\n\u{202e}é"),
+            "a\\u{1b}[2J\\n\\u{202e}é"
+        );
+    }
+}
