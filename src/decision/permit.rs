@@ -108,9 +108,6 @@ impl Permit {
 
 /// The permissions the matching routes needed; of an `any`, those the caller has.
 fn permissions(question: &Question<'_>, matched: &Matched, caller: &Caller) -> Option<HeaderValue> {
-    if let (Some(ready), true) = (&matched.primary.permissions_header, matched.also.is_empty()) {
-        return Some(ready.clone());
-    }
     let mut ids: Vec<PermissionId> = Vec::new();
     for route in matched.iter() {
         match &route.requirement {

@@ -49,7 +49,7 @@ pub fn read(
     let mut bounds = SmallVec::new();
     for (dimension, source) in sources {
         let values = match source {
-            Source::Path(param) => from_path(&route.pattern, *param, target)?,
+            Source::Path(param) => from_path(&route.template, *param, target)?,
             Source::Query { name, separator } => from_query(name, *separator, target.query())?,
             Source::Header(name) => from_header(name, headers)?,
         };

@@ -1,71 +1,88 @@
-//! Which route table answers for which host.
+//! Which table answers on which host.
 //!
 //! Every named host has a table of its own, which the routes of files without `hosts` join; one
-//! more table holds those alone, for all other hosts. Where every file names hosts there is no such
-//! table, and another host is nobody's.
+//! more table holds those alone, for other hosts. Where every file names its hosts there is no such
+//! table, and another host is unknown.
 
 use std::collections::HashMap;
 
+use smallvec::SmallVec;
+
 use super::matcher::Table;
 
-/// The tables of a policy, by host.
+/// The route tables of a policy.
 #[derive(Debug, Default)]
-pub struct Hosts {
-    named: HashMap<String, Table>,
-    others: Option<Table>,
+pub(crate) struct Tables {
+    /// By host, in the form of [`normal`].
+    named: HashMap<Box<str>, Table, foldhash::fast::RandomState>,
+    rest: Option<Table>,
 }
 
-/// No table answers for this host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HostUnknown;
-
-impl Hosts {
-    /// These tables; names in any case, with or without the root's dot.
-    pub fn new(named: impl IntoIterator<Item = (String, Table)>, others: Option<Table>) -> Self {
-        let named = named
-            .into_iter()
-            .map(|(host, table)| (canonical(&host), table))
-            .collect();
-        Self { named, others }
+impl Tables {
+    /// The tables of `named` hosts, in the form of [`normal`], and the one for all others.
+    pub(super) fn new(named: Vec<(Box<str>, Table)>, rest: Option<Table>) -> Self {
+        Self {
+            named: named.into_iter().collect(),
+            rest,
+        }
     }
 
-    /// The table that answers for `host`, a host name without its port, or for no host in
-    /// particular.
-    ///
-    /// # Errors
-    ///
-    /// [`HostUnknown`] when none does.
-    pub fn table(&self, host: Option<&str>) -> Result<&Table, HostUnknown> {
-        let named = host.filter(|_| !self.named.is_empty()).and_then(|host| {
-            // Most clients send the name as it is written in files.
-            self.named
-                .get(host)
-                .or_else(|| self.named.get(&canonical(host)))
-        });
-        named.or(self.others.as_ref()).ok_or(HostUnknown)
+    /// The table that answers on `host`.
+    pub(super) fn of(&self, host: Option<&str>) -> Option<&Table> {
+        if self.named.is_empty() {
+            return self.rest.as_ref();
+        }
+        let host = host.and_then(|host| with_normal(host, |host| self.named.get(host)));
+        host.or(self.rest.as_ref())
     }
 }
 
-/// A host name has no case, and its last dot says nothing (RFC 9110 §4.2.3, RFC 1034 §3.1).
-fn canonical(host: &str) -> String {
-    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
+/// Most bytes of a host name: DNS has no longer ones, so nothing that is longer is known.
+const HOST_BYTES_MAX: usize = 255;
+
+/// The host as tables know it: lower case, without a port and without a dot at the end.
+pub(super) fn normal(host: &str) -> Option<Box<str>> {
+    with_normal(host, |host| Some(Box::from(host)))
+}
+
+fn with_normal<T>(host: &str, then: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+    let host = without_port(host);
+    let host = host.strip_suffix('.').unwrap_or(host);
+    if host.len() > HOST_BYTES_MAX {
+        return None;
+    }
+    let lower: SmallVec<[u8; 64]> = host.bytes().map(|byte| byte.to_ascii_lowercase()).collect();
+    std::str::from_utf8(&lower).ok().and_then(then)
+}
+
+/// `[2001:db8::1]:80` is `[2001:db8::1]`, `a:80` is `a`.
+fn without_port(host: &str) -> &str {
+    let after_address = host.rfind(']').map_or(0, |bracket| bracket + 1);
+    match host.rfind(':') {
+        Some(colon) if colon >= after_address => host.get(..colon).unwrap_or(host),
+        Some(_) | None => host,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A19, A44.
     #[test]
-    fn a_host_has_no_case_and_no_last_dot_and_an_unknown_one_is_nobodys() {
-        let hosts = Hosts::new([("Api.Example".to_owned(), Table::build(Vec::new()))], None);
-        for host in ["api.example", "API.EXAMPLE", "api.example."] {
-            assert!(hosts.table(Some(host)).is_ok(), "{host}");
+    fn a19_case_port_and_a_dot_at_the_end_do_not_count() {
+        for (host, expected) in [
+            ("secret.example", "secret.example"),
+            ("SECRET.example", "secret.example"),
+            ("secret.example.", "secret.example"),
+            ("secret.example:443", "secret.example"),
+            ("Secret.Example.:443", "secret.example"),
+            ("[2001:DB8::1]", "[2001:db8::1]"),
+            ("[2001:db8::1]:443", "[2001:db8::1]"),
+            ("127.0.0.1:7080", "127.0.0.1"),
+            ("", ""),
+        ] {
+            assert_eq!(normal(host).as_deref(), Some(expected), "{host}");
         }
-        for host in [Some("other.example"), Some(""), None] {
-            assert_eq!(hosts.table(host).err(), Some(HostUnknown));
-        }
-        let open = Hosts::new([], Some(Table::build(Vec::new())));
-        assert!(open.table(Some("anything")).is_ok() && open.table(None).is_ok());
+        assert_eq!(normal(&"a".repeat(300)), None);
     }
 }

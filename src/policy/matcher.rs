@@ -95,7 +95,8 @@ impl Table {
         Self::with_companions(entries, COMPANIONS_MAX)
     }
 
-    fn with_companions(mut entries: Vec<Entry>, most: usize) -> Self {
+    /// The same with at most `most` companions remembered for a route, so tests see both ways.
+    pub(super) fn with_companions(mut entries: Vec<Entry>, most: usize) -> Self {
         entries.sort_by(precedence);
         let mut trie = Trie::default();
         for (row, entry) in (0..).zip(&entries) {

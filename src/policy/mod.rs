@@ -7,9 +7,14 @@
 //! Not here: who calls. Accounts and their grants are worked out against a policy by the
 //! directory, because they change at another pace and come from elsewhere.
 
-pub mod hosts;
+pub mod compile;
+mod hosts;
 pub mod matcher;
+#[cfg(test)]
+mod oracle;
 pub mod overlap;
+#[cfg(test)]
+mod properties;
 mod segment;
 pub mod template;
 mod trie;
@@ -18,14 +23,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hosts::Tables;
+pub use matcher::{Found, Lookup};
+use template::Template;
+
 use crate::words::{
     AccountId, AccountName, Boundary, ClassSet, DimensionId, DimensionName, Fault, GroupName,
     KeyId, Method, MethodSet, Permission, PermissionId, PermissionPattern, PermissionSet, Place,
     RoleName, RouteId, SecretDigest, UnixTime, UpstreamId, UpstreamName,
 };
 
-/// A compiled policy.
-#[derive(Debug)]
+/// A compiled policy. The default one knows no host, and so opens nothing.
+#[derive(Debug, Default)]
 pub struct Policy {
     /// First 16 hexadecimal digits of the SHA-256 over the files it was made from: the same folder
     /// has the same hash everywhere.
@@ -50,115 +59,124 @@ pub struct Policy {
     pub warnings: Vec<Fault>,
     /// The path classes that some route or upstream allows; all others are refused at once.
     pub classes_allowed: ClassSet,
-    /// Which table answers for which host.
-    pub hosts: hosts::Hosts,
+    /// The route tables, one for each named host and one for the others.
+    pub(crate) tables: Tables,
 }
 
+/// A host that no route answers on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no route answers on this host")]
+pub struct HostUnknown;
+
 impl Policy {
-    /// What the route table says of a request: its routes, or the methods its path exists under, or
-    /// nothing. `host` is the host asked for without its port.
+    /// The routes that a request by `method` for `path`, in canonical form, has to satisfy. `host`
+    /// is the request's, with or without a port; case and a dot at the end do not count.
     ///
     /// # Errors
     ///
-    /// [`hosts::HostUnknown`] when no table answers for the host.
+    /// [`HostUnknown`] where every file with routes names its hosts, and this is none of them.
     pub fn find(
         &self,
         host: Option<&str>,
         method: Method,
         path: &str,
-    ) -> Result<matcher::Lookup, hosts::HostUnknown> {
-        Ok(self.hosts.table(host)?.find(method, path))
+    ) -> Result<Lookup, HostUnknown> {
+        let table = self.tables.of(host).ok_or(HostUnknown)?;
+        Ok(table.find(method, path))
     }
 
-    /// A route of this policy.
+    /// The number of a permission, if it is declared.
+    pub fn permission_id(&self, name: &str) -> Option<PermissionId> {
+        let found = self
+            .permissions
+            .binary_search_by(|(known, _)| known.as_str().cmp(name));
+        found
+            .ok()
+            .and_then(|place| u16::try_from(place).ok())
+            .map(PermissionId)
+    }
+
+    /// The permission with this number.
     ///
     /// # Panics
     ///
-    /// If `id` is of another policy: ids are positions, made by the compiler and swapped with it.
-    pub fn route(&self, id: RouteId) -> &Arc<Route> {
-        self.routes
-            .get(id.0 as usize)
-            .expect("a route's id is its position in its own policy")
-    }
-
-    /// The name of a permission of this policy.
-    ///
-    /// # Panics
-    ///
-    /// If `id` is of another policy.
+    /// If the number is of another policy.
     pub fn permission(&self, id: PermissionId) -> &Permission {
         let found = self.permissions.get(usize::from(id.0));
-        &found
-            .expect("a permission's id is its position in its own policy")
-            .0
+        found
+            .map(|(name, _)| name)
+            .expect("the number is of this policy")
     }
 
-    /// The permission called `name`.
-    pub fn permission_id(&self, name: &str) -> Option<PermissionId> {
-        let place = self
-            .permissions
-            .binary_search_by(|(known, _)| known.as_str().cmp(name))
-            .ok()?;
-        u16::try_from(place).ok().map(PermissionId)
+    /// The number of a dimension, if it is declared.
+    pub fn dimension_id(&self, name: &str) -> Option<DimensionId> {
+        let found = self
+            .dimensions
+            .binary_search_by(|(known, _)| known.as_str().cmp(name));
+        found
+            .ok()
+            .and_then(|place| u16::try_from(place).ok())
+            .map(DimensionId)
     }
 
-    /// The name of a dimension of this policy.
+    /// The dimension with this number.
     ///
     /// # Panics
     ///
-    /// If `id` is of another policy.
+    /// If the number is of another policy.
     pub fn dimension(&self, id: DimensionId) -> &DimensionName {
         let found = self.dimensions.get(usize::from(id.0));
-        &found
-            .expect("a dimension's id is its position in its own policy")
-            .0
+        found
+            .map(|(name, _)| name)
+            .expect("the number is of this policy")
     }
 
-    /// The dimension called `name`.
-    pub fn dimension_id(&self, name: &str) -> Option<DimensionId> {
-        let place = self
-            .dimensions
-            .binary_search_by(|(known, _)| known.as_str().cmp(name))
-            .ok()?;
-        u16::try_from(place).ok().map(DimensionId)
-    }
-
-    /// The name of an upstream of this policy.
+    /// The upstream with this number.
     ///
     /// # Panics
     ///
-    /// If `id` is of another policy.
+    /// If the number is of another policy.
     pub fn upstream(&self, id: UpstreamId) -> &UpstreamName {
-        let found = self.upstreams.get(usize::from(id.0));
-        found.expect("an upstream's id is its position in its own policy")
+        self.upstreams
+            .get(usize::from(id.0))
+            .expect("the number is of this policy")
     }
 
-    /// What patterns and included built-in roles give together, and the names among them that this
+    /// The route with this number.
+    ///
+    /// # Panics
+    ///
+    /// If the number is of another policy.
+    pub fn route(&self, id: RouteId) -> &Arc<Route> {
+        let found = usize::try_from(id.0)
+            .ok()
+            .and_then(|place| self.routes.get(place));
+        found.expect("the number is of this policy")
+    }
+
+    /// What `patterns` and the built-in roles of `include` give, and the names among them that this
     /// policy does not know.
     pub fn expand(
         &self,
         patterns: &[PermissionPattern],
         include: &[RoleName],
     ) -> (PermissionSet, Vec<String>) {
-        let mut gives = PermissionSet::default();
+        let mut set = PermissionSet::default();
         let mut unknown = Vec::new();
         for pattern in patterns {
-            let covered = (0..)
-                .zip(&self.permissions)
-                .filter(|(_, (name, _))| pattern.covers(name));
-            let covered: PermissionSet = covered.map(|(id, _)| PermissionId(id)).collect();
+            let covered = compile::covered(&self.permissions, pattern);
             if covered.is_empty() {
                 unknown.push(pattern.to_string());
             }
-            gives.extend(&covered);
+            set.extend(&covered);
         }
         for name in include {
             match self.roles.get(name) {
-                Some(role) => gives.extend(&role.gives),
+                Some(role) => set.extend(&role.gives),
                 None => unknown.push(name.to_string()),
             }
         }
-        (gives, unknown)
+        (set, unknown)
     }
 }
 
@@ -187,7 +205,7 @@ pub struct Route {
     /// The methods, as written; a GET route answers HEAD besides.
     pub methods: MethodSet,
     /// The path template.
-    pub pattern: template::Template,
+    pub template: Template,
     /// The hosts it answers on; none means any.
     pub hosts: Vec<String>,
     /// What is needed.
@@ -198,14 +216,11 @@ pub struct Route {
     pub upstream: UpstreamId,
     /// Longest wait for the head of the upstream's response, if not the upstream's own.
     pub timeout: Option<Duration>,
-    /// The permissions needed, separated by spaces, ready to be sent to the upstream; `None` where
-    /// they depend on the caller (`any`) or there are none.
-    pub permissions_header: Option<http::HeaderValue>,
-    /// Whether the decision is only logged and counted: the route's or its upstream's setting.
+    /// Whether the decision is only logged and counted: what the route says, else its upstream.
     pub shadow: bool,
-    /// The path classes that pass here: the route's and its upstream's.
+    /// The path classes this route puts up with, those of its upstream included.
     pub unsafe_allow: ClassSet,
-    /// Whether a foreign `Authorization` is passed on: the route's or its upstream's setting.
+    /// Whether a foreign `Authorization` is passed on, because the route or its upstream says so.
     pub pass_authorization: bool,
     /// Where it is defined.
     pub place: Place,
@@ -284,7 +299,7 @@ pub struct FileGroup {
 /// A role, and where it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileGrant {
-    /// The role; custom roles of the store may be named too, so it may be unknown here.
+    /// The role: a built-in one. What a file may grant must not depend on a store.
     pub role: RoleName,
     /// Where it holds.
     pub within: Boundary,

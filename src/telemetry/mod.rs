@@ -6,7 +6,11 @@
 //!
 //! Not here: what is worth telling. That is the business of `record`.
 
+pub mod diagnostics;
 mod event;
+mod json;
+mod line;
+pub mod log;
 pub mod metrics;
 mod process;
 mod routes;

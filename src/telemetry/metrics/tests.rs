@@ -1,11 +1,11 @@
 //! What a scrape shows after what happened.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::StatusCode;
 
 use super::*;
+use crate::policy::template::Template;
 use crate::policy::{Requirement, Route, RouteBoundary};
 use crate::reason::Reason;
 use crate::words::{ClassSet, MethodSet, Place, RouteId, UpstreamId};
@@ -16,13 +16,12 @@ fn policy(templates: &[&str]) -> Policy {
             id: RouteId(u32::try_from(id).unwrap()),
             name: format!("GET {template}"),
             methods: MethodSet::of(Method::Get),
-            pattern: crate::policy::template::Template::parse(template).unwrap(),
+            template: Template::parse(template).unwrap(),
             hosts: Vec::new(),
             requirement: Requirement::Public,
             boundary: RouteBoundary::Unlimited,
             upstream: UpstreamId(0),
             timeout: None,
-            permissions_header: None,
             shadow: false,
             unsafe_allow: ClassSet::EMPTY,
             pass_authorization: false,
@@ -31,17 +30,8 @@ fn policy(templates: &[&str]) -> Policy {
     };
     Policy {
         hash: "0123456789abcdef".to_owned(),
-        permissions: Vec::new(),
-        dimensions: Vec::new(),
-        roles: BTreeMap::new(),
         routes: templates.iter().enumerate().map(route).collect(),
-        upstreams: Vec::new(),
-        accounts: BTreeMap::new(),
-        groups: BTreeMap::new(),
-        tests: Vec::new(),
-        warnings: Vec::new(),
-        classes_allowed: ClassSet::EMPTY,
-        hosts: crate::policy::hosts::Hosts::default(),
+        ..Policy::default()
     }
 }
 

@@ -1,0 +1,132 @@
+//! Makes access tokens, and publishes the keys they are signed with.
+//!
+//! A token says who calls, for whom it is, and until when. It names permissions only where it was
+//! asked to be narrower than its account; what an account may do is looked up when it is used.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, Header};
+use serde::Serialize;
+use serde_json::{Value, json};
+use thiserror::Error;
+
+use crate::credential::CREDENTIAL_BYTES_MAX;
+use crate::directory::{SigningKey, SigningKeys};
+use crate::settings::Tokens;
+use crate::words::{Account, KeyId, Permission, UnixTime, random_base62};
+
+/// What a token is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct MintRequest<'a> {
+    /// Who will call with it.
+    pub account: &'a Account,
+    /// The key it is made from; none if an operator issues it.
+    pub key: Option<KeyId>,
+    /// The only permissions it may use, whatever the account holds; none is no such limit.
+    pub scope: Option<&'a [Permission]>,
+    /// How long it is good.
+    pub lifetime: Duration,
+}
+
+/// Why there is no token.
+#[derive(Debug, Error)]
+pub enum MintError {
+    /// Nothing to sign with.
+    #[error("there is no signing key: give the gateway a store, or set `tokens.signing_key`")]
+    NoSigningKey,
+    /// Nobody would read it.
+    #[error(
+        "the token would be {found} bytes long and at most {CREDENTIAL_BYTES_MAX} are read: ask for fewer permissions"
+    )]
+    TooLong {
+        /// Its length in bytes.
+        found: usize,
+    },
+    /// The library refused.
+    #[error("the token could not be signed")]
+    Signing(#[source] jsonwebtoken::errors::Error),
+}
+
+/// Every claim we write; read again by [`crate::verify`], which knows no others.
+#[derive(Serialize)]
+struct Claims<'a> {
+    iss: &'a str,
+    sub: &'a str,
+    aud: &'a str,
+    exp: u64,
+    iat: u64,
+    jti: &'a str,
+    /// The key's id; where there is no key the account's name, which is not of a key id's form.
+    client_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<&'a str>,
+}
+
+/// Makes one access token: a JWT of type `at+jwt`, signed with EdDSA.
+///
+/// # Errors
+///
+/// [`MintError`] when there is no key to sign with, or the scope makes the token longer than what
+/// a request may carry.
+pub fn mint(
+    signer: Option<&SigningKey>,
+    tokens: &Tokens,
+    request: MintRequest<'_>,
+    now: UnixTime,
+) -> Result<String, MintError> {
+    let signer = signer.ok_or(MintError::NoSigningKey)?;
+    let header = Header {
+        typ: Some("at+jwt".to_owned()),
+        kid: Some(signer.kid.clone()),
+        ..Header::new(Algorithm::EdDSA)
+    };
+    let scope = request.scope.map(joined);
+    let claims = Claims {
+        iss: &tokens.issuer,
+        sub: request.account.id.as_str(),
+        aud: &tokens.audience,
+        exp: now.plus(request.lifetime).as_secs(),
+        iat: now.as_secs(),
+        jti: &random_base62(JTI_LENGTH),
+        client_id: request
+            .key
+            .as_ref()
+            .map_or(request.account.name.as_str(), KeyId::as_str),
+        scope: scope.as_deref(),
+    };
+    let token =
+        jsonwebtoken::encode(&header, &claims, &signer.encoding).map_err(MintError::Signing)?;
+    match token.len() {
+        found if found > CREDENTIAL_BYTES_MAX => Err(MintError::TooLong { found }),
+        _ => Ok(token),
+    }
+}
+
+/// Permissions as OAuth writes them: names with a space between.
+pub(super) fn joined(permissions: &[Permission]) -> String {
+    let names: Vec<_> = permissions.iter().map(Permission::as_str).collect();
+    names.join(" ")
+}
+
+/// 131 random bits: no two tokens share an id.
+const JTI_LENGTH: usize = 22;
+
+/// The public halves of the signing keys as a JWK set (RFC 7517, RFC 8037), for
+/// `/.well-known/jwks.json`. Retired keys stay in it as long as they verify.
+pub fn jwks(keys: &SigningKeys) -> Value {
+    let keys: Vec<_> = keys.iter().map(jwk).collect();
+    json!({ "keys": keys })
+}
+
+fn jwk(key: &SigningKey) -> Value {
+    json!({
+        "kty": "OKP",
+        "crv": "Ed25519",
+        "use": "sig",
+        "alg": "EdDSA",
+        "kid": key.kid,
+        "x": URL_SAFE_NO_PAD.encode(key.public),
+    })
+}

@@ -1,0 +1,251 @@
+//! One line of the decision log: its fields, their names, their order.
+//!
+//! The names are OpenTelemetry's where it has one, flat, so that every reader of logs can filter by
+//! them without a parser of its own; `portcullis.*` is the rest. There is no field that could hold
+//! a secret.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::json::Object;
+use crate::reason::Reason;
+use crate::words::{Account, KeyId, RequestId, UnixTime};
+
+/// How many missing permissions one line lists. A route seldom asks for more than three.
+const MISSING_MAX: usize = 16;
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A request was forwarded, or answered by us.
+    Access,
+    /// A request was refused, or would have been.
+    Denied,
+    /// A token was given out.
+    TokenIssued,
+    /// A token was refused.
+    TokenRefused,
+}
+
+impl Event {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Access => "http.access",
+            Self::Denied => "authz.denied",
+            Self::TokenIssued => "token.issued",
+            Self::TokenRefused => "token.refused",
+        }
+    }
+}
+
+/// What was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Let through.
+    Allow,
+    /// Refused.
+    Deny(Reason),
+    /// Let through, and would have been refused.
+    ShadowDeny(Reason),
+}
+
+impl Decision {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny(_) => "deny",
+            Self::ShadowDeny(_) => "shadow_deny",
+        }
+    }
+
+    const fn reason(self) -> Option<Reason> {
+        match self {
+            Self::Allow => None,
+            Self::Deny(reason) | Self::ShadowDeny(reason) => Some(reason),
+        }
+    }
+
+    fn severity(self) -> &'static str {
+        match self {
+            Self::Allow => "INFO",
+            Self::Deny(reason) if reason.status().is_server_error() => "ERROR",
+            Self::Deny(_) | Self::ShadowDeny(_) => "WARN",
+        }
+    }
+}
+
+/// One line, as borrowed from whoever knows. Fields that are `None` are left out. Everything a
+/// client sent is bytes here, because that is what clients send.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'a> {
+    /// When the request began.
+    pub time: UnixTime,
+    /// What happened.
+    pub event: Event,
+    /// What was decided.
+    pub decision: Decision,
+    /// Our id of the request.
+    pub request_id: &'a RequestId,
+    /// The client's own id of it.
+    pub client_request_id: Option<&'a [u8]>,
+    /// The method, as sent.
+    pub method: &'a [u8],
+    /// The path, without the query: a query may hold what nobody should read.
+    pub path: &'a [u8],
+    /// `http` or `https`, as the client came to us.
+    pub scheme: &'static str,
+    /// The version of HTTP, such as `1.1`.
+    pub protocol: &'static str,
+    /// The host asked for.
+    pub host: Option<&'a [u8]>,
+    /// The user agent, as it calls itself.
+    pub user_agent: Option<&'a [u8]>,
+    /// The source of the request, behind trusted proxies.
+    pub client: Option<IpAddr>,
+    /// The status of the answer; none if the client went away before there was one.
+    pub status: Option<u16>,
+    /// Bytes of the request's body that were read.
+    pub request_bytes: Option<u64>,
+    /// Bytes of the response's body that were sent.
+    pub response_bytes: Option<u64>,
+    /// The route, as written.
+    pub route: Option<&'a str>,
+    /// What the route needs, in words.
+    pub permission: Option<&'a str>,
+    /// Which permissions the account lacks.
+    pub missing: &'a [&'a str],
+    /// Who called.
+    pub account: Option<&'a Account>,
+    /// The key it used, or the key its token was made from.
+    pub key: Option<&'a KeyId>,
+    /// The first bytes of the token's digest: enough to find its other lines.
+    pub token: Option<&'a [u8; 8]>,
+    /// The upstream.
+    pub upstream: Option<&'a str>,
+    /// From the request's head to the decision.
+    pub authz: Option<Duration>,
+    /// From the request sent to the upstream to the head of its response.
+    pub upstream_wait: Option<Duration>,
+    /// From the request's head to the end of the response.
+    pub total: Duration,
+}
+
+/// The second last printed, and how: formatting a date costs more than the rest of a line.
+#[derive(Debug, Default)]
+pub(super) struct Seconds {
+    second: u64,
+    text: String,
+}
+
+impl Seconds {
+    /// `2026-11-21T23:00:00`, the part of `2026-11-21T23:00:00.000Z` that seldom changes.
+    fn text(&mut self, time: UnixTime) -> &[u8] {
+        let second = time.as_secs();
+        if self.second != second || self.text.is_empty() {
+            self.second = second;
+            self.text = UnixTime::from_secs(second).to_string();
+            self.text.truncate(19);
+        }
+        self.text.as_bytes()
+    }
+}
+
+impl Line<'_> {
+    /// Adds the line to `buffer`.
+    pub(super) fn print(&self, buffer: &mut Vec<u8>, seconds: &mut Seconds) {
+        let mut digits = itoa::Buffer::new();
+        // One digit more than is printed, so that the zeros in front are there.
+        let millis = digits.format(1000 + self.time.as_millis() % 1000);
+        let millis = millis.as_bytes().get(1..).unwrap_or_default();
+
+        let mut object = Object::open(buffer);
+        let time = [seconds.text(self.time), b".", millis, b"Z"];
+        object.plain_parts("timestamp", &time);
+        object.plain("severity", self.decision.severity());
+        object.plain("event.name", self.event.name());
+        print_request(&mut object, self);
+        print_decision(&mut object, self);
+        print_times(&mut object, self);
+        object.close();
+    }
+}
+
+fn print_request(object: &mut Object<'_>, line: &Line<'_>) {
+    object.text("http.request.method", line.method);
+    object.text("url.path", line.path);
+    object.plain("url.scheme", line.scheme);
+    if let Some(route) = line.route {
+        object.text("http.route", route.as_bytes());
+    }
+    if let Some(status) = line.status {
+        object.number("http.response.status_code", status.into());
+    }
+    if let Some(bytes) = line.request_bytes {
+        object.number("http.request.body.size", bytes);
+    }
+    if let Some(bytes) = line.response_bytes {
+        object.number("http.response.body.size", bytes);
+    }
+    object.plain("network.protocol.version", line.protocol);
+    if let Some(user_agent) = line.user_agent {
+        object.text("user_agent.original", user_agent);
+    }
+    if let Some(client) = line.client {
+        object.address("client.address", client);
+    }
+    if let Some(host) = line.host {
+        object.text("server.address", host);
+    }
+}
+
+fn print_decision(object: &mut Object<'_>, line: &Line<'_>) {
+    object.plain("portcullis.decision", line.decision.name());
+    if let Some(reason) = line.decision.reason() {
+        object.plain("error.type", reason.code());
+        object.plain("portcullis.reason", reason.code());
+    }
+    if let Some(permission) = line.permission {
+        object.text("portcullis.permission", permission.as_bytes());
+    }
+    if !line.missing.is_empty() {
+        let missing = line.missing.iter().take(MISSING_MAX).copied();
+        object.list("portcullis.missing", missing);
+    }
+    if let Some(account) = line.account {
+        object.plain("portcullis.account.id", account.id.as_str());
+        object.plain("portcullis.account.name", account.name.as_str());
+    }
+    if let Some(key) = line.key {
+        object.plain("portcullis.key_id", key.as_str());
+    }
+    if let Some(token) = line.token {
+        let nibbles = token.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+        let mut text = [b'0'; 16];
+        for (slot, nibble) in text.iter_mut().zip(nibbles) {
+            *slot = if nibble < 10 {
+                b'0' + nibble
+            } else {
+                b'a' + nibble - 10
+            };
+        }
+        object.plain_parts("portcullis.token_id", &[&text]);
+    }
+    object.plain("portcullis.request_id", line.request_id.as_str());
+    if let Some(id) = line.client_request_id {
+        object.text("portcullis.client_request_id", id);
+    }
+    if let Some(upstream) = line.upstream {
+        object.plain("portcullis.upstream", upstream);
+    }
+}
+
+fn print_times(object: &mut Object<'_>, line: &Line<'_>) {
+    let micros = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+    if let Some(authz) = line.authz {
+        object.number("portcullis.authz_us", micros(authz));
+    }
+    if let Some(wait) = line.upstream_wait {
+        object.millis("portcullis.upstream_ms", micros(wait));
+    }
+    object.millis("portcullis.total_ms", micros(line.total));
+}
