@@ -1,2 +1,121 @@
-//! x
-fn main() {}
+//! What the steps of a decision cost, over the 1,223 operations of GitHub's REST API.
+//!
+//! The table is read from a list, so that no npm package is needed; `tests/github.rs` keeps the list
+//! equal to GitHub's document.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a benchmark that cannot run should stop"
+)]
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use portcullis::policy::matcher::{Entry, Lookup, Table};
+use portcullis::policy::overlap::pairs;
+use portcullis::policy::template::Template;
+use portcullis::words::{Method, MethodSet, RouteId};
+
+const ROUTES: &str = include_str!("data/github-routes.txt");
+
+/// Routes of a large table: as many as a gateway before ten of GitHub's size would have.
+const LARGE: usize = 12_000;
+
+/// Method and template of every operation.
+fn operations() -> Vec<(Method, &'static str)> {
+    let line = |line: &'static str| line.split_once(' ').unwrap();
+    let lines = ROUTES.lines().map(line);
+    lines
+        .map(|(method, path)| (Method::parse(method).unwrap(), path))
+        .collect()
+}
+
+/// `count` routes: the operations, again and again below a segment of their own.
+fn entries(count: usize) -> Vec<Entry> {
+    let operations = operations();
+    let rounds = (0..).flat_map(|round| operations.iter().map(move |operation| (round, operation)));
+    rounds
+        .zip(0..)
+        .take(count)
+        .map(|((round, (method, path)), number)| {
+            let text = if round == 0 {
+                (*path).to_owned()
+            } else {
+                format!("/api{round}{path}")
+            };
+            Entry {
+                route: RouteId(number),
+                methods: MethodSet::of(*method),
+                template: Template::parse(&text).unwrap(),
+            }
+        })
+        .collect()
+}
+
+/// A request for each entry: values as long as those of real requests.
+fn requests(entries: &[Entry]) -> Vec<(Method, String)> {
+    let request = |entry: &Entry| {
+        let mut path = String::new();
+        for (place, part) in entry.template.as_str().split('{').enumerate() {
+            let after = part.split_once('}').map_or(part, |(_, after)| after);
+            path.push_str(if place == 0 { "" } else { "octo-org" });
+            path.push_str(after);
+        }
+        (entry.methods.iter().next().unwrap(), path)
+    };
+    entries.iter().map(request).collect()
+}
+
+fn lookups(c: &mut Criterion) {
+    let mut group = c.benchmark_group("route lookup");
+    for count in [20, 1_223, LARGE] {
+        let entries = entries(count);
+        let requests = requests(&entries);
+        let table = Table::build(entries);
+        group.throughput(Throughput::Elements(1));
+        let mut next = requests.iter().cycle();
+        group.bench_function(format!("found among {count}"), |b| {
+            b.iter(|| {
+                let (method, path) = next.next().unwrap();
+                let found = table.find(black_box(*method), black_box(path));
+                assert!(matches!(found, Lookup::Found(_)));
+                found
+            });
+        });
+        let missing: Vec<_> = requests
+            .iter()
+            .map(|(m, path)| (*m, format!("{path}/no")))
+            .collect();
+        let mut next = missing.iter().cycle();
+        group.bench_function(format!("missed among {count}"), |b| {
+            b.iter(|| {
+                let (method, path) = next.next().unwrap();
+                table.find(black_box(*method), black_box(path))
+            });
+        });
+    }
+    group.finish();
+}
+
+fn builds(c: &mut Criterion) {
+    let mut group = c.benchmark_group("route table");
+    group.sample_size(20);
+    for count in [1_223, LARGE] {
+        let entries = entries(count);
+        group.throughput(Throughput::Elements(count as u64));
+        group.bench_function(format!("build {count}"), |b| {
+            b.iter_batched(
+                || entries.clone(),
+                Table::build,
+                criterion::BatchSize::LargeInput,
+            );
+        });
+        group.bench_function(format!("overlaps of {count}"), |b| {
+            b.iter(|| pairs(&entries))
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, lookups, builds);
+criterion_main!(benches);

@@ -2,4 +2,5 @@
 //! links once.
 
 mod agreement;
+mod github;
 mod harness;

@@ -110,12 +110,14 @@ fn templates(pieces: &[&str], length: usize) -> Vec<String> {
     };
     let named = |text: String| {
         let mut number = 0;
-        let parts = text.split('?').map(|part| {
+        let name = |part: &str| {
             number += 1;
-            format!("{part}{{p{number}")
-        });
-        let text: String = parts.collect();
-        text[..text.rfind('{').unwrap()].to_owned()
+            format!("{{p{number}{part}")
+        };
+        let (literal, params) = text.split_once('?').unwrap_or((&text, ""));
+        let params = params.split('?').filter(|part| !part.is_empty());
+        let params: String = params.map(name).collect();
+        format!("{literal}{params}")
     };
     sequences(pieces, "/", length)
         .into_iter()
@@ -182,8 +184,11 @@ fn methods() -> impl Strategy<Value = MethodSet> {
     ]
 }
 
-/// Rows of a table, by template; none shares a method and a shape with another. Twice, in two orders.
-fn table() -> impl Strategy<Value = (Vec<(usize, MethodSet)>, Vec<(usize, MethodSet)>)> {
+/// Rows of a table: a template of [`TABLES`] and its methods.
+type Rows = Vec<(usize, MethodSet)>;
+
+/// Rows of a table; none shares a method and a shape with another. Twice, in two orders.
+fn table() -> impl Strategy<Value = (Rows, Rows)> {
     let row = (0..TABLES.templates.len(), methods());
     prop::collection::vec(row, 1..12).prop_flat_map(|rows| {
         let mut taken: HashMap<usize, MethodSet> = HashMap::new();
