@@ -1,0 +1,166 @@
+//! A client that sends any bytes at all.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "in a test, stopping is the report"
+)]
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use super::{Kind, Message, PATIENCE};
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Client {
+    stream: TcpStream,
+    pending: Vec<u8>,
+    ended: bool,
+}
+
+impl Client {
+    /// Connects to `address`.
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect_timeout(&address, PATIENCE)
+            .unwrap_or_else(|error| panic!("nobody listens at {address}: {error}"));
+        stream.set_nodelay(true).expect("a socket has options");
+        Self {
+            stream,
+            pending: Vec::new(),
+            ended: false,
+        }
+    }
+
+    /// Sends `bytes`. A peer that has hung up already is no error: its answer may be waiting.
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
+        let _ = self.stream.write_all(bytes.as_ref());
+        self
+    }
+
+    /// Says that nothing more will be sent.
+    pub(crate) fn half_close(&mut self) -> &mut Self {
+        let _ = self.stream.shutdown(Shutdown::Write);
+        self
+    }
+
+    /// The next final response; `100 Continue` and its like are passed over.
+    pub(crate) fn response(&mut self) -> Message {
+        self.next(Kind::Response)
+    }
+
+    /// The next final response, to a HEAD request.
+    pub(crate) fn response_to_head(&mut self) -> Message {
+        self.next(Kind::ResponseToHead)
+    }
+
+    /// The next response of any kind, interim ones too.
+    pub(crate) fn any_response(&mut self, kind: Kind) -> Message {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(message) = Message::parse(&self.pending, kind, self.ended) {
+                self.pending.drain(..message.raw.len());
+                return message;
+            }
+            assert!(
+                !self.ended && self.read(until),
+                "instead of a whole response came {:?}{}",
+                String::from_utf8_lossy(&self.pending),
+                if self.ended {
+                    " and the end"
+                } else {
+                    " and then nothing"
+                },
+            );
+        }
+    }
+
+    fn next(&mut self, kind: Kind) -> Message {
+        loop {
+            let message = self.any_response(kind);
+            if message.status() >= 200 || message.status() == 101 {
+                return message;
+            }
+        }
+    }
+
+    /// At least `count` bytes as they come, or fewer if the peer hangs up.
+    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let until = Instant::now() + PATIENCE;
+        while self.pending.len() < count && !self.ended {
+            assert!(
+                self.read(until),
+                "{} of {count} bytes came, and then nothing",
+                self.pending.len()
+            );
+        }
+        std::mem::take(&mut self.pending)
+    }
+
+    /// Everything until the peer hangs up.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        self.bytes(usize::MAX)
+    }
+
+    /// Says whether the peer hangs up within `wait` without sending more.
+    pub(crate) fn ends_within(&mut self, wait: Duration) -> bool {
+        let until = Instant::now() + wait;
+        while !self.ended && self.pending.is_empty() && self.read(until) {}
+        self.ended && self.pending.is_empty()
+    }
+
+    /// Reads something or the end; says whether either came in time.
+    fn read(&mut self, until: Instant) -> bool {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return false;
+        }
+        self.stream
+            .set_read_timeout(Some(left))
+            .expect("a socket has options");
+        let mut buffer = [0; 64 * 1024];
+        match self.stream.read(&mut buffer) {
+            Ok(0) => self.ended = true,
+            Ok(count) => self.pending.extend(buffer.iter().take(count)),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                return false;
+            }
+            Err(_) => self.ended = true,
+        }
+        true
+    }
+}
+
+/// Sends `bytes` on a connection of their own and returns what comes back: the first final
+/// response, and whatever follows it if the connection is closed after it.
+pub(crate) fn raw(address: SocketAddr, bytes: impl AsRef<[u8]>) -> Vec<u8> {
+    let mut client = Client::connect(address);
+    client.send(bytes);
+    let until = Instant::now() + PATIENCE;
+    while !client.ended {
+        let whole = Message::parse(&client.pending, Kind::Response, false);
+        let closes = |message: &Message| message.header("connection") == Some("close");
+        if whole.is_some_and(|message| message.status() >= 200 && !closes(&message)) {
+            break;
+        }
+        assert!(
+            client.read(until),
+            "{:?} came, and then nothing",
+            String::from_utf8_lossy(&client.pending)
+        );
+    }
+    client.pending
+}
+
+/// A well-formed request: `line` is method and target; `Host` and `Content-Length` are added.
+pub(crate) fn request(line: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    let mut text = format!("{line} HTTP/1.1\r\nHost: gate.test\r\n");
+    for (name, value) in headers {
+        text += &format!("{name}: {value}\r\n");
+    }
+    if !body.is_empty() {
+        text += &format!("Content-Length: {}\r\n", body.len());
+    }
+    [text.as_bytes(), b"\r\n", body].concat()
+}

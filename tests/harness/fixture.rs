@@ -1,0 +1,190 @@
+//! What stands in the files of a gateway.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "in a test, stopping is the report"
+)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use super::{Gateway, Upstream};
+
+/// The policy most tests use: items to read, write and delete, a public corner, and another for
+/// administrators.
+pub(crate) const ITEMS: &str = r"
+upstream: items
+
+permissions:
+  items:read: See items
+  items:write: Make items
+  items:delete: Remove items
+  admin:read: Look behind the scenes
+
+roles:
+  reader: { description: Sees items, permissions: [items:read] }
+  writer: { description: Sees and makes items, include: [reader], permissions: [items:write] }
+  owner: { description: Everything about items, permissions: ['items:*'] }
+  admin: { description: Looks behind the scenes, permissions: [admin:read] }
+
+routes:
+  GET /v1/items/{id}: items:read
+  POST /v1/items: items:write
+  DELETE /v1/items/{id}: items:delete
+  GET /public/{rest...}: public
+  GET /admin/{rest...}: admin:read
+";
+
+/// A gateway to be: what will stand in its files.
+#[derive(Clone, Debug)]
+pub(crate) struct Fixture {
+    listeners: Vec<String>,
+    upstreams: BTreeMap<String, String>,
+    policies: BTreeMap<String, String>,
+    store: String,
+    settings: String,
+}
+
+impl Fixture {
+    /// The standard one: [`ITEMS`] before `upstream`, an empty SQLite store, one plain listener.
+    pub(crate) fn new(upstream: &Upstream) -> Self {
+        Self {
+            listeners: vec!["address: 127.0.0.1:0".to_owned()],
+            upstreams: BTreeMap::from([("items".to_owned(), format!("url: {}", upstream.url()))]),
+            policies: BTreeMap::from([("items.yaml".to_owned(), ITEMS.to_owned())]),
+            store: "sqlite:portcullis.db".to_owned(),
+            settings: String::new(),
+        }
+    }
+
+    /// Adds to the first listener: `.listener("basic: true")`.
+    pub(crate) fn listener(mut self, more: &str) -> Self {
+        if let Some(first) = self.listeners.first_mut() {
+            *first += &format!(", {more}");
+        }
+        self
+    }
+
+    /// Adds another listener, at a port of its own; `more` may be empty.
+    pub(crate) fn another_listener(mut self, more: &str) -> Self {
+        self.listeners.push(format!("address: 127.0.0.1:0, {more}"));
+        self
+    }
+
+    /// Adds to the upstream `items`: `.upstream("timeout: 100ms")`.
+    pub(crate) fn upstream(mut self, more: &str) -> Self {
+        if let Some(items) = self.upstreams.get_mut("items") {
+            *items += &format!(", {more}");
+        }
+        self
+    }
+
+    /// Adds another upstream.
+    pub(crate) fn another_upstream(mut self, name: &str, upstream: &Upstream) -> Self {
+        self.upstreams
+            .insert(name.to_owned(), format!("url: {}", upstream.url()));
+        self
+    }
+
+    /// Adds or replaces a policy file; the standard one is `items.yaml`.
+    pub(crate) fn policy(mut self, file: &str, text: &str) -> Self {
+        self.policies.insert(file.to_owned(), text.to_owned());
+        self
+    }
+
+    /// Another store than SQLite.
+    pub(crate) fn store(mut self, store: &str) -> Self {
+        store.clone_into(&mut self.store);
+        self
+    }
+
+    /// Adds lines to the settings file: `.settings("drain: { delay: 0s }")`.
+    pub(crate) fn settings(mut self, lines: &str) -> Self {
+        self.settings += &format!("{lines}\n");
+        self
+    }
+
+    /// Writes the files into a folder of their own.
+    pub(crate) fn write(&self) -> Files {
+        let folder = TempDir::new().expect("a temporary folder");
+        let config = folder.path().join("portcullis.yaml");
+        let files = Files {
+            folder: Arc::new(folder),
+            config,
+        };
+        std::fs::create_dir(files.path("policies")).expect("a folder in a new folder");
+        for (name, text) in &self.policies {
+            files.write(&format!("policies/{name}"), text);
+        }
+        files.write("portcullis.yaml", &self.text());
+        files
+    }
+
+    /// Writes the files, starts the gateway, and waits until it is ready.
+    pub(crate) fn start(&self) -> Gateway {
+        Gateway::start(self.write())
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::from("listeners:\n");
+        for listener in &self.listeners {
+            text += &format!("  - {{ {listener} }}\n");
+        }
+        text += "admin: off\nops: { address: 127.0.0.1:0 }\npolicies: policies/\n";
+        text += "control: control.sock\n";
+        text += &format!("store: {}\nupstreams:\n", self.store);
+        for (name, upstream) in &self.upstreams {
+            text += &format!("  {name}: {{ {upstream} }}\n");
+        }
+        text + &self.settings
+    }
+}
+
+/// The files of a gateway, in a folder that goes away with them.
+#[derive(Clone, Debug)]
+pub(crate) struct Files {
+    folder: Arc<TempDir>,
+    config: PathBuf,
+}
+
+impl Files {
+    /// A path below the folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file below the folder.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        std::fs::write(&path, text)
+            .unwrap_or_else(|error| panic!("cannot write `{}`: {error}", path.display()));
+    }
+
+    /// The settings file.
+    pub(crate) fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// Runs a command of the binary on these files.
+    pub(crate) fn cli(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("the binary runs")
+    }
+
+    /// A command of the binary on these files, not yet started.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        command
+            .arg("-c")
+            .arg(&self.config)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .env_remove("PORTCULLIS_CONFIG")
+            .env("NO_COLOR", "1");
+        command
+    }
+}
