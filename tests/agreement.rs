@@ -4,12 +4,6 @@
 //! Whatever the gateway lets through must be the same path to all of them; and what it refuses must
 //! be a path that some of them read differently, or that is no path at all.
 
-#![expect(
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    reason = "in a test, stopping is the report"
-)]
-
 use std::str::FromStr;
 
 use http::uri::PathAndQuery;

@@ -1,6 +1,13 @@
 //! What the product can do, one module a capability. All of them are one binary, so that the suite
 //! links once.
 
+#![expect(
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "in a test, stopping is the report"
+)]
+
 mod agreement;
 mod github;
 mod harness;

@@ -1,11 +1,5 @@
 //! What stands in the files of a gateway.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "in a test, stopping is the report"
-)]
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

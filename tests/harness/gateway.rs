@@ -1,11 +1,5 @@
 //! The real binary before an upstream, on ports that were free, and everything it prints.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "in a test, stopping is the report"
-)]
-
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process::{Child, ExitStatus, Output, Stdio};

@@ -1,11 +1,5 @@
 //! What a process prints, line by line, as it comes.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "in a test, stopping is the report"
-)]
-
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Condvar, Mutex};
 

@@ -1,12 +1,6 @@
 //! One HTTP/1.1 message as it stood on the wire, read leniently and without any library, so that
 //! the tests do not share the gateway's own mistakes.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "in a test, stopping is the report"
-)]
-
 use std::fmt;
 
 /// A request or a response.

@@ -1,11 +1,5 @@
 //! An API that keeps every byte it is sent, and misbehaves when it is told to.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "in a test, stopping is the report"
-)]
-
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io::{Read, Write};
@@ -15,11 +9,14 @@ use std::time::Duration;
 
 use super::{Client, Kind, Message, PATIENCE, raw, request};
 
+/// Makes the bytes of a response from a request.
+type Answer = Arc<dyn Fn(&Message) -> Vec<u8> + Send + Sync>;
+
 /// What the upstream does with a request.
 #[derive(Clone)]
 pub(crate) enum Behaviour {
     /// Sends what this makes of the request, and stays.
-    Answer(Arc<dyn Fn(&Message) -> Vec<u8> + Send + Sync>),
+    Answer(Answer),
     /// Sends these bytes and closes: nothing, half a head, half a body, garbage.
     Cut(Vec<u8>),
     /// Sends these bytes and then nothing more, until the gateway hangs up.
@@ -32,7 +29,7 @@ pub(crate) enum Behaviour {
 impl Behaviour {
     /// Sends this JSON with status 200.
     pub(crate) fn json(body: &'static str) -> Self {
-        Self::answer(&format!(
+        Self::answer(format!(
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         ))
