@@ -2,7 +2,13 @@
 //!
 //! A key is exchanged for a short-lived token by `client_credentials` (RFC 6749, section 4.4); the
 //! token is an `at+jwt` (RFC 9068).
+//!
+//! Not here: reading a token again, which is the request path's; see [`crate::verify`].
 
+mod inspect;
 mod mint;
+mod token;
 
+pub use inspect::inspect;
 pub use mint::{MintError, MintRequest, jwks, mint};
+pub use token::{BODY_BYTES_MAX, TokenAnswer, TokenRequest, answer};

@@ -35,7 +35,7 @@ use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::settings::Tokens;
 use crate::store::Pepper;
-use crate::words::{Caller, Evidence, KeyId, Permission, PermissionSet, Secret, UnixTime};
+use crate::words::{Account, Caller, Evidence, KeyId, Permission, PermissionSet, Secret, UnixTime};
 
 /// Verifies credentials. One for the process, shared by all cores.
 pub struct Verifier {
@@ -172,34 +172,42 @@ impl fmt::Debug for Verifier {
     }
 }
 
-/// Judges what a token says by the state in force.
+/// Judges what a token says by the state in force: whose it is, and the key it was made from.
 ///
 /// # Errors
 ///
 /// The reason it is not good now.
-pub(crate) fn caller(identity: &Identity, state: &State, now: UnixTime) -> Result<Caller, Reason> {
+pub(crate) fn standing<'s>(
+    identity: &Identity,
+    state: &'s State,
+    now: UnixTime,
+) -> Result<(&'s Arc<Account>, Option<&'s Key>), Reason> {
     let directory = &state.directory;
     if identity.signer(directory.signing()).is_none() {
         return Err(Reason::TokenUnknown);
     }
     identity.covers(now)?;
-    let (account, subset) = match &identity.key {
-        Some(id) => {
-            let key = directory.key(id).ok_or(Reason::KeyRevoked)?;
-            if key.account.id != identity.account {
-                return Err(Reason::KeyRevoked);
-            }
-            if key.is_expired(now) {
-                return Err(Reason::KeyExpired);
-            }
-            touch(key, now);
-            (&key.account, key.subset.as_ref())
-        }
-        None => {
-            let account = directory.account(&identity.account);
-            (account.ok_or(Reason::TokenRevoked)?, None)
-        }
+    let Some(id) = &identity.key else {
+        let account = directory.account(&identity.account);
+        return Ok((account.ok_or(Reason::TokenRevoked)?, None));
     };
+    let key = directory.key(id).ok_or(Reason::KeyRevoked)?;
+    if key.account.id != identity.account {
+        return Err(Reason::KeyRevoked);
+    }
+    if key.is_expired(now) {
+        return Err(Reason::KeyExpired);
+    }
+    Ok((&key.account, Some(key)))
+}
+
+/// The caller a token speaks for, by the state in force; this is a use of its key.
+fn caller(identity: &Identity, state: &State, now: UnixTime) -> Result<Caller, Reason> {
+    let (account, key) = standing(identity, state, now)?;
+    if let Some(key) = key {
+        touch(key, now);
+    }
+    let subset = key.and_then(|key| key.subset.as_ref());
     Ok(Caller {
         account: Arc::clone(account),
         key: identity.key,
@@ -229,7 +237,7 @@ fn narrowed(
 }
 
 /// Writes down that a key is in use. Coarse, because cores that write to one place take turns.
-fn touch(key: &Key, now: UnixTime) {
+pub(crate) fn touch(key: &Key, now: UnixTime) {
     let last = key.last_used_at().unwrap_or_default();
     if now.since(last) >= LAST_USED_GRAIN {
         key.touch(now);

@@ -1,0 +1,65 @@
+//! What a token says, and what it is worth now: for people who hold one and wonder.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+use crate::credential::CREDENTIAL_BYTES_MAX;
+use crate::directory::State;
+use crate::reason::Reason;
+use crate::verify::{Verifier, standing};
+use crate::words::UnixTime;
+
+/// Takes a token apart and judges it by `state`. Looking is no use of the key, and nothing is
+/// remembered.
+///
+/// The answer has `header` and `claims` as they stand in the token (`null` where there are none to
+/// read, and unverified unless `good`), `good`, and `reason`, which is `null` or the code of the
+/// reason a request with it would be refused for; and of a token that is ours `account`, `key`,
+/// `issued_at` and `expires_at`.
+pub fn inspect(verifier: &Verifier, state: &State, token: &str, now: UnixTime) -> Value {
+    let mut parts = token.split('.').map(object);
+    let (header, claims) = (parts.next().flatten(), parts.next().flatten());
+    let identity = if token.len() > CREDENTIAL_BYTES_MAX {
+        Err(Reason::CredentialMalformed)
+    } else {
+        verifier.identity(token, state)
+    };
+    let verdict = identity
+        .as_ref()
+        .map_err(|reason| *reason)
+        .and_then(|identity| {
+            let (account, _) = standing(identity, state, now)?;
+            if account.enabled {
+                Ok(())
+            } else {
+                Err(Reason::AccountDisabled)
+            }
+        });
+    let mut answer = json!({
+        "header": header,
+        "claims": claims,
+        "good": verdict.is_ok(),
+        "reason": verdict.err().map(Reason::code),
+    });
+    if let (Ok(identity), Some(answer)) = (identity, answer.as_object_mut()) {
+        let account = state.directory.account(&identity.account);
+        answer.insert(
+            "account".into(),
+            json!(account.map(|account| &account.name)),
+        );
+        answer.insert("key".into(), json!(identity.key));
+        answer.insert("issued_at".into(), json!(identity.issued_at));
+        answer.insert("expires_at".into(), json!(identity.expires_at));
+    }
+    answer
+}
+
+/// The JSON object in one part of a token.
+fn object(part: &str) -> Option<Value> {
+    if part.len() > CREDENTIAL_BYTES_MAX {
+        return None;
+    }
+    let json = URL_SAFE_NO_PAD.decode(part).ok()?;
+    serde_json::from_slice(&json).ok().filter(Value::is_object)
+}
