@@ -8,10 +8,13 @@
 
 pub mod diagnostics;
 mod event;
+pub mod health;
 mod json;
 mod line;
 pub mod log;
 pub mod metrics;
+pub mod ops;
+pub mod probe;
 mod process;
 mod routes;
 mod series;
