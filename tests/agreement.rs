@@ -364,17 +364,23 @@ proptest! {
 /// is refused for, or the form in which it is forwarded.
 const PATHS: &str = include_str!("data/paths.txt");
 
+/// Fate and path of each line of [`PATHS`].
+pub(crate) fn listed_paths() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let lines = PATHS
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty());
+    lines.map(|line| {
+        let Some((fate, path)) = line.split_once(' ') else {
+            panic!("`{line}` is not a fate, a space, and a path");
+        };
+        (fate, path.trim_start())
+    })
+}
+
 #[test]
 fn every_listed_path_has_its_listed_fate() {
     let mut faults = Vec::new();
-    for line in PATHS
-        .lines()
-        .filter(|line| !line.starts_with('#') && !line.is_empty())
-    {
-        let Some((expected, path)) = line.split_once(' ') else {
-            panic!("`{line}` is not a fate, a space, and a path");
-        };
-        let path = path.trim_start();
+    for (expected, path) in listed_paths() {
         let fate = match Target::from_text(path, ClassSet::EMPTY) {
             Ok(target) => {
                 stands_still(path, &target, ClassSet::EMPTY);

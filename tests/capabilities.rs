@@ -3,6 +3,7 @@
 
 #![expect(
     clippy::panic,
+    clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
     reason = "in a test, stopping is the report"
@@ -11,3 +12,4 @@
 mod agreement;
 mod github;
 mod harness;
+mod target;
