@@ -1,0 +1,166 @@
+//! What may change in a store: one [`Change`], one transaction.
+
+use ipnet::IpNet;
+
+use super::{AccountRecord, GroupRecord, KeyRecord, RoleRecord, SigningKeyRecord};
+use crate::words::{AccountId, AccountName, Boundary, GroupName, KeyId, RoleName, UnixTime};
+
+/// Who holds a grant.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Holder {
+    /// An account.
+    Account(AccountId),
+    /// A group.
+    Group(GroupName),
+}
+
+/// One change; one transaction.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A new account, with its grants.
+    CreateAccount(AccountRecord),
+    /// Another description, other addresses; `None` leaves them.
+    UpdateAccount {
+        /// The account.
+        id: AccountId,
+        /// What it is for.
+        description: Option<String>,
+        /// Where it may call from.
+        allow_from: Option<Vec<IpNet>>,
+        /// When.
+        now: UnixTime,
+    },
+    /// Shuts an account off, or lets it in again.
+    SetEnabled {
+        /// The account.
+        id: AccountId,
+        /// Whether it may do anything.
+        enabled: bool,
+        /// When.
+        now: UnixTime,
+    },
+    /// Removes an account and its keys; its id stays dead.
+    DeleteAccount {
+        /// The account.
+        id: AccountId,
+        /// When.
+        now: UnixTime,
+    },
+    /// Gives a role, or opens a closed grant of it.
+    Grant {
+        /// To whom.
+        holder: Holder,
+        /// The role.
+        role: RoleName,
+        /// Where it holds.
+        within: Boundary,
+        /// When.
+        now: UnixTime,
+    },
+    /// Takes exactly this grant away.
+    Ungrant {
+        /// From whom.
+        holder: Holder,
+        /// The role.
+        role: RoleName,
+        /// Where it held.
+        within: Boundary,
+        /// When.
+        now: UnixTime,
+    },
+    /// A new key.
+    CreateKey(KeyRecord),
+    /// Sets the end of a key.
+    ExpireKey {
+        /// The key.
+        id: KeyId,
+        /// From when on it is refused.
+        at: UnixTime,
+        /// When.
+        now: UnixTime,
+    },
+    /// A new key, and an end for the one it replaces.
+    RotateKey {
+        /// The new key.
+        new: KeyRecord,
+        /// The key it replaces.
+        old: KeyId,
+        /// From when on the old one is refused.
+        old_ends_at: UnixTime,
+    },
+    /// A new custom role.
+    CreateRole(RoleRecord),
+    /// Another text for a custom role; `created_at` stays.
+    UpdateRole(RoleRecord),
+    /// Removes a custom role that nobody holds.
+    DeleteRole(RoleName),
+    /// A new group, with its grants.
+    CreateGroup(GroupRecord),
+    /// Removes a group.
+    DeleteGroup(GroupName),
+    /// Puts an account into a group.
+    AddMember {
+        /// The group.
+        group: GroupName,
+        /// The account.
+        account: AccountId,
+        /// When.
+        now: UnixTime,
+    },
+    /// Takes an account out of a group.
+    RemoveMember {
+        /// The group.
+        group: GroupName,
+        /// The account.
+        account: AccountId,
+        /// When.
+        now: UnixTime,
+    },
+    /// Brings the store in line with a policy that is about to be put in force.
+    Adopt(Adoption),
+    /// Shuts an account managed by file off, or lifts that.
+    OverrideFileAccount {
+        /// The account.
+        name: AccountName,
+        /// Whether it is shut off.
+        disabled: bool,
+        /// When.
+        now: UnixTime,
+    },
+    /// Sets an earlier end for a key written in a file.
+    EndFileKey {
+        /// The key.
+        id: KeyId,
+        /// From when on it is refused.
+        at: UnixTime,
+    },
+    /// Writes back when keys and accounts were last used. Never moves a time backwards.
+    Used {
+        /// The keys.
+        keys: Vec<(KeyId, UnixTime)>,
+        /// The accounts.
+        accounts: Vec<(AccountId, UnixTime)>,
+    },
+    /// A new signing key; all others retire.
+    AddSigningKey(SigningKeyRecord),
+}
+
+/// What a policy that is about to be put in force changes in the store.
+#[derive(Clone, Debug, Default)]
+pub struct Adoption {
+    /// Accounts written in files for the first time, or again after they were gone.
+    pub seen: Vec<(AccountName, AccountId)>,
+    /// Accounts that vanished from the files: their ids are dead and their keys are gone.
+    pub gone: Vec<AccountName>,
+    /// Grants whose role has vanished.
+    pub closed: Vec<(Holder, RoleName)>,
+    /// When.
+    pub now: UnixTime,
+}
+
+impl Adoption {
+    /// Says whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.seen.is_empty() && self.gone.is_empty() && self.closed.is_empty()
+    }
+}

@@ -1,0 +1,115 @@
+//! Why a store did not do it: whose fault, and whether trying again helps.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use super::PepperError;
+
+/// Why the store did not do it.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// There is no such row.
+    #[error("there is no {what} `{name}`")]
+    NotFound {
+        /// What was looked for: `account`, `key`…
+        what: &'static str,
+        /// Its name or id.
+        name: String,
+    },
+    /// A rule of the store stands against it.
+    #[error("{0}")]
+    Conflict(String),
+    /// There is no store to change.
+    #[error(
+        "this gateway has no store (`store: none`), so {what} cannot be changed by a command: \
+         edit the policy files, and they are reloaded"
+    )]
+    FilesOnly {
+        /// What was to be changed.
+        what: String,
+    },
+    /// Another process has it open.
+    #[error("store `{}` is in use by {holder}", .path.display())]
+    Locked {
+        /// The store's file.
+        path: PathBuf,
+        /// Who, as far as it said so.
+        holder: String,
+    },
+    /// It belongs to somebody else.
+    #[error(
+        "store `{}` belongs to user id {owner}, this process runs as {me}: run the command as that \
+         user", .path.display()
+    )]
+    NotOwner {
+        /// The store's file.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who asks.
+        me: u32,
+    },
+    /// It was written by a later version.
+    #[error(
+        "store `{}` was written by a newer gateway (format {found}, this one reads up to {known}): \
+         run that version, or restore a backup", .path.display()
+    )]
+    FormatTooNew {
+        /// The store's file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest format this version reads.
+        known: u32,
+    },
+    /// It is not what it should be.
+    #[error("store `{}` is damaged: {what}", .path.display())]
+    Damaged {
+        /// The store's file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// The pepper is missing, unreadable, or another one.
+    #[error(transparent)]
+    Pepper(#[from] PepperError),
+    /// A file could not be read or written.
+    #[error("could not {what} `{}`", .path.display())]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The engine refused.
+    #[error("the store failed: {source}")]
+    Engine {
+        /// Whether trying again, unchanged, can help.
+        transient: bool,
+        /// What the engine said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl StoreError {
+    /// Says whether trying again, unchanged, can help.
+    pub const fn is_transient(&self) -> bool {
+        match self {
+            Self::Locked { .. } => true,
+            Self::Engine { transient, .. } => *transient,
+            Self::NotFound { .. }
+            | Self::Conflict(_)
+            | Self::FilesOnly { .. }
+            | Self::NotOwner { .. }
+            | Self::FormatTooNew { .. }
+            | Self::Damaged { .. }
+            | Self::Pepper(_)
+            | Self::File { .. } => false,
+        }
+    }
+}

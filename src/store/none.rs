@@ -1,0 +1,45 @@
+//! No store: accounts, key digests and the signing key come from files, and a reload is how they
+//! change.
+
+use super::{Change, Records, Store, StoreError};
+
+/// Holds nothing and takes no change, with a sentence that says where to make it instead.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoStore;
+
+impl Store for NoStore {
+    fn load(&self) -> Result<Records, StoreError> {
+        Ok(Records::default())
+    }
+
+    fn apply(&mut self, change: &Change) -> Result<(), StoreError> {
+        let what = match change {
+            Change::CreateAccount(account) => format!("account `{}`", account.name),
+            Change::UpdateAccount { id, .. }
+            | Change::SetEnabled { id, .. }
+            | Change::DeleteAccount { id, .. } => format!("account `{id}`"),
+            Change::OverrideFileAccount { name, .. } => format!("account `{name}`"),
+            Change::Grant { role, .. } | Change::Ungrant { role, .. } => {
+                format!("a grant of role `{role}`")
+            }
+            Change::CreateKey(key) | Change::RotateKey { new: key, .. } => {
+                format!("the keys of account `{}`", key.account)
+            }
+            Change::ExpireKey { id, .. } | Change::EndFileKey { id, .. } => format!("key `{id}`"),
+            Change::CreateRole(role) | Change::UpdateRole(role) => format!("role `{}`", role.name),
+            Change::DeleteRole(name) => format!("role `{name}`"),
+            Change::CreateGroup(group) => format!("group `{}`", group.name),
+            Change::DeleteGroup(group)
+            | Change::AddMember { group, .. }
+            | Change::RemoveMember { group, .. } => format!("group `{group}`"),
+            Change::AddSigningKey(_) => "the signing key".to_owned(),
+            // Bookkeeping nobody asked for by name: without a store there is none to keep.
+            Change::Adopt(_) | Change::Used { .. } => return Ok(()),
+        };
+        Err(StoreError::FilesOnly { what })
+    }
+
+    fn describe(&self) -> String {
+        "none".to_owned()
+    }
+}

@@ -1,0 +1,207 @@
+//! What is in a store, as plain values.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::IpNet;
+
+use crate::words::{
+    AccountId, AccountName, Boundary, GroupName, KeyId, PermissionPattern, RoleName, UnixTime,
+};
+
+/// Everything in a store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Records {
+    /// The accounts managed by commands.
+    pub accounts: BTreeMap<AccountId, AccountRecord>,
+    /// The keys, of accounts managed by files too.
+    pub(super) keys: BTreeMap<KeyId, KeyRecord>,
+    /// The same by account, so that a change to one account does not look at all keys.
+    pub(super) keys_of: BTreeMap<AccountId, BTreeSet<KeyId>>,
+    /// The custom roles.
+    pub roles: BTreeMap<RoleName, RoleRecord>,
+    /// The groups managed by commands.
+    pub groups: BTreeMap<GroupName, GroupRecord>,
+    /// What the store adds to the accounts managed by files.
+    pub file_accounts: BTreeMap<AccountName, FileAccountRecord>,
+    /// Keys written in files that end earlier than the file says.
+    pub file_key_ends: BTreeMap<KeyId, UnixTime>,
+    /// Ids of accounts that are gone. They never come back.
+    pub dead_accounts: BTreeSet<AccountId>,
+    /// The signing keys, wrapped, oldest first.
+    pub signing_keys: Vec<SigningKeyRecord>,
+}
+
+impl Records {
+    /// The key with this id.
+    pub fn key(&self, id: &KeyId) -> Option<&KeyRecord> {
+        self.keys.get(id)
+    }
+
+    /// All keys, by id.
+    pub fn keys(&self) -> impl Iterator<Item = &KeyRecord> {
+        self.keys.values()
+    }
+
+    /// The keys of one account, by id.
+    pub fn keys_of(&self, account: &AccountId) -> impl Iterator<Item = &KeyRecord> {
+        let ids = self.keys_of.get(account).into_iter().flatten();
+        ids.filter_map(|id| self.keys.get(id))
+    }
+
+    /// Adds or replaces a key.
+    pub fn put_key(&mut self, key: KeyRecord) {
+        let ids = self.keys_of.entry(key.account.clone()).or_default();
+        ids.insert(key.id);
+        self.keys.insert(key.id, key);
+    }
+
+    /// Removes an account's keys and says which they were.
+    pub fn remove_keys_of(&mut self, account: &AccountId) -> BTreeSet<KeyId> {
+        let ids = self.keys_of.remove(account).unwrap_or_default();
+        for id in &ids {
+            self.keys.remove(id);
+        }
+        ids
+    }
+}
+
+/// An account managed by commands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountRecord {
+    /// Who it is.
+    pub id: AccountId,
+    /// What it is called, for as long as it lives.
+    pub name: AccountName,
+    /// What it is for.
+    pub description: String,
+    /// Whether it may do anything at all.
+    pub enabled: bool,
+    /// Where it may call from; none means anywhere.
+    pub allow_from: Vec<IpNet>,
+    /// What it holds itself.
+    pub grants: Vec<GrantRecord>,
+    /// When it was made.
+    pub created_at: UnixTime,
+    /// When somebody last changed it.
+    pub updated_at: UnixTime,
+    /// When it last made a request, as far as that was written back.
+    pub last_used_at: Option<UnixTime>,
+}
+
+/// A role given to an account or a group.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GrantRecord {
+    /// The role.
+    pub role: RoleName,
+    /// Where it holds.
+    pub within: Boundary,
+    /// When its role vanished from the policy. A closed grant gives nothing, even if a role of that
+    /// name returns, until it is given anew.
+    pub closed_at: Option<UnixTime>,
+}
+
+/// A key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// Its public half.
+    pub id: KeyId,
+    /// Whose it is.
+    pub account: AccountId,
+    /// What it is for.
+    pub description: String,
+    /// `HMAC(pepper, SHA-256(secret))`.
+    pub digest: [u8; 32],
+    /// When it was made.
+    pub created_at: UnixTime,
+    /// When somebody last changed it.
+    pub updated_at: UnixTime,
+    /// From when on it is refused.
+    pub expires_at: Option<UnixTime>,
+    /// When it was last used, as far as that was written back.
+    pub last_used_at: Option<UnixTime>,
+}
+
+impl std::fmt::Debug for KeyRecord {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyRecord")
+            .field("id", &self.id)
+            .field("account", &self.account)
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A custom role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleRecord {
+    /// What it is called.
+    pub name: RoleName,
+    /// What it is for.
+    pub description: String,
+    /// What it gives itself.
+    pub permissions: Vec<PermissionPattern>,
+    /// The roles it includes, built-in or custom.
+    pub include: Vec<RoleName>,
+    /// When it was made.
+    pub created_at: UnixTime,
+    /// When somebody last changed it.
+    pub updated_at: UnixTime,
+}
+
+/// A group managed by commands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupRecord {
+    /// What it is called.
+    pub name: GroupName,
+    /// What it is for.
+    pub description: String,
+    /// Who is in it.
+    pub members: BTreeSet<AccountId>,
+    /// What its members hold.
+    pub grants: Vec<GrantRecord>,
+    /// When it was made.
+    pub created_at: UnixTime,
+    /// When somebody last changed it.
+    pub updated_at: UnixTime,
+}
+
+/// What the store adds to an account managed by file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileAccountRecord {
+    /// Who it is: the file's own id, or a random one given at first sight.
+    pub id: AccountId,
+    /// Whether it is shut off, whatever the file says.
+    pub disabled: bool,
+    /// When it was first seen.
+    pub created_at: UnixTime,
+    /// When its override was last changed, or when it was first seen.
+    pub updated_at: UnixTime,
+    /// When it last made a request, as far as that was written back.
+    pub last_used_at: Option<UnixTime>,
+    /// When it vanished from the files. A row with this set keeps the override and nothing else: an
+    /// account of that name that is written again is a new one.
+    pub gone_at: Option<UnixTime>,
+}
+
+/// A signing key, its private half wrapped by a key derived from the pepper.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SigningKeyRecord {
+    /// Its id in token headers.
+    pub kid: String,
+    /// The public half.
+    pub public: [u8; 32],
+    /// The private half, sealed.
+    pub wrapped: Vec<u8>,
+    /// When it was made.
+    pub created_at: UnixTime,
+    /// Since when it signs nothing any more.
+    pub retired_at: Option<UnixTime>,
+}
+
+impl std::fmt::Debug for SigningKeyRecord {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SigningKeyRecord")
+            .field("kid", &self.kid)
+            .finish_non_exhaustive()
+    }
+}

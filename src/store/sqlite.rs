@@ -1,0 +1,282 @@
+//! A store in one file: SQLite in WAL mode, synced at every commit.
+//!
+//! One process has it open; the lock beside the file sees to that. The file is made private, not
+//! made private afterwards. A store is new or whole: schema, pepper fingerprint and the first
+//! signing key are one transaction, so a death in the middle of the first start leaves a file that
+//! the next start takes for new.
+
+mod apply;
+mod rows;
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use subtle::ConstantTimeEq;
+
+use super::lock::Lock;
+use super::pepper::sync_folder_of;
+use super::{Change, Pepper, PepperError, Records, SigningKeyRecord, Store, StoreError};
+use crate::directory::SigningKey;
+use crate::words::UnixTime;
+
+/// Every format there ever was, oldest first; the format of a file is how many it has been through.
+const MIGRATIONS: [&str; 1] = [include_str!("migrations/001-begin.sql")];
+
+/// Marks the file as ours: `Prtc`.
+const APPLICATION_ID: i32 = 0x5072_7463;
+
+/// Where the write-ahead log is cut back to after a checkpoint, in bytes: some thousand changes.
+const WAL_BYTES_MAX: i64 = 16 * 1024 * 1024;
+
+/// A store in one file.
+#[derive(Debug)]
+pub struct Sqlite {
+    // Dropped first: the lock must outlive the connection.
+    connection: Connection,
+    path: PathBuf,
+    _lock: Lock,
+}
+
+impl Sqlite {
+    /// Opens the store at `path`, or makes it, with the pepper at `pepper`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when another process has it open, it belongs to somebody else, is of a newer
+    /// format or no store of ours, or the pepper is not the one it was made with.
+    pub fn open(path: &Path, pepper: &Path, now: UnixTime) -> Result<(Self, Pepper), StoreError> {
+        let path = real_path(path)?;
+        check_owner(&path)?;
+        let lock = Lock::take(&path)?;
+        create_private(&path)?;
+        let connection = connect(&path).map_err(|error| failed(&path, error))?;
+        let mut store = Self {
+            connection,
+            path,
+            _lock: lock,
+        };
+        let found = store.format()?;
+        let pepper = if found == 0 {
+            let pepper = Pepper::load_or_create(pepper)?;
+            store.begin(&pepper, now)?;
+            pepper
+        } else {
+            let loaded = Pepper::load(pepper)?;
+            store.check_pepper(&loaded, pepper)?;
+            store.migrate(found)?;
+            loaded
+        };
+        Ok((store, pepper))
+    }
+
+    /// The format of the file; 0 is a new one.
+    fn format(&self) -> Result<usize, StoreError> {
+        let number = |pragma: &str| {
+            let read = self
+                .connection
+                .query_row(pragma, [], |row| row.get::<_, i32>(0));
+            read.map_err(|error| failed(&self.path, error))
+        };
+        let damaged = |what: &str| StoreError::Damaged {
+            path: self.path.clone(),
+            what: what.into(),
+        };
+        let (format, mark) = (
+            number("PRAGMA user_version")?,
+            number("PRAGMA application_id")?,
+        );
+        let tables = number("SELECT count(*) FROM sqlite_schema")?;
+        if format == 0 && mark == 0 && tables == 0 {
+            return Ok(0);
+        }
+        if mark != APPLICATION_ID {
+            return Err(damaged("it is a database of some other program"));
+        }
+        let found = u32::try_from(format).map_err(|_| damaged("its format is negative"))?;
+        let steps = usize::try_from(found).unwrap_or(usize::MAX);
+        if steps > MIGRATIONS.len() {
+            let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
+            return Err(StoreError::FormatTooNew {
+                path: self.path.clone(),
+                found,
+                known,
+            });
+        }
+        Ok(steps)
+    }
+
+    /// Makes a new store: all of it in one transaction.
+    fn begin(&mut self, pepper: &Pepper, now: UnixTime) -> Result<(), StoreError> {
+        let (key, private) = SigningKey::generate(now);
+        let first = SigningKeyRecord {
+            wrapped: pepper.wrap(&key.kid, &private),
+            kid: key.kid,
+            public: key.public,
+            created_at: now,
+            retired_at: None,
+        };
+        self.migrate_then(0, |transaction| {
+            transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+            transaction.execute(
+                "INSERT INTO meta (name, value) VALUES ('pepper', ?1)",
+                [pepper.fingerprint()],
+            )?;
+            rows::insert_signing_key(transaction, &first)
+        })?;
+        sync_folder_of(&self.path).map_err(|source| StoreError::File {
+            what: "sync the folder of",
+            path: self.path.clone(),
+            source,
+        })
+    }
+
+    fn migrate(&mut self, found: usize) -> Result<(), StoreError> {
+        if found == MIGRATIONS.len() {
+            return Ok(());
+        }
+        self.migrate_then(found, |_| Ok(()))
+    }
+
+    fn migrate_then(
+        &mut self,
+        found: usize,
+        then: impl FnOnce(&rusqlite::Transaction<'_>) -> rusqlite::Result<()>,
+    ) -> Result<(), StoreError> {
+        let run = |connection: &mut Connection| {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            for step in MIGRATIONS.iter().skip(found) {
+                transaction.execute_batch(step)?;
+            }
+            let format = i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX);
+            transaction.pragma_update(None, "user_version", format)?;
+            then(&transaction)?;
+            transaction.commit()
+        };
+        run(&mut self.connection).map_err(|error| failed(&self.path, error))
+    }
+
+    fn check_pepper(&self, pepper: &Pepper, path: &Path) -> Result<(), StoreError> {
+        let query = "SELECT value FROM meta WHERE name = 'pepper'";
+        let known: Vec<u8> = self
+            .connection
+            .query_row(query, [], |row| row.get(0))
+            .map_err(|error| failed(&self.path, error))?;
+        if known.ct_eq(&pepper.fingerprint()).into() {
+            return Ok(());
+        }
+        Err(PepperError::Different { path: path.into() }.into())
+    }
+}
+
+impl Store for Sqlite {
+    fn load(&self) -> Result<Records, StoreError> {
+        rows::load(&self.connection).map_err(|error| failed(&self.path, error))
+    }
+
+    fn apply(&mut self, change: &Change) -> Result<(), StoreError> {
+        let path = &self.path;
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(|error| failed(path, error))?;
+        apply::apply(&transaction, change).map_err(|refusal| match refusal {
+            apply::Refusal::Rule(error) => error,
+            apply::Refusal::Engine(error) => failed(path, error),
+        })?;
+        transaction.commit().map_err(|error| failed(path, error))
+    }
+
+    fn describe(&self) -> String {
+        format!("sqlite:{}", self.path.display())
+    }
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    // No `SQLITE_OPEN_CREATE`: the file is there, made with the mode it should have.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // In WAL mode anything less syncs at checkpoints only, and an acknowledged change could be lost
+    // when the machine dies.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "journal_size_limit", WAL_BYTES_MAX)?;
+    Ok(connection)
+}
+
+/// `path`, absolute and without links, whether or not the file is there yet.
+fn real_path(path: &Path) -> Result<PathBuf, StoreError> {
+    let failed = |source| StoreError::File {
+        what: "find",
+        path: path.into(),
+        source,
+    };
+    if let Ok(real) = fs::canonicalize(path) {
+        return Ok(real);
+    }
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = fs::canonicalize(folder.unwrap_or_else(|| Path::new("."))).map_err(failed)?;
+    let name = path
+        .file_name()
+        .ok_or_else(|| failed(std::io::ErrorKind::IsADirectory.into()))?;
+    Ok(folder.join(name))
+}
+
+fn check_owner(path: &Path) -> Result<(), StoreError> {
+    let me = rustix::process::geteuid();
+    match fs::metadata(path) {
+        Ok(stat) if stat.uid() != me.as_raw() && !me.is_root() => Err(StoreError::NotOwner {
+            path: path.into(),
+            owner: stat.uid(),
+            me: me.as_raw(),
+        }),
+        // What cannot be looked at cannot be opened either, and that error says more.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+fn create_private(path: &Path) -> Result<(), StoreError> {
+    let made = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    match made {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(source) => Err(StoreError::File {
+            what: "create",
+            path: path.into(),
+            source,
+        }),
+    }
+}
+
+fn failed(path: &Path, error: rusqlite::Error) -> StoreError {
+    use rusqlite::ErrorCode::{
+        DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, NotADatabase, OutOfMemory,
+        SystemIoFailure,
+    };
+    let code = error.sqlite_error_code();
+    let unreadable = matches!(error, rusqlite::Error::FromSqlConversionFailure(..));
+    if unreadable || matches!(code, Some(DatabaseCorrupt | NotADatabase)) {
+        return StoreError::Damaged {
+            path: path.into(),
+            what: error.to_string(),
+        };
+    }
+    let transient = matches!(
+        code,
+        Some(DatabaseBusy | DatabaseLocked | DiskFull | OutOfMemory | SystemIoFailure)
+    );
+    StoreError::Engine {
+        transient,
+        source: Box::new(error),
+    }
+}

@@ -1,0 +1,471 @@
+//! Changes, one transaction each. Whoever calls commits, or drops the transaction on a refusal.
+
+use rusqlite::{OptionalExtension, Params, Transaction, params};
+
+use super::rows::{insert_signing_key, json, millis};
+use crate::store::{
+    AccountRecord, Adoption, Change, GrantRecord, GroupRecord, Holder, KeyRecord, RoleRecord,
+    SigningKeyRecord, StoreError,
+};
+use crate::words::{AccountId, AccountName, Boundary, GroupName, KeyId, RoleName, UnixTime};
+
+/// Why a change was not made: a rule, or the engine.
+pub(super) enum Refusal {
+    Rule(StoreError),
+    Engine(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Refusal {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Engine(error)
+    }
+}
+
+type Done = Result<(), Refusal>;
+type Tx<'t> = &'t Transaction<'t>;
+
+pub(super) fn apply(tx: Tx<'_>, change: &Change) -> Done {
+    match change {
+        Change::CreateAccount(account) => create_account(tx, account),
+        Change::UpdateAccount { .. } => update_account(tx, change),
+        Change::SetEnabled { id, enabled, now } => set_enabled(tx, id, *enabled, *now),
+        Change::DeleteAccount { id, now } => delete_account(tx, id, *now),
+        Change::Grant {
+            holder,
+            role,
+            within,
+            now,
+        } => {
+            touch_holder(tx, holder, *now)?;
+            grant(tx, holder, role, within)
+        }
+        Change::Ungrant {
+            holder,
+            role,
+            within,
+            now,
+        } => {
+            touch_holder(tx, holder, *now)?;
+            ungrant(tx, holder, role, within)
+        }
+        Change::CreateKey(key) => create_key(tx, key),
+        Change::ExpireKey { id, at, now } => end_key(tx, id, *at, *now),
+        Change::RotateKey {
+            new,
+            old,
+            old_ends_at,
+        } => {
+            create_key(tx, new)?;
+            end_key(tx, old, *old_ends_at, new.created_at)
+        }
+        Change::CreateRole(role) => create_role(tx, role),
+        Change::UpdateRole(role) => update_role(tx, role),
+        Change::DeleteRole(name) => delete_named(tx, "role", name.as_str()),
+        Change::CreateGroup(group) => create_group(tx, group),
+        Change::DeleteGroup(name) => delete_named(tx, "group", name.as_str()),
+        Change::AddMember {
+            group,
+            account,
+            now,
+        } => add_member(tx, group, account, *now),
+        Change::RemoveMember {
+            group,
+            account,
+            now,
+        } => remove_member(tx, group, account, *now),
+        Change::Adopt(adoption) => adopt(tx, adoption),
+        Change::OverrideFileAccount {
+            name,
+            disabled,
+            now,
+        } => override_file_account(tx, name, *disabled, *now),
+        Change::EndFileKey { id, at } => end_file_key(tx, id, *at),
+        Change::Used { keys, accounts } => used(tx, keys, accounts),
+        Change::AddSigningKey(key) => add_signing_key(tx, key),
+    }
+}
+
+fn create_account(tx: Tx<'_>, account: &AccountRecord) -> Done {
+    let name = account.name.as_str();
+    refuse_twice(
+        tx,
+        "SELECT 1 FROM accounts WHERE name = ?1",
+        "account",
+        name,
+    )?;
+    give_id(tx, &account.id)?;
+    run(
+        tx,
+        "INSERT INTO accounts (id, name, description, enabled, allow_from, created_at, updated_at, \
+         last_used_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        params![
+            account.id.as_str(),
+            name,
+            account.description,
+            account.enabled,
+            json(&account.allow_from),
+            millis(account.created_at),
+            millis(account.updated_at),
+            account.last_used_at.map(millis)
+        ],
+    )?;
+    let holder = Holder::Account(account.id.clone());
+    account
+        .grants
+        .iter()
+        .try_for_each(|held| insert_grant(tx, &holder, held))
+}
+
+fn update_account(tx: Tx<'_>, change: &Change) -> Done {
+    let Change::UpdateAccount {
+        id,
+        description,
+        allow_from,
+        now,
+    } = change
+    else {
+        return Ok(());
+    };
+    let changed = run(
+        tx,
+        "UPDATE accounts SET description = coalesce(?2, description), \
+         allow_from = coalesce(?3, allow_from), updated_at = ?4 WHERE id = ?1",
+        params![
+            id.as_str(),
+            description,
+            allow_from.as_ref().map(json),
+            millis(*now)
+        ],
+    )?;
+    found(changed, "account", id.as_str())
+}
+
+fn set_enabled(tx: Tx<'_>, id: &AccountId, enabled: bool, now: UnixTime) -> Done {
+    let update = "UPDATE accounts SET enabled = ?2, updated_at = ?3 WHERE id = ?1";
+    let changed = run(tx, update, params![id.as_str(), enabled, millis(now)])?;
+    found(changed, "account", id.as_str())
+}
+
+fn delete_account(tx: Tx<'_>, id: &AccountId, now: UnixTime) -> Done {
+    let gone = run(tx, "DELETE FROM accounts WHERE id = ?1", [id.as_str()])?;
+    found(gone, "account", id.as_str())?;
+    bury(tx, id, now)
+}
+
+/// Takes an id out of use for ever, with all its keys.
+fn bury(tx: Tx<'_>, id: &AccountId, now: UnixTime) -> Done {
+    run(tx, "DELETE FROM keys WHERE account = ?1", [id.as_str()])?;
+    run(
+        tx,
+        "UPDATE ids SET dead_at = ?2 WHERE id = ?1",
+        params![id.as_str(), millis(now)],
+    )?;
+    Ok(())
+}
+
+fn give_id(tx: Tx<'_>, id: &AccountId) -> Done {
+    if exists(tx, "SELECT 1 FROM ids WHERE id = ?1", id.as_str())? {
+        let said = format!("id `{id}` belongs to another account, or did: ids are not used twice");
+        return Err(Refusal::Rule(StoreError::Conflict(said)));
+    }
+    run(tx, "INSERT INTO ids (id) VALUES (?1)", [id.as_str()])?;
+    Ok(())
+}
+
+fn touch_holder(tx: Tx<'_>, holder: &Holder, now: UnixTime) -> Done {
+    match holder {
+        Holder::Account(id) => {
+            let update = "UPDATE accounts SET updated_at = ?2 WHERE id = ?1";
+            let changed = run(tx, update, params![id.as_str(), millis(now)])?;
+            found(changed, "account", id.as_str())
+        }
+        Holder::Group(name) => touch_group(tx, name, now),
+    }
+}
+
+fn touch_group(tx: Tx<'_>, name: &GroupName, now: UnixTime) -> Done {
+    let update = "UPDATE groups SET updated_at = ?2 WHERE name = ?1";
+    let changed = run(tx, update, params![name.as_str(), millis(now)])?;
+    found(changed, "group", name.as_str())
+}
+
+fn grant(tx: Tx<'_>, holder: &Holder, role: &RoleName, within: &Boundary) -> Done {
+    let held = GrantRecord {
+        role: role.clone(),
+        within: within.clone(),
+        closed_at: None,
+    };
+    insert_grant(tx, holder, &held)
+}
+
+/// Adds a grant; one that is there already is opened or closed as `held` says.
+fn insert_grant(tx: Tx<'_>, holder: &Holder, held: &GrantRecord) -> Done {
+    let (insert, whose) = match holder {
+        Holder::Account(id) => (
+            "INSERT INTO account_grants (account, role, within, closed_at) VALUES (?1, ?2, ?3, ?4) \
+             ON CONFLICT DO UPDATE SET closed_at = excluded.closed_at",
+            id.as_str(),
+        ),
+        Holder::Group(name) => (
+            "INSERT INTO group_grants (group_name, role, within, closed_at) \
+             VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET closed_at = excluded.closed_at",
+            name.as_str(),
+        ),
+    };
+    let row = params![
+        whose,
+        held.role.as_str(),
+        json(&held.within),
+        held.closed_at.map(millis)
+    ];
+    run(tx, insert, row)?;
+    Ok(())
+}
+
+fn ungrant(tx: Tx<'_>, holder: &Holder, role: &RoleName, within: &Boundary) -> Done {
+    let (delete, whose) = match holder {
+        Holder::Account(id) => (
+            "DELETE FROM account_grants WHERE account = ?1 AND role = ?2 AND within = ?3",
+            id.as_str(),
+        ),
+        Holder::Group(name) => (
+            "DELETE FROM group_grants WHERE group_name = ?1 AND role = ?2 AND within = ?3",
+            name.as_str(),
+        ),
+    };
+    let gone = run(tx, delete, params![whose, role.as_str(), json(within)])?;
+    found(gone, "grant of role", role.as_str())
+}
+
+fn create_key(tx: Tx<'_>, key: &KeyRecord) -> Done {
+    let id = key.id.as_str();
+    refuse_twice(tx, "SELECT 1 FROM keys WHERE id = ?1", "key", id)?;
+    let live = "SELECT 1 FROM ids WHERE id = ?1 AND dead_at IS NULL";
+    if !exists(tx, live, key.account.as_str())? {
+        return found(0, "account", key.account.as_str());
+    }
+    run(
+        tx,
+        "INSERT INTO keys (id, account, description, digest, created_at, updated_at, expires_at, \
+         last_used_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        params![
+            id,
+            key.account.as_str(),
+            key.description,
+            key.digest,
+            millis(key.created_at),
+            millis(key.updated_at),
+            key.expires_at.map(millis),
+            key.last_used_at.map(millis)
+        ],
+    )?;
+    Ok(())
+}
+
+fn end_key(tx: Tx<'_>, id: &KeyId, at: UnixTime, now: UnixTime) -> Done {
+    let update = "UPDATE keys SET expires_at = ?2, updated_at = ?3 WHERE id = ?1";
+    let changed = run(tx, update, params![id.as_str(), millis(at), millis(now)])?;
+    found(changed, "key", id.as_str())
+}
+
+fn end_file_key(tx: Tx<'_>, id: &KeyId, at: UnixTime) -> Done {
+    let upsert = "INSERT INTO file_key_ends (id, ends_at) VALUES (?1, ?2) \
+                  ON CONFLICT DO UPDATE SET ends_at = excluded.ends_at";
+    run(tx, upsert, params![id.as_str(), millis(at)])?;
+    Ok(())
+}
+
+fn create_role(tx: Tx<'_>, role: &RoleRecord) -> Done {
+    let name = role.name.as_str();
+    refuse_twice(tx, "SELECT 1 FROM roles WHERE name = ?1", "role", name)?;
+    run(
+        tx,
+        "INSERT INTO roles (name, description, permissions, include, created_at, updated_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![
+            name,
+            role.description,
+            json(&role.permissions),
+            json(&role.include),
+            millis(role.created_at),
+            millis(role.updated_at)
+        ],
+    )?;
+    Ok(())
+}
+
+fn update_role(tx: Tx<'_>, role: &RoleRecord) -> Done {
+    let changed = run(
+        tx,
+        "UPDATE roles SET description = ?2, permissions = ?3, include = ?4, updated_at = ?5 \
+         WHERE name = ?1",
+        params![
+            role.name.as_str(),
+            role.description,
+            json(&role.permissions),
+            json(&role.include),
+            millis(role.updated_at)
+        ],
+    )?;
+    found(changed, "role", role.name.as_str())
+}
+
+fn create_group(tx: Tx<'_>, group: &GroupRecord) -> Done {
+    let name = group.name.as_str();
+    refuse_twice(tx, "SELECT 1 FROM groups WHERE name = ?1", "group", name)?;
+    run(
+        tx,
+        "INSERT INTO groups (name, description, created_at, updated_at) VALUES (?1, ?2, ?3, ?4)",
+        params![
+            name,
+            group.description,
+            millis(group.created_at),
+            millis(group.updated_at)
+        ],
+    )?;
+    let holder = Holder::Group(group.name.clone());
+    group
+        .grants
+        .iter()
+        .try_for_each(|held| insert_grant(tx, &holder, held))?;
+    group
+        .members
+        .iter()
+        .try_for_each(|member| insert_member(tx, &group.name, member))
+}
+
+fn delete_named(tx: Tx<'_>, what: &'static str, name: &str) -> Done {
+    let gone = run(tx, &format!("DELETE FROM {what}s WHERE name = ?1"), [name])?;
+    found(gone, what, name)
+}
+
+fn add_member(tx: Tx<'_>, group: &GroupName, account: &AccountId, now: UnixTime) -> Done {
+    touch_group(tx, group, now)?;
+    insert_member(tx, group, account)
+}
+
+fn insert_member(tx: Tx<'_>, group: &GroupName, account: &AccountId) -> Done {
+    if !exists(tx, "SELECT 1 FROM accounts WHERE id = ?1", account.as_str())? {
+        return found(0, "account", account.as_str());
+    }
+    let insert = "INSERT OR IGNORE INTO group_members (group_name, account) VALUES (?1, ?2)";
+    run(tx, insert, [group.as_str(), account.as_str()])?;
+    Ok(())
+}
+
+fn remove_member(tx: Tx<'_>, group: &GroupName, account: &AccountId, now: UnixTime) -> Done {
+    touch_group(tx, group, now)?;
+    let delete = "DELETE FROM group_members WHERE group_name = ?1 AND account = ?2";
+    let gone = run(tx, delete, [group.as_str(), account.as_str()])?;
+    found(gone, "member", account.as_str())
+}
+
+fn adopt(tx: Tx<'_>, adoption: &Adoption) -> Done {
+    // First what is gone: a name whose id was changed in the file stands in both lists.
+    for name in &adoption.gone {
+        let row = params![name.as_str(), millis(adoption.now)];
+        let update = "UPDATE file_accounts SET gone_at = ?2 WHERE name = ?1 RETURNING id";
+        let id = tx
+            .prepare(update)?
+            .query_row(row, |row| row.get::<_, String>(0));
+        let Some(id) = id.optional()? else {
+            return found(0, "account", name.as_str());
+        };
+        run(tx, "DELETE FROM keys WHERE account = ?1", [&id])?;
+        run(
+            tx,
+            "UPDATE ids SET dead_at = ?2 WHERE id = ?1",
+            params![id, millis(adoption.now)],
+        )?;
+    }
+    for (name, id) in &adoption.seen {
+        give_id(tx, id)?;
+        // The override stays: removing and adding a file must not let a disabled account in again.
+        run(
+            tx,
+            "INSERT INTO file_accounts (name, id, disabled, created_at, updated_at) \
+             VALUES (?1, ?2, 0, ?3, ?3) ON CONFLICT (name) DO UPDATE SET id = excluded.id, \
+             created_at = excluded.created_at, updated_at = excluded.updated_at, \
+             last_used_at = NULL, gone_at = NULL",
+            params![name.as_str(), id.as_str(), millis(adoption.now)],
+        )?;
+    }
+    for (holder, role) in &adoption.closed {
+        let (update, whose) = match holder {
+            Holder::Account(id) => (
+                "account_grants SET closed_at = ?3 WHERE account",
+                id.as_str(),
+            ),
+            Holder::Group(name) => (
+                "group_grants SET closed_at = ?3 WHERE group_name",
+                name.as_str(),
+            ),
+        };
+        let update = format!("UPDATE {update} = ?1 AND role = ?2 AND closed_at IS NULL");
+        run(
+            tx,
+            &update,
+            params![whose, role.as_str(), millis(adoption.now)],
+        )?;
+    }
+    Ok(())
+}
+
+fn override_file_account(tx: Tx<'_>, name: &AccountName, disabled: bool, now: UnixTime) -> Done {
+    let update = "UPDATE file_accounts SET disabled = ?2, updated_at = ?3 \
+                  WHERE name = ?1 AND gone_at IS NULL";
+    let changed = run(tx, update, params![name.as_str(), disabled, millis(now)])?;
+    found(changed, "account", name.as_str())
+}
+
+fn used(tx: Tx<'_>, keys: &[(KeyId, UnixTime)], accounts: &[(AccountId, UnixTime)]) -> Done {
+    // Rows that are gone by now are passed over: nobody asks when a dead key was last used.
+    let later = "SET last_used_at = max(coalesce(last_used_at, 0), ?2) WHERE id = ?1";
+    let mut key = tx.prepare(&format!("UPDATE keys {later}"))?;
+    let mut account = tx.prepare(&format!("UPDATE accounts {later}"))?;
+    let mut file_account = tx.prepare(&format!("UPDATE file_accounts {later}"))?;
+    for (id, time) in keys {
+        key.execute(params![id.as_str(), millis(*time)])?;
+    }
+    for (id, time) in accounts {
+        account.execute(params![id.as_str(), millis(*time)])?;
+        file_account.execute(params![id.as_str(), millis(*time)])?;
+    }
+    Ok(())
+}
+
+fn add_signing_key(tx: Tx<'_>, key: &SigningKeyRecord) -> Done {
+    let retire = "UPDATE signing_keys SET retired_at = ?1 WHERE retired_at IS NULL";
+    run(tx, retire, [millis(key.created_at)])?;
+    refuse_twice(
+        tx,
+        "SELECT 1 FROM signing_keys WHERE kid = ?1",
+        "signing key",
+        &key.kid,
+    )?;
+    Ok(insert_signing_key(tx, key)?)
+}
+
+fn run(tx: Tx<'_>, statement: &str, row: impl Params) -> Result<usize, Refusal> {
+    Ok(tx.prepare(statement)?.execute(row)?)
+}
+
+fn exists(tx: Tx<'_>, query: &str, name: &str) -> Result<bool, Refusal> {
+    Ok(tx.prepare(query)?.exists([name])?)
+}
+
+fn refuse_twice(tx: Tx<'_>, query: &str, what: &str, name: &str) -> Done {
+    if exists(tx, query, name)? {
+        let said = format!("{what} `{name}` exists already");
+        return Err(Refusal::Rule(StoreError::Conflict(said)));
+    }
+    Ok(())
+}
+
+fn found(changed: usize, what: &'static str, name: &str) -> Done {
+    if changed == 0 {
+        let name = name.to_owned();
+        return Err(Refusal::Rule(StoreError::NotFound { what, name }));
+    }
+    Ok(())
+}

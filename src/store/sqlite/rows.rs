@@ -1,0 +1,245 @@
+//! Rows to records and back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, Row, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::store::{
+    AccountRecord, FileAccountRecord, GrantRecord, GroupRecord, KeyRecord, Records, RoleRecord,
+    SigningKeyRecord,
+};
+use crate::words::{AccountId, GroupName, UnixTime};
+
+const ACCOUNT: &str = "SELECT id, name, description, enabled, allow_from, created_at, updated_at, \
+                       last_used_at FROM accounts";
+const GROUP: &str = "SELECT name, description, created_at, updated_at FROM groups";
+
+pub(super) fn load(connection: &Connection) -> rusqlite::Result<Records> {
+    let dead = "SELECT id FROM ids WHERE dead_at IS NOT NULL";
+    let mut records = Records {
+        accounts: all(connection, ACCOUNT, |row| {
+            Ok((parsed(row, 0)?, account_row(row)?))
+        })?,
+        groups: all(connection, GROUP, |row| {
+            Ok((parsed(row, 0)?, group_row(row)?))
+        })?,
+        roles: roles(connection)?,
+        file_accounts: file_accounts(connection)?,
+        file_key_ends: all(connection, "SELECT id, ends_at FROM file_key_ends", |row| {
+            Ok((parsed(row, 0)?, time(row, 1)?))
+        })?,
+        dead_accounts: all(connection, dead, |row| parsed(row, 0))?,
+        signing_keys: signing_keys(connection)?,
+        ..Records::default()
+    };
+    let query = "SELECT account, role, within, closed_at FROM account_grants";
+    for (id, grant) in all::<Vec<_>, (AccountId, _)>(connection, query, grant_row)? {
+        if let Some(account) = records.accounts.get_mut(&id) {
+            account.grants.push(grant);
+        }
+    }
+    let query = "SELECT group_name, role, within, closed_at FROM group_grants";
+    for (name, grant) in all::<Vec<_>, (GroupName, _)>(connection, query, grant_row)? {
+        if let Some(group) = records.groups.get_mut(&name) {
+            group.grants.push(grant);
+        }
+    }
+    records
+        .accounts
+        .values_mut()
+        .for_each(|account| account.grants.sort());
+    records
+        .groups
+        .values_mut()
+        .for_each(|group| group.grants.sort());
+    let members = all::<Vec<(GroupName, _)>, _>(
+        connection,
+        "SELECT group_name, account FROM group_members",
+        |row| Ok((parsed(row, 0)?, parsed(row, 1)?)),
+    )?;
+    for (name, member) in members {
+        if let Some(group) = records.groups.get_mut(&name) {
+            group.members.insert(member);
+        }
+    }
+    let query = "SELECT id, account, description, digest, created_at, updated_at, expires_at, \
+                 last_used_at FROM keys";
+    for key in all::<Vec<_>, _>(connection, query, key_row)? {
+        records.put_key(key);
+    }
+    Ok(records)
+}
+
+pub(super) fn insert_signing_key(
+    connection: &Connection,
+    key: &SigningKeyRecord,
+) -> rusqlite::Result<()> {
+    connection.execute(
+        "INSERT INTO signing_keys (kid, public, wrapped, created_at, retired_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![
+            key.kid,
+            key.public,
+            key.wrapped,
+            millis(key.created_at),
+            key.retired_at.map(millis)
+        ],
+    )?;
+    Ok(())
+}
+
+fn roles(
+    connection: &Connection,
+) -> rusqlite::Result<BTreeMap<crate::words::RoleName, RoleRecord>> {
+    let query = "SELECT name, description, permissions, include, created_at, updated_at FROM roles";
+    all(connection, query, |row| {
+        let role = RoleRecord {
+            name: parsed(row, 0)?,
+            description: row.get(1)?,
+            permissions: listed(row, 2)?,
+            include: listed(row, 3)?,
+            created_at: time(row, 4)?,
+            updated_at: time(row, 5)?,
+        };
+        Ok((role.name.clone(), role))
+    })
+}
+
+fn file_accounts(
+    connection: &Connection,
+) -> rusqlite::Result<BTreeMap<crate::words::AccountName, FileAccountRecord>> {
+    let query = "SELECT name, id, disabled, created_at, updated_at, last_used_at, gone_at \
+                 FROM file_accounts";
+    all(connection, query, |row| {
+        let account = FileAccountRecord {
+            id: parsed(row, 1)?,
+            disabled: row.get(2)?,
+            created_at: time(row, 3)?,
+            updated_at: time(row, 4)?,
+            last_used_at: maybe_time(row, 5)?,
+            gone_at: maybe_time(row, 6)?,
+        };
+        Ok((parsed(row, 0)?, account))
+    })
+}
+
+fn signing_keys(connection: &Connection) -> rusqlite::Result<Vec<SigningKeyRecord>> {
+    let query = "SELECT kid, public, wrapped, created_at, retired_at FROM signing_keys \
+                 ORDER BY created_at, kid";
+    all(connection, query, |row| {
+        Ok(SigningKeyRecord {
+            kid: row.get(0)?,
+            public: row.get(1)?,
+            wrapped: row.get(2)?,
+            created_at: time(row, 3)?,
+            retired_at: maybe_time(row, 4)?,
+        })
+    })
+}
+
+fn account_row(row: &Row<'_>) -> rusqlite::Result<AccountRecord> {
+    Ok(AccountRecord {
+        id: parsed(row, 0)?,
+        name: parsed(row, 1)?,
+        description: row.get(2)?,
+        enabled: row.get(3)?,
+        allow_from: listed(row, 4)?,
+        grants: Vec::new(),
+        created_at: time(row, 5)?,
+        updated_at: time(row, 6)?,
+        last_used_at: maybe_time(row, 7)?,
+    })
+}
+
+fn group_row(row: &Row<'_>) -> rusqlite::Result<GroupRecord> {
+    Ok(GroupRecord {
+        name: parsed(row, 0)?,
+        description: row.get(1)?,
+        members: BTreeSet::new(),
+        grants: Vec::new(),
+        created_at: time(row, 2)?,
+        updated_at: time(row, 3)?,
+    })
+}
+
+fn key_row(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
+    Ok(KeyRecord {
+        id: parsed(row, 0)?,
+        account: parsed(row, 1)?,
+        description: row.get(2)?,
+        digest: row.get(3)?,
+        created_at: time(row, 4)?,
+        updated_at: time(row, 5)?,
+        expires_at: maybe_time(row, 6)?,
+        last_used_at: maybe_time(row, 7)?,
+    })
+}
+
+/// Whose, and the grant.
+fn grant_row<H: FromStr>(row: &Row<'_>) -> rusqlite::Result<(H, GrantRecord)>
+where
+    H::Err: std::error::Error + Send + Sync + 'static,
+{
+    let grant = GrantRecord {
+        role: parsed(row, 1)?,
+        within: listed(row, 2)?,
+        closed_at: maybe_time(row, 3)?,
+    };
+    Ok((parsed(row, 0)?, grant))
+}
+
+fn all<C: FromIterator<T>, T>(
+    connection: &Connection,
+    query: &str,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<C> {
+    connection.prepare(query)?.query_map([], read)?.collect()
+}
+
+/// A name, an id: whatever has a rule of its own.
+fn parsed<T: FromStr>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    let text = row.get_ref(column)?.as_str()?;
+    text.parse()
+        .map_err(|error: T::Err| unreadable(column, error))
+}
+
+/// A list or a boundary.
+fn listed<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    let text = row.get_ref(column)?.as_str()?;
+    serde_json::from_str(text).map_err(|error| unreadable(column, error))
+}
+
+fn unreadable(
+    column: usize,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
+}
+
+fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<UnixTime> {
+    let ms: i64 = row.get(column)?;
+    Ok(UnixTime::from_millis(u64::try_from(ms).unwrap_or(0)))
+}
+
+fn maybe_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<UnixTime>> {
+    let ms: Option<i64> = row.get(column)?;
+    Ok(ms.map(|ms| UnixTime::from_millis(u64::try_from(ms).unwrap_or(0))))
+}
+
+/// A moment as it stands in a column.
+pub(super) fn millis(time: UnixTime) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A list or a boundary as it stands in a column: maps and sets are sorted, so equal values are
+/// equal texts.
+pub(super) fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("names, networks and strings always serialize")
+}
