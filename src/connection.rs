@@ -5,7 +5,6 @@
 //! and logged here, once a connection, so that nothing is refused in silence.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -52,7 +51,12 @@ fn builder(limits: &ListenerLimits) -> http1::Builder {
         .header_read_timeout(limits.header_timeout)
         .max_headers(limits.header_count)
         .max_header_size(limits.header_bytes)
-        .max_buf_size(limits.header_bytes.saturating_mul(BUFFER_FACTOR).max(64 * 1024))
+        .max_buf_size(
+            limits
+                .header_bytes
+                .saturating_mul(BUFFER_FACTOR)
+                .max(64 * 1024),
+        )
         .pipeline_flush(true);
     builder
 }

@@ -26,7 +26,7 @@ use crate::decision::{self, Denial, Outcome, Permit, Question};
 use crate::directory::{Handle, State};
 use crate::forward::headers::{X_REQUEST_ID, request_id};
 use crate::forward::{Forwarder, Terms};
-use crate::head::{self, Head};
+use crate::head;
 use crate::oauth;
 use crate::reason::Reason;
 use crate::record::{Recorder, Ticket, Verdict};
@@ -35,7 +35,7 @@ use crate::request::Target;
 use crate::settings::{Listener, Tokens};
 use crate::source::{self, Source};
 use crate::verify::Verifier;
-use crate::words::{Method, RequestIds};
+use crate::words::RequestIds;
 
 /// Answers the requests of one core.
 #[derive(Debug)]
@@ -106,12 +106,21 @@ impl Gateway {
         let (parts, body) = request.into_parts();
         let (mut ticket, source) = self.open(&connection, &parts);
         let state = self.state.snapshot();
-        let asked = Asked { connection: &connection, parts: &parts, source: &source };
+        let asked = Asked {
+            connection: &connection,
+            parts: &parts,
+            source: &source,
+        };
         let act = self.decide(&asked, &state, ticket.verdict());
         ticket.verdict().authz = Some(ticket.verdict().started.elapsed());
         let mut response = match act {
             Act::Forward(permit) => {
-                let asked = Forwarded { connection: &connection, source: &source, parts, body };
+                let asked = Forwarded {
+                    connection: &connection,
+                    source: &source,
+                    parts,
+                    body,
+                };
                 self.forward(permit, &state, asked, &mut ticket).await
             }
             Act::Token => self.token(&asked, &state, body, &mut ticket).await,
@@ -142,18 +151,19 @@ impl Gateway {
     ) -> Result<Act, Box<Denial>> {
         let (listener, parts, policy) = (&asked.connection.listener, asked.parts, &*state.policy);
         let head = head::check(parts, listener.limits.target_bytes)?;
-        verdict.method = Some(head.method);
-        if is_token_endpoint(&head) {
-            verdict.own_endpoint = Some(oauth::token::PATH);
-            return Ok(Act::Token);
-        }
-        let target = Target::parse(&head.path_and_query, policy.classes_allowed)?;
+        let target = Target::parse(&head.path_and_query, policy.classes_allowed)
+            .map_err(|ambiguous| Box::new(Denial::from(ambiguous)))?;
         if target.path() != verdict.path {
             target.path().clone_into(&mut verdict.path);
         }
+        if target.path() == oauth::token::PATH {
+            // Our own endpoints win over any route that overlaps them.
+            verdict.token_endpoint = true;
+            return Ok(Act::Token);
+        }
         let lookup = policy
             .find(Some(&head.host), head.method, target.path())
-            .map_err(|_| Denial::new(Reason::HostUnknown))?;
+            .map_err(|_| Box::new(Denial::new(Reason::HostUnknown)))?;
         let caller = if decision::asks_for_caller(policy, &lookup) {
             let foreign = if decision::foreign_may_pass(policy, &lookup) {
                 Foreign::MayPass(&self.issuers)
@@ -165,8 +175,8 @@ impl Gateway {
         } else {
             Ok(None)
         };
-        if let Ok(caller) = &caller {
-            verdict.caller.clone_from(caller);
+        if let Ok(Some(caller)) = &caller {
+            verdict.saw(caller);
         }
         let question = Question {
             policy,
@@ -208,7 +218,10 @@ impl Gateway {
             body_bytes_max: listener.limits.body_bytes,
         };
         let request = Request::from_parts(asked.parts, asked.body);
-        let answer = self.forwarder.forward(permit, upstream, request, &terms).await;
+        let answer = self
+            .forwarder
+            .forward(permit, upstream, request, &terms)
+            .await;
         verdict.upstream = Some(upstream.clone());
         verdict.upstream_wait = answer.waited;
         match answer.response {
@@ -239,7 +252,7 @@ impl Gateway {
             Ok(body) => body,
             Err(reason) => return refuse(Box::new(Denial::new(reason)), ticket),
         };
-        let asked = oauth::token::Asked {
+        let asked = oauth::token::TokenRequest {
             method: &asked.parts.method,
             query: asked.parts.uri.query(),
             headers: &asked.parts.headers,
@@ -248,10 +261,14 @@ impl Gateway {
         };
         let now = ticket.verdict().at;
         let answer = oauth::token::answer(&self.verifier, state, &self.tokens, &asked, now);
-        ticket.recorder().metrics().token_request(answer.grant_type, answer.outcome);
+        ticket
+            .recorder()
+            .metrics()
+            .token_request(Some("client_credentials"), answer.outcome);
         let verdict = ticket.verdict();
         verdict.denial = answer.reason.map(|reason| Box::new(Denial::new(reason)));
-        verdict.caller = answer.caller;
+        verdict.account = answer.account;
+        verdict.key = answer.key;
         answer.response.map(Outgoing::full)
     }
 
@@ -266,7 +283,6 @@ impl Gateway {
         } else {
             Reason::RequestMalformed
         };
-        verdict.method = None;
         verdict.path.clear();
         verdict.status = reason.status();
         verdict.denial = Some(Box::new(Denial::new(reason)));
@@ -275,15 +291,27 @@ impl Gateway {
     fn open(&self, connection: &Connection, parts: &Parts) -> (Ticket, Source) {
         let now = self.clock.now();
         let headers = &parts.headers;
-        let source = source::of(connection.peer, &connection.listener.trusted_proxies, headers);
-        let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let source = source::of(
+            connection.peer,
+            &connection.listener.trusted_proxies,
+            headers,
+        );
+        let text = |name| {
+            headers
+                .get(name)
+                .and_then(|value: &HeaderValue| value.to_str().ok())
+        };
         let verdict = Verdict {
             id: self.ids.borrow_mut().next(now),
             at: now,
             started: Instant::now(),
-            method: Method::parse(parts.method.as_str()),
+            method: parts.method.clone(),
             path: parts.uri.path().to_owned(),
-            scheme: if connection.listener.tls.is_some() { "https" } else { "http" },
+            scheme: if connection.listener.tls.is_some() {
+                "https"
+            } else {
+                "http"
+            },
             version: parts.version,
             host: text(HOST).unwrap_or_default().to_owned(),
             source: source.address,
@@ -291,8 +319,10 @@ impl Gateway {
             user_agent: headers.get(USER_AGENT).cloned(),
             client_request_id: headers.get(X_REQUEST_ID).cloned(),
             route: None,
-            own_endpoint: None,
-            caller: None,
+            token_endpoint: false,
+            account: None,
+            key: None,
+            token: None,
             denial: None,
             shadow: false,
             status: http::StatusCode::INTERNAL_SERVER_ERROR,
@@ -311,8 +341,8 @@ fn refuse(denial: Box<Denial>, ticket: &mut Ticket) -> Response<Outgoing> {
     if verdict.route.is_none() {
         verdict.route.clone_from(&denial.route);
     }
-    if verdict.caller.is_none() {
-        verdict.caller.clone_from(&denial.caller);
+    if let Some(caller) = &denial.caller {
+        verdict.saw(caller);
     }
     let response = reject::respond(&denial, &verdict.id);
     verdict.denial = Some(denial);
@@ -320,10 +350,8 @@ fn refuse(denial: Box<Denial>, ticket: &mut Ticket) -> Response<Outgoing> {
 }
 
 fn accepts(listener: &Listener) -> Accepts {
-    Accepts { basic: listener.basic, api_key: listener.api_key }
-}
-
-/// Our own endpoints win over any route that overlaps them.
-fn is_token_endpoint(head: &Head) -> bool {
-    head.path_and_query.path() == oauth::token::PATH
+    Accepts {
+        basic: listener.basic,
+        api_key: listener.api_key,
+    }
 }

@@ -16,18 +16,18 @@
 //! | log and metrics | [`record`] | one line, a few counters |
 
 // The way of a request, in the order it meets them.
-//pub mod connection;
+pub mod connection;
 pub mod credential;
 pub mod decision;
 pub mod directory;
 pub mod explain;
 pub mod forward;
-//pub mod gateway;
+pub mod gateway;
 pub mod head;
-//pub mod listener;
+pub mod listener;
 pub mod policy;
 pub mod reason;
-//pub mod record;
+pub mod record;
 pub mod reject;
 pub mod request;
 pub mod source;

@@ -51,7 +51,12 @@ impl Bound {
     /// When the address is taken, by this or another process, or when certificate or key cannot be
     /// used.
     pub fn bind(listener: Arc<Listener>, cores: usize) -> io::Result<Self> {
-        let tls = listener.tls.as_ref().map(server_config).transpose()?.map(Arc::new);
+        let tls = listener
+            .tls
+            .as_ref()
+            .map(server_config)
+            .transpose()?
+            .map(Arc::new);
         if listener.address.port() != 0 {
             // Fails if anybody has the port, those that would share it too.
             drop(socket(listener.address, Sharing::No)?);
@@ -63,7 +68,12 @@ impl Bound {
             address = socket.local_addr()?;
             sockets.push(socket);
         }
-        Ok(Self { listener, address, sockets, tls })
+        Ok(Self {
+            listener,
+            address,
+            sockets,
+            tls,
+        })
     }
 
     /// The socket of one core.
@@ -79,7 +89,11 @@ enum Sharing {
 }
 
 fn socket(address: SocketAddr, sharing: Sharing) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     if sharing == Sharing::BetweenCores {
         socket.set_reuse_port(true)?;
@@ -106,7 +120,9 @@ fn server_config(tls: &ListenerTls) -> io::Result<ServerConfig> {
         .with_single_cert(chain, key)
         .map_err(|error| {
             let (certificate, key) = (tls.certificate.display(), tls.key.display());
-            io::Error::other(format!("`{certificate}` and `{key}` do not go together: {error}"))
+            io::Error::other(format!(
+                "`{certificate}` and `{key}` do not go together: {error}"
+            ))
         })?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
@@ -133,7 +149,10 @@ pub async fn accept(
         let Ok(place) = Arc::clone(&admission).acquire_owned().await else {
             return;
         };
-        let connection = Connection { listener: Arc::clone(&listener), peer: peer.ip() };
+        let connection = Connection {
+            listener: Arc::clone(&listener),
+            peer: peer.ip(),
+        };
         let (gateway, acceptor) = (Rc::clone(&gateway), acceptor.clone());
         let drain = tasks.drain().clone();
         tasks.spawn_local(async move {

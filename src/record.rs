@@ -10,14 +10,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{HeaderValue, StatusCode, Version};
+use smallvec::SmallVec;
 
 use crate::decision::{Denial, Needs};
 use crate::policy::Route;
 use crate::reason::Reason;
 use crate::settings::Decisions;
-use crate::telemetry::log::{self, Line, LogHandle};
+use crate::telemetry::log::{Decision, Event, Line, LogHandle};
 use crate::telemetry::metrics::{Denied, Finished, Metrics, Outcome, Target};
-use crate::words::{Caller, Evidence, Method, RequestId, UnixTime, UpstreamName};
+use crate::words::{Account, Caller, Evidence, KeyId, Method, RequestId, UnixTime, UpstreamName};
 
 /// Everything known about a request when it is over.
 #[derive(Debug)]
@@ -28,8 +29,8 @@ pub struct Verdict {
     pub at: UnixTime,
     /// When it arrived, on the clock that never jumps.
     pub started: Instant,
-    /// Its method, if we know it.
-    pub method: Option<Method>,
+    /// Its method, as sent.
+    pub method: http::Method,
     /// Its path as decided on, or as sent if it was refused before that.
     pub path: String,
     /// `http` or `https`.
@@ -48,10 +49,14 @@ pub struct Verdict {
     pub client_request_id: Option<HeaderValue>,
     /// The primary route.
     pub route: Option<Arc<Route>>,
-    /// Whether it was for an endpoint of ours.
-    pub own_endpoint: Option<&'static str>,
+    /// Whether it was for the token endpoint.
+    pub token_endpoint: bool,
     /// Who asked, if known.
-    pub caller: Option<Caller>,
+    pub account: Option<Arc<Account>>,
+    /// The key that was used, or that the token was made from.
+    pub key: Option<KeyId>,
+    /// The first bytes of the token's digest.
+    pub token: Option<[u8; 8]>,
     /// Why it was refused, or would have been.
     pub denial: Option<Box<Denial>>,
     /// Whether it was forwarded all the same.
@@ -69,6 +74,16 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// Notes who asked.
+    pub fn saw(&mut self, caller: &Caller) {
+        self.account = Some(Arc::clone(&caller.account));
+        self.key = caller.key;
+        self.token = match caller.evidence {
+            Evidence::Token { digest, .. } => Some(digest),
+            Evidence::Key | Evidence::Hypothesis => None,
+        };
+    }
+
     /// The reason against it, if there is one.
     pub fn reason(&self) -> Option<Reason> {
         self.denial.as_ref().map(|denial| denial.reason)
@@ -86,7 +101,11 @@ pub struct Recorder {
 impl Recorder {
     /// A recorder that writes to these.
     pub fn new(metrics: Arc<Metrics>, log: LogHandle, decisions: Decisions) -> Self {
-        Self { metrics, log, decisions }
+        Self {
+            metrics,
+            log,
+            decisions,
+        }
     }
 
     /// The metrics, for what is counted beside requests.
@@ -106,25 +125,31 @@ impl Recorder {
         if let Some(class) = verdict.denial.as_ref().and_then(|denial| denial.class) {
             self.metrics.path_refused(class);
         }
-        let permission = verdict.denial.as_ref().and_then(|denial| first_needed(denial));
+        let permission = verdict
+            .denial
+            .as_ref()
+            .and_then(|denial| first_needed(denial));
         let denied = verdict.reason().map(|reason| Denied {
             reason,
             permission: permission.unwrap_or_default(),
-            account: verdict.caller.as_ref().map(|caller| caller.account.name.as_str()),
+            account: verdict
+                .account
+                .as_ref()
+                .map(|account| account.name.as_str()),
         });
         let outcome = match denied {
             None => Outcome::Allowed,
-            Some(denied) if verdict.shadow => Outcome::ShadowDenied(denied),
+            Some(denied) if verdict.shadow => Outcome::Shadowed(denied),
             Some(denied) => Outcome::Denied(denied),
         };
-        let target = match (&verdict.route, verdict.own_endpoint) {
-            (Some(route), _) => Target::Route(route),
-            (None, Some(_)) => Target::TokenEndpoint,
-            (None, None) => Target::None,
+        let target = match &verdict.route {
+            Some(route) => Target::Route(route),
+            None if verdict.token_endpoint => Target::Token,
+            None => Target::None,
         };
         self.metrics.request_finished(&Finished {
             target,
-            method: verdict.method,
+            method: Method::parse(verdict.method.as_str()),
             status: verdict.status,
             total,
             authz: verdict.authz,
@@ -134,38 +159,49 @@ impl Recorder {
 
     fn write(&self, verdict: &Verdict, total: Duration) {
         let denial = verdict.denial.as_deref();
-        let caller = verdict.caller.as_ref();
-        let token = caller.and_then(|caller| match caller.evidence {
-            Evidence::Token { digest, .. } => Some(digest),
-            Evidence::Key | Evidence::Hypothesis => None,
-        });
+        let missing: SmallVec<[&str; 4]> = denial
+            .iter()
+            .flat_map(|denial| &denial.missing)
+            .map(AsRef::as_ref)
+            .collect();
+        let decision = match denial.map(|denial| denial.reason) {
+            None => Decision::Allow,
+            Some(reason) if verdict.shadow => Decision::ShadowDeny(reason),
+            Some(reason) => Decision::Deny(reason),
+        };
+        let event = match (verdict.token_endpoint, denial) {
+            (true, None) => Event::TokenIssued,
+            (true, Some(_)) => Event::TokenRefused,
+            (false, None) => Event::Access,
+            (false, Some(_)) => Event::Denied,
+        };
         self.log.write(&Line {
-            at: verdict.at,
-            decision: match (denial, verdict.shadow) {
-                (None, _) => log::Decision::Allow,
-                (Some(_), true) => log::Decision::ShadowDeny,
-                (Some(_), false) => log::Decision::Deny,
-            },
-            reason: verdict.reason(),
-            request_id: verdict.id.as_str(),
-            client_request_id: verdict.client_request_id.as_ref().map(HeaderValue::as_bytes),
-            method: verdict.method.map_or("_OTHER", Method::as_str),
+            time: verdict.at,
+            event,
+            decision,
+            request_id: &verdict.id,
+            client_request_id: verdict
+                .client_request_id
+                .as_ref()
+                .map(HeaderValue::as_bytes),
+            method: verdict.method.as_str().as_bytes(),
             path: verdict.path.as_bytes(),
             scheme: verdict.scheme,
-            version: version(verdict.version),
-            host: verdict.host.as_bytes(),
-            route: verdict.route.as_ref().map(|route| route.name.as_str()).or(verdict.own_endpoint),
-            status: verdict.status.as_u16(),
-            response_bytes: verdict.sent_bytes,
+            protocol: version(verdict.version),
+            host: (!verdict.host.is_empty()).then_some(verdict.host.as_bytes()),
             user_agent: verdict.user_agent.as_ref().map(HeaderValue::as_bytes),
-            client_address: verdict.source,
-            peer_address: verdict.peer,
-            account: caller.map(|caller| (caller.account.id.as_str(), caller.account.name.as_str())),
-            key_id: caller.and_then(|caller| caller.key.as_ref()).map(|key| key.as_str()),
-            token_id: token,
+            client: Some(verdict.source),
+            status: Some(verdict.status.as_u16()),
+            request_bytes: None,
+            response_bytes: Some(verdict.sent_bytes),
+            route: verdict.route.as_ref().map(|route| route.name.as_str()),
             permission: denial.and_then(first_needed),
-            missing: denial.map_or(&[], |denial| denial.missing.as_slice()),
+            missing: &missing,
             class: denial.and_then(|denial| denial.class),
+            hint: denial.and_then(|denial| denial.hint),
+            account: verdict.account.as_deref(),
+            key: verdict.key.as_ref(),
+            token: verdict.token.as_ref(),
             upstream: verdict.upstream.as_ref().map(UpstreamName::as_str),
             authz: verdict.authz,
             upstream_wait: verdict.upstream.as_ref().map(|_| verdict.upstream_wait),

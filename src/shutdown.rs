@@ -20,13 +20,13 @@ pub struct Tasks {
 }
 
 impl Tasks {
-    /// Tasks that hear the same signals and are waited for apart.
+    /// Tasks that hear the same `drain` and are waited for, and stopped, apart.
     #[must_use]
     pub fn sibling(&self) -> Self {
         Self {
             tracker: TaskTracker::new(),
             drain: self.drain.clone(),
-            stop: self.stop.clone(),
+            stop: self.stop.child_token(),
         }
     }
 

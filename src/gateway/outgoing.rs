@@ -32,12 +32,18 @@ enum Kind {
 impl Outgoing {
     /// A body we made ourselves.
     pub fn full(bytes: Bytes) -> Self {
-        Self { body: Kind::Full((!bytes.is_empty()).then_some(bytes)), ticket: None }
+        Self {
+            body: Kind::Full((!bytes.is_empty()).then_some(bytes)),
+            ticket: None,
+        }
     }
 
     /// An upstream's body.
     pub fn streamed(download: Download) -> Self {
-        Self { body: Kind::Streamed(Box::new(download)), ticket: None }
+        Self {
+            body: Kind::Streamed(Box::new(download)),
+            ticket: None,
+        }
     }
 
     /// The same, which records its request when it is over.
@@ -94,7 +100,9 @@ impl Body for Outgoing {
 pub async fn collect(mut body: Incoming, limit: usize, idle: Duration) -> Result<Bytes, Reason> {
     let mut collected = Vec::new();
     loop {
-        let frame = timeout(idle, body.frame()).await.map_err(|_| Reason::RequestTimeout)?;
+        let frame = timeout(idle, body.frame())
+            .await
+            .map_err(|_| Reason::RequestTimeout)?;
         let Some(frame) = frame else {
             return Ok(collected.into());
         };

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::json::Object;
 use crate::reason::Reason;
-use crate::words::{Account, KeyId, RequestId, UnixTime};
+use crate::words::{Account, KeyId, PathClass, RequestId, UnixTime};
 
 /// How many missing permissions one line lists. A route seldom asks for more than three.
 const MISSING_MAX: usize = 16;
@@ -114,6 +114,10 @@ pub struct Line<'a> {
     pub permission: Option<&'a str>,
     /// Which permissions the account lacks.
     pub missing: &'a [&'a str],
+    /// Why the path is ambiguous.
+    pub class: Option<PathClass>,
+    /// What exactly is malformed, in words of ours.
+    pub hint: Option<&'static str>,
     /// Who called.
     pub account: Option<&'a Account>,
     /// The key it used, or the key its token was made from.
@@ -206,6 +210,12 @@ fn print_decision(object: &mut Object<'_>, line: &Line<'_>) {
     }
     if let Some(permission) = line.permission {
         object.text("portcullis.permission", permission.as_bytes());
+    }
+    if let Some(class) = line.class {
+        object.plain("portcullis.path_class", class.code());
+    }
+    if let Some(hint) = line.hint {
+        object.text("portcullis.hint", hint.as_bytes());
     }
     if !line.missing.is_empty() {
         let missing = line.missing.iter().take(MISSING_MAX).copied();

@@ -65,6 +65,8 @@ fn line(id: &RequestId) -> Line<'_> {
         route: None,
         permission: None,
         missing: &[],
+        class: None,
+        hint: None,
         account: None,
         key: None,
         token: None,
