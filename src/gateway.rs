@@ -85,6 +85,10 @@ struct Forwarded<'a> {
 }
 
 /// What is to be done with a request.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is the common one, and lives on the stack"
+)]
 enum Act {
     Forward(Permit),
     Token,

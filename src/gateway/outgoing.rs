@@ -97,7 +97,11 @@ impl Body for Outgoing {
 /// # Errors
 ///
 /// `body_too_large`, `request_timeout`, or `request_malformed` when it breaks off.
-pub async fn collect(mut body: Incoming, limit: usize, idle: Duration) -> Result<Bytes, Reason> {
+pub(super) async fn collect(
+    mut body: Incoming,
+    limit: usize,
+    idle: Duration,
+) -> Result<Bytes, Reason> {
     let mut collected = Vec::new();
     loop {
         let frame = timeout(idle, body.frame())

@@ -7,7 +7,7 @@
 
 mod inspect;
 mod mint;
-mod token;
+pub mod token;
 
 pub use inspect::inspect;
 pub use mint::{MintError, MintRequest, jwks, mint};

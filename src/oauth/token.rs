@@ -27,6 +27,9 @@ use crate::settings::Tokens;
 use crate::verify::{Verifier, touch};
 use crate::words::{Account, KeyId, Permission, PermissionSet, Secret, UnixTime};
 
+/// Where the token endpoint is.
+pub const PATH: &str = "/oauth/token";
+
 /// Longest body of a token request, in bytes: a key takes 86 and a scope may name some hundred
 /// permissions. Whoever reads the body stops there.
 pub const BODY_BYTES_MAX: usize = 16 * 1024;
