@@ -11,10 +11,12 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use http::uri::PathAndQuery;
 use portcullis::policy::matcher::{Entry, Lookup, Table};
 use portcullis::policy::overlap::pairs;
 use portcullis::policy::template::Template;
-use portcullis::words::{Method, MethodSet, RouteId};
+use portcullis::request::Target;
+use portcullis::words::{ClassSet, Method, MethodSet, RouteId};
 
 const ROUTES: &str = include_str!("data/github-routes.txt");
 
@@ -117,5 +119,23 @@ fn builds(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, lookups, builds);
+/// What it costs to make sure that a path has one meaning.
+fn targets(c: &mut Criterion) {
+    let mut group = c.benchmark_group("target");
+    let rows = [
+        ("canonical", "/repos/acme/site-12/issues/44/comments/7"),
+        ("with escapes", "/repos/acme/caf%c3%a9/%69ssues/44/comment"),
+        ("refused", "/repos/acme/site-12/issues/44/../../admin"),
+    ];
+    for (name, path) in rows {
+        let raw = PathAndQuery::from_static(path);
+        group.throughput(Throughput::Bytes(path.len() as u64));
+        group.bench_function(name, |b| {
+            b.iter(|| Target::parse(black_box(&raw), ClassSet::EMPTY));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, targets, lookups, builds);
 criterion_main!(benches);
