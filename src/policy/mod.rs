@@ -8,6 +8,7 @@
 //! directory, because they change at another pace and come from elsewhere.
 
 pub mod compile;
+mod file;
 mod grammar;
 mod hosts;
 pub mod matcher;

@@ -3,16 +3,28 @@
 //! Pure: it is given the files' text and what the settings say of the upstreams. Reading the disk
 //! is in `folder`.
 
+mod elsewhere;
+mod names;
+mod people;
+mod roles;
+mod routes;
+mod tables;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
+use self::names::Names;
 use super::Policy;
+use super::file::PolicyFile;
 pub use crate::settings::UpstreamRules;
 use crate::words::{
-    Fault, Faults, Method, Permission, PermissionId, PermissionPattern, PermissionSet, Place,
+    ClassSet, Faults, Method, Permission, PermissionId, PermissionPattern, PermissionSet,
     UpstreamName,
 };
+use crate::yaml;
 
 /// A policy file, as read.
 #[derive(Clone, Debug)]
@@ -37,11 +49,76 @@ pub struct Context {
 /// # Errors
 ///
 /// Every fault in every file, so that one edit can mend them all.
-pub fn compile(files: &[SourceFile], _context: &Context) -> Result<Policy, Faults> {
-    let place = files
-        .first()
-        .map_or(Path::new("policies"), |file| &*file.path);
-    Err(Fault::new(Place::whole(place), "policies cannot be compiled yet").into())
+pub fn compile(files: &[SourceFile], context: &Context) -> Result<Policy, Faults> {
+    let mut faults = Faults::default();
+    let written: Vec<PolicyFile> = files
+        .iter()
+        .filter_map(|file| {
+            let root = yaml::parse(&file.path, &file.text, &mut faults)?;
+            Some(PolicyFile::read(&root, &mut faults))
+        })
+        .collect();
+    let names = Names::collect(&written, context, &mut faults);
+    let roles = roles::compile(&written, &names, &mut faults);
+    let routes = routes::compile(&written, &names, &mut faults);
+    let accounts = people::accounts(&written, &names, &mut faults);
+    let groups = people::groups(&written, &names, &mut faults);
+    let tests = people::tests(&written, &accounts, &mut faults);
+    let (tables, warnings) = tables::build(&routes, &names, context, &mut faults);
+    elsewhere::refuse_ways_around(&routes, &mut faults);
+    let allowed = routes.iter().map(|route| route.unsafe_allow);
+    let policy = Policy {
+        hash: hash(files),
+        classes_allowed: allowed.fold(names.classes_allowed(), ClassSet::union),
+        permissions: names.permissions,
+        dimensions: names.dimensions,
+        upstreams: names.upstreams,
+        roles,
+        routes: routes.into_iter().map(Arc::new).collect(),
+        accounts,
+        groups,
+        tests,
+        warnings,
+        tables,
+    };
+    faults.into_result(policy)
+}
+
+/// First 16 hexadecimal digits of the SHA-256 over names and texts. Names count from the folder
+/// that all files have in common, so that the same folder has the same hash wherever it lies.
+fn hash(files: &[SourceFile]) -> String {
+    let folders = files
+        .iter()
+        .map(|file| file.path.parent().unwrap_or(Path::new("")));
+    let common = folders.reduce(|common, folder| {
+        let mut candidates = common.ancestors();
+        candidates
+            .find(|it| folder.starts_with(it))
+            .unwrap_or(Path::new(""))
+    });
+    let mut named: Vec<_> = files
+        .iter()
+        .map(|file| {
+            let name = file.path.strip_prefix(common.unwrap_or(Path::new("")));
+            (name.unwrap_or(&file.path), file.text.as_bytes())
+        })
+        .collect();
+    named.sort();
+    let mut digest = Sha256::new();
+    for (name, text) in named {
+        let name = name.as_os_str().as_encoded_bytes();
+        for part in [name, text] {
+            let length = u64::try_from(part.len()).unwrap_or(u64::MAX);
+            digest.update(length.to_be_bytes());
+            digest.update(part);
+        }
+    }
+    let digest = digest.finalize();
+    digest
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// The permissions that `pattern` covers.
@@ -56,3 +133,6 @@ pub(super) fn covered(
         .map(|(_, id)| id)
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+//! Another Host must not be a way around: where a host's own table asks for something, no other
+//! table may lead to the same upstream and path for less.
+//!
+//! The upstream is sent its own Host unless it is told otherwise, so it cannot tell the two
+//! requests apart; whoever wants it to, names it twice in the settings.
+
+use super::tables::share_a_host;
+use crate::policy::matcher::Entry;
+use crate::policy::overlap::{Pair, Relation, pairs, relation};
+use crate::policy::template::Template;
+use crate::policy::{Requirement, Route, RouteBoundary, Source};
+use crate::words::{Fault, Faults, Method};
+
+/// Refuses every route that could be got around by naming another host.
+pub(super) fn refuse_ways_around(routes: &[Route], faults: &mut Faults) {
+    if routes.iter().all(|route| route.hosts.is_empty()) {
+        return;
+    }
+    let entries: Vec<Entry> = routes.iter().map(entry).collect();
+    let pairs = pairs(&entries);
+    for pair in &pairs {
+        let (Some(a), Some(b)) = (routes.get(pair.first), routes.get(pair.second)) else {
+            continue;
+        };
+        for (guard, around) in [(a, b), (b, a)] {
+            if is_way_around(guard, around) && !is_closed(guard, around, routes, &pairs) {
+                let message = format!(
+                    "`{}` is asked for less at {} on another host and leads to the same upstream: ask the same there, or name the upstream twice in the settings if it tells hosts apart",
+                    guard.name, around.place
+                );
+                faults.push(Fault::new(guard.place.clone(), message));
+            }
+        }
+    }
+}
+
+fn entry(route: &Route) -> Entry {
+    let head = route.methods.contains(Method::Get);
+    Entry {
+        route: route.id,
+        methods: if head {
+            route.methods.with(Method::Head)
+        } else {
+            route.methods
+        },
+        template: route.template.clone(),
+    }
+}
+
+/// Says whether `around` stands in a table where `guard` does not, and asks for less.
+fn is_way_around(guard: &Route, around: &Route) -> bool {
+    let elsewhere = !guard.hosts.is_empty()
+        && (around.hosts.is_empty() || around.hosts.iter().any(|host| !guard.hosts.contains(host)));
+    elsewhere && guard.upstream == around.upstream && !asks_as_much(around, guard)
+}
+
+/// Says whether the guard has a stand-in wherever the way around leads: a route that covers its
+/// paths, counts beside the way around, and asks as much.
+fn is_closed(guard: &Route, around: &Route, routes: &[Route], pairs: &[Pair]) -> bool {
+    let mut others = pairs.iter().filter_map(|pair| {
+        let of_guard = |position: usize| {
+            routes
+                .get(position)
+                .is_some_and(|route| route.id == guard.id)
+        };
+        let (other, covers) = if of_guard(pair.first) {
+            (
+                pair.second,
+                matches!(pair.relation, Relation::Same | Relation::Inside),
+            )
+        } else if of_guard(pair.second) {
+            (
+                pair.first,
+                matches!(pair.relation, Relation::Same | Relation::Around),
+            )
+        } else {
+            return None;
+        };
+        routes.get(other).filter(|_| covers)
+    });
+    others.any(|other| {
+        let stands_there = other.hosts.is_empty()
+            || (!around.hosts.is_empty()
+                && around
+                    .hosts
+                    .iter()
+                    .all(|host| guard.hosts.contains(host) || other.hosts.contains(host)));
+        stands_there
+            && share_a_host(other, around)
+            && guard.methods.minus(other.methods).is_empty()
+            && asks_as_much(other, guard)
+            && counts_beside(&other.template, &around.template)
+    })
+}
+
+/// Says whether `other` counts where `around` does: it does unless it is a proper superset.
+fn counts_beside(other: &Template, around: &Template) -> bool {
+    relation(other, around) != Relation::Around
+}
+
+/// Says whether whoever `a` lets through may pass `b` as well.
+fn asks_as_much(a: &Route, b: &Route) -> bool {
+    (!a.shadow || b.shadow)
+        && needs_as_much(&a.requirement, &b.requirement)
+        && reaches_no_further(a, b)
+}
+
+fn needs_as_much(a: &Requirement, b: &Requirement) -> bool {
+    match (a, b) {
+        (_, Requirement::Public) => true,
+        (Requirement::Public, _) => false,
+        (_, Requirement::AnyAccount) => true,
+        (Requirement::AnyAccount, _) => false,
+        (Requirement::All(mine), Requirement::All(theirs)) => {
+            theirs.iter().all(|permission| mine.contains(permission))
+        }
+        (Requirement::All(mine), Requirement::Any(theirs)) => {
+            theirs.iter().any(|permission| mine.contains(permission))
+        }
+        (Requirement::Any(mine), Requirement::All(theirs)) => mine
+            .iter()
+            .all(|permission| theirs.iter().all(|other| other == permission)),
+        (Requirement::Any(mine), Requirement::Any(theirs)) => {
+            mine.iter().all(|permission| theirs.contains(permission))
+        }
+    }
+}
+
+/// `unlimited` takes only grants that hold everywhere; `forwarded` takes any grant. Two that bind
+/// are compared by what they bind and from where.
+fn reaches_no_further(a: &Route, b: &Route) -> bool {
+    let listed = |it: &Requirement| matches!(it, Requirement::All(_) | Requirement::Any(_));
+    if !listed(&b.requirement) {
+        return true;
+    }
+    match (&a.boundary, &b.boundary) {
+        (RouteBoundary::Unlimited, _) | (_, RouteBoundary::Forwarded) => true,
+        (RouteBoundary::Forwarded | RouteBoundary::Bound(_), RouteBoundary::Unlimited)
+        | (RouteBoundary::Forwarded, RouteBoundary::Bound(_)) => false,
+        (RouteBoundary::Bound(mine), RouteBoundary::Bound(theirs)) => {
+            mine.len() == theirs.len()
+                && mine.iter().zip(theirs).all(|(mine, theirs)| {
+                    mine.0 == theirs.0 && same_source(&a.template, &mine.1, &b.template, &theirs.1)
+                })
+        }
+    }
+}
+
+/// Path parameters are the same source if they are the same segment.
+fn same_source(a: &Template, mine: &Source, b: &Template, theirs: &Source) -> bool {
+    match (mine, theirs) {
+        (Source::Path(mine), Source::Path(theirs)) => segment(a, *mine) == segment(b, *theirs),
+        (Source::Path(_) | Source::Query { .. } | Source::Header(_), theirs) => mine == theirs,
+    }
+}
+
+/// Which segment a parameter is, and whether it is the rest of the path.
+fn segment(template: &Template, param: usize) -> Option<(usize, bool)> {
+    let name = template.params().get(param)?;
+    let plain = format!("{{{name}}}");
+    let rest = format!("{{{name}...}}");
+    let mut segments = template.as_str().split('/').enumerate();
+    segments.find_map(|(number, text)| {
+        (text == plain || text == rest).then_some((number, text == rest))
+    })
+}

@@ -1,0 +1,116 @@
+//! Accounts, groups and tests: every name they use is declared, and every id is used once.
+
+use std::collections::BTreeMap;
+
+use super::names::{Names, once, undeclared};
+use crate::policy::file::{At, GrantWritten, PolicyFile};
+use crate::policy::{FileAccount, FileGrant, FileGroup, PolicyTest};
+use crate::words::{AccountName, Boundary, Faults, GroupName};
+
+/// The accounts managed by file.
+pub(super) fn accounts(
+    files: &[PolicyFile],
+    names: &Names,
+    faults: &mut Faults,
+) -> BTreeMap<AccountName, FileAccount> {
+    let all = || files.iter().flat_map(|file| &file.accounts);
+    once(
+        "account",
+        all().map(|it| (&it.name, &it.place, &it.description)),
+        faults,
+    );
+    let ids = all().filter_map(|it| Some((it.id.as_ref()?, &it.place, &it.description)));
+    once("account id", ids, faults);
+    let keys = all().flat_map(|it| {
+        it.keys
+            .iter()
+            .map(|key| (&key.id, &key.place, &it.description))
+    });
+    once("key", keys, faults);
+    let mut accounts = BTreeMap::new();
+    for written in all() {
+        let account = FileAccount {
+            id: written.id.clone(),
+            description: written.description.clone(),
+            grants: grants(&written.grants, names, faults),
+            allow_from: written.allow_from.clone(),
+            keys: written.keys.clone(),
+            place: written.place.clone(),
+        };
+        accounts.entry(written.name.clone()).or_insert(account);
+    }
+    accounts
+}
+
+/// The groups managed by file.
+pub(super) fn groups(
+    files: &[PolicyFile],
+    names: &Names,
+    faults: &mut Faults,
+) -> BTreeMap<GroupName, FileGroup> {
+    let all = || files.iter().flat_map(|file| &file.groups);
+    once(
+        "group",
+        all().map(|it| (&it.name, &it.place, &it.description)),
+        faults,
+    );
+    let mut groups = BTreeMap::new();
+    for written in all() {
+        let group = FileGroup {
+            description: written.description.clone(),
+            members: written.members.clone(),
+            grants: grants(&written.grants, names, faults),
+            place: written.place.clone(),
+        };
+        groups.entry(written.name.clone()).or_insert(group);
+    }
+    groups
+}
+
+fn grants(written: &[GrantWritten], names: &Names, faults: &mut Faults) -> Vec<FileGrant> {
+    let mut grants = Vec::new();
+    for grant in written {
+        names.role(&grant.role, faults);
+        let mut within = Boundary::default();
+        for (dimension, values) in &grant.within {
+            names.dimension(dimension, faults);
+            for value in values {
+                within.insert(dimension.value.clone(), value.clone());
+            }
+        }
+        grants.push(FileGrant {
+            role: grant.role.value.clone(),
+            within,
+            place: grant.place.clone(),
+        });
+    }
+    grants
+}
+
+/// The policy's own tests. They ask for accounts of the files only: what stands in a store is not
+/// part of a policy, and its tests must come out the same everywhere.
+pub(super) fn tests(
+    files: &[PolicyFile],
+    accounts: &BTreeMap<AccountName, FileAccount>,
+    faults: &mut Faults,
+) -> Vec<PolicyTest> {
+    let tests: Vec<PolicyTest> = files.iter().flat_map(|file| &file.tests).cloned().collect();
+    for test in &tests {
+        let Some(name) = &test.account else {
+            continue;
+        };
+        if !accounts.contains_key(name) {
+            let name = At {
+                place: test.place.clone(),
+                value: name.clone(),
+            };
+            undeclared(
+                "account",
+                &name,
+                accounts.keys().map(AccountName::as_str),
+                faults,
+            );
+        }
+    }
+    tests
+}

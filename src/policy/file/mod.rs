@@ -1,0 +1,216 @@
+//! A policy file as written: its shape is checked and its names are well formed; nothing else is
+//! trusted.
+//!
+//! Whether a name is declared, and what follows from several files together, is for `compile` to
+//! say. A part with a fault is left out here, after the fault was added; a policy with a fault is
+//! not made, so nobody acts on what is left.
+
+mod people;
+mod route;
+mod within;
+
+use std::str::FromStr;
+
+pub(super) use people::{AccountWritten, GrantWritten, GroupWritten};
+pub(super) use route::{Needs, RouteWritten};
+pub(super) use within::{SourceWritten, Within};
+
+use super::PolicyTest;
+use super::hosts;
+use crate::words::{
+    DimensionName, Fault, Faults, NameError, Permission, PermissionPattern, Place, RoleName,
+    UpstreamName,
+};
+use crate::yaml::{Fields, Key, Node, quoted};
+
+const KEYS: &[&str] = &[
+    "upstream",
+    "within",
+    "hosts",
+    "dimensions",
+    "permissions",
+    "roles",
+    "routes",
+    "groups",
+    "accounts",
+    "tests",
+];
+const LATER: &[&str] = &["trusts"];
+
+/// A value, and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct At<T> {
+    pub(super) place: Place,
+    pub(super) value: T,
+}
+
+/// A name and what it is for.
+#[derive(Debug)]
+pub(super) struct Declared<T> {
+    pub(super) place: Place,
+    pub(super) name: T,
+    pub(super) description: String,
+}
+
+/// A role as written.
+#[derive(Debug)]
+pub(super) struct RoleWritten {
+    pub(super) place: Place,
+    pub(super) name: RoleName,
+    pub(super) description: String,
+    pub(super) permissions: Vec<At<PermissionPattern>>,
+    pub(super) include: Vec<At<RoleName>>,
+}
+
+/// One file.
+#[derive(Debug, Default)]
+pub(super) struct PolicyFile {
+    /// Where its routes lead, if they do not say.
+    pub(super) upstream: Option<At<UpstreamName>>,
+    /// What its routes bind, if they do not say.
+    pub(super) within: Option<Within>,
+    /// The hosts its routes answer on; none is any.
+    pub(super) hosts: Vec<Box<str>>,
+    pub(super) dimensions: Vec<Declared<DimensionName>>,
+    pub(super) permissions: Vec<Declared<Permission>>,
+    pub(super) roles: Vec<RoleWritten>,
+    pub(super) routes: Vec<RouteWritten>,
+    pub(super) groups: Vec<GroupWritten>,
+    pub(super) accounts: Vec<AccountWritten>,
+    pub(super) tests: Vec<PolicyTest>,
+}
+
+impl PolicyFile {
+    /// Reads a file's tree.
+    pub(super) fn read(root: &Node, faults: &mut Faults) -> Self {
+        let Some(fields) = Fields::of(root, "a policy file", KEYS, LATER, faults) else {
+            return Self::default();
+        };
+        let upstream = fields.get("upstream");
+        let within = fields.get("within");
+        Self {
+            upstream: upstream.and_then(|node| at(node, "the name of an upstream", faults)),
+            within: within.and_then(|node| Within::read(node, faults)),
+            hosts: fields
+                .get("hosts")
+                .map_or_else(Vec::new, |node| hosts_of(node, faults)),
+            dimensions: declared(&fields, "dimensions", faults),
+            permissions: declared(&fields, "permissions", faults),
+            roles: section(&fields, "roles", faults, role),
+            routes: section(&fields, "routes", faults, route::read),
+            groups: section(&fields, "groups", faults, people::group),
+            accounts: section(&fields, "accounts", faults, people::account),
+            tests: fields
+                .get("tests")
+                .map_or_else(Vec::new, |node| people::tests(node, faults)),
+        }
+    }
+}
+
+/// Reads every entry of the mapping `name`.
+fn section<T>(
+    fields: &Fields<'_>,
+    name: &str,
+    faults: &mut Faults,
+    read: impl Fn(&Key, &Node, &mut Faults) -> Option<T>,
+) -> Vec<T> {
+    let node = fields.get(name);
+    let entries = node.and_then(|node| node.entries(&format!("`{name}`"), faults));
+    let entries = entries.unwrap_or_default().iter();
+    entries
+        .filter_map(|(key, node)| read(key, node, faults))
+        .collect()
+}
+
+/// Reads every entry of the mapping `name`, each a name and what it is for.
+fn declared<T: FromStr<Err = NameError>>(
+    fields: &Fields<'_>,
+    name: &str,
+    faults: &mut Faults,
+) -> Vec<Declared<T>> {
+    section(fields, name, faults, |key, node, faults| {
+        let description = node.text("a description, one sentence for people", faults);
+        Some(Declared {
+            name: named(key, faults)?,
+            place: key.place.clone(),
+            description: description?.to_owned(),
+        })
+    })
+}
+
+/// The name that a key is.
+fn named<T: FromStr<Err = NameError>>(key: &Key, faults: &mut Faults) -> Option<T> {
+    let name = key.text.parse();
+    name.map_err(|error: NameError| faults.push(Fault::new(key.place.clone(), error.to_string())))
+        .ok()
+}
+
+/// The name that a value is, with its place.
+fn at<T: FromStr<Err = NameError>>(node: &Node, what: &str, faults: &mut Faults) -> Option<At<T>> {
+    Some(At {
+        value: node.word(what, faults)?,
+        place: node.place.clone(),
+    })
+}
+
+/// A list of names, empty ones too.
+fn names<T: FromStr<Err = NameError>>(
+    node: Option<&Node>,
+    what: &str,
+    faults: &mut Faults,
+) -> Vec<At<T>> {
+    let items = node.and_then(|node| node.list(what, faults));
+    let items = items.unwrap_or_default().iter();
+    items.filter_map(|item| at(item, what, faults)).collect()
+}
+
+/// An optional description.
+fn description(fields: &Fields<'_>, faults: &mut Faults) -> String {
+    let text = fields.get("description");
+    let text = text.and_then(|node| node.text("a description", faults));
+    text.unwrap_or_default().to_owned()
+}
+
+fn role(key: &Key, node: &Node, faults: &mut Faults) -> Option<RoleWritten> {
+    let keys = &["description", "permissions", "include"];
+    let fields = Fields::of(node, "a role", keys, &[], faults);
+    let name = named(key, faults);
+    let fields = fields?;
+    Some(RoleWritten {
+        place: key.place.clone(),
+        description: description(&fields, faults),
+        permissions: names(fields.get("permissions"), "permissions", faults),
+        include: names(fields.get("include"), "roles", faults),
+        name: name?,
+    })
+}
+
+/// Host names, as tables know them.
+fn hosts_of(node: &Node, faults: &mut Faults) -> Vec<Box<str>> {
+    let items = node.filled_list("host names", faults).unwrap_or_default();
+    let mut hosts = Vec::new();
+    for item in items {
+        let Some(text) = item.text("a host name", faults) else {
+            continue;
+        };
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+        let address = text
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        let is_host = match address {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => text.bytes().all(plain) && !text.trim_end_matches('.').is_empty(),
+        };
+        match hosts::normal(text).filter(|_| is_host) {
+            Some(host) => hosts.push(host),
+            None => {
+                let message = format!(
+                    "{} is not a host name: expected one such as `api.example.com`, without a port and without `*`",
+                    quoted(text)
+                );
+                faults.push(Fault::new(item.place.clone(), message));
+            }
+        }
+    }
+    hosts
+}

@@ -1,0 +1,266 @@
+//! One entry of `routes`: `METHODS TEMPLATE: what is needed`.
+
+use std::time::Duration;
+
+use super::{At, Within, at};
+use crate::policy::template::Template;
+use crate::settings::path_classes;
+use crate::words::{
+    ClassSet, Fault, Faults, Method, MethodSet, Permission, Place, UpstreamName, nearest,
+};
+use crate::yaml::{Fields, Key, Node, Value, quoted};
+
+/// A route as written.
+#[derive(Debug)]
+pub(crate) struct RouteWritten {
+    pub(crate) place: Place,
+    pub(crate) name: String,
+    pub(crate) methods: MethodSet,
+    pub(crate) template: Template,
+    pub(crate) needs: Needs,
+    pub(crate) within: Option<At<Within>>,
+    pub(crate) upstream: Option<At<UpstreamName>>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) shadow: Option<bool>,
+    pub(crate) unsafe_allow: ClassSet,
+    pub(crate) pass_authorization: bool,
+}
+
+/// What a route needs, as written.
+#[derive(Clone, Debug)]
+pub(crate) enum Needs {
+    Public,
+    AnyAccount,
+    All(Vec<At<Permission>>),
+    Any(Vec<At<Permission>>),
+}
+
+const KEYS: &[&str] = &[
+    "needs",
+    "within",
+    "upstream",
+    "timeout",
+    "shadow",
+    "unsafe_allow",
+    "pass_authorization",
+];
+const LATER: &[&str] = &["cors", "stream_max_age", "limits", "upgrade", "body_bytes"];
+
+const EXPECTED: &str = "`public`, `any_account`, a permission such as `devices:view`, `{ all: […] }` or `{ any: […] }`";
+
+/// Shortest wait for a response that may be set: less fails on a healthy network.
+const TIMEOUT_LEAST: Duration = Duration::from_millis(10);
+/// Longest wait for a response that may be set.
+const TIMEOUT_MOST: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub(super) fn read(key: &Key, node: &Node, faults: &mut Faults) -> Option<RouteWritten> {
+    let head = head(key, faults);
+    let body = match &node.value {
+        // A mapping is either what is needed, or the options of a route with `needs` among them.
+        Value::Mapping(entries)
+            if !entries
+                .iter()
+                .any(|(key, _)| matches!(&*key.text, "all" | "any")) =>
+        {
+            options(node, faults)
+        }
+        Value::Nothing => {
+            let message = format!(
+                "route {} says nothing, and nothing is open by silence: expected {EXPECTED}",
+                quoted(&key.text)
+            );
+            faults.push(Fault::new(key.place.clone(), message));
+            None
+        }
+        Value::Scalar(_) | Value::List(_) | Value::Mapping(_) => {
+            needs(node, faults).map(|needs| Body {
+                needs,
+                ..Body::default()
+            })
+        }
+    };
+    let (methods, template) = head?;
+    let body = body?;
+    Some(RouteWritten {
+        place: key.place.clone(),
+        name: key.text.clone(),
+        methods,
+        template,
+        needs: body.needs,
+        within: body.within,
+        upstream: body.upstream,
+        timeout: body.timeout,
+        shadow: body.shadow,
+        unsafe_allow: body.unsafe_allow,
+        pass_authorization: body.pass_authorization,
+    })
+}
+
+/// Methods and template of `GET,HEAD /v1/devices`.
+fn head(key: &Key, faults: &mut Faults) -> Option<(MethodSet, Template)> {
+    let Some((methods, template)) = key.text.split_once(' ') else {
+        let message = format!(
+            "{} is not a route: expected methods and a path, such as `GET,HEAD /v1/devices/{{device}}`",
+            quoted(&key.text)
+        );
+        faults.push(Fault::new(key.place.clone(), message));
+        return None;
+    };
+    let before = methods.chars().count() + 1;
+    let methods = methods_of(methods, &key.place, faults);
+    let template = Template::parse(template).map_err(|error| {
+        let shown = template.get(..error.offset).unwrap_or_default();
+        let place = Place {
+            column: key.place.column + before + shown.chars().count(),
+            ..key.place.clone()
+        };
+        let message = format!(
+            "{} is not a path template: {}",
+            quoted(template),
+            error.message
+        );
+        faults.push(Fault::new(place, message));
+    });
+    Some((methods?, template.ok()?))
+}
+
+fn methods_of(text: &str, place: &Place, faults: &mut Faults) -> Option<MethodSet> {
+    let mut set = MethodSet::EMPTY;
+    let mut good = true;
+    for word in text.split(',') {
+        let message = match Method::parse(word) {
+            Some(method) if !set.contains(method) => {
+                set = set.with(method);
+                continue;
+            }
+            Some(method) => format!("`{method}` stands twice in one route"),
+            None => {
+                let upper = word.to_ascii_uppercase();
+                let near = nearest(&upper, Method::ALL.iter().map(|method| method.as_str()));
+                format!("{} is not a method that is forwarded{near}", quoted(word))
+            }
+        };
+        faults.push(Fault::new(place.clone(), message));
+        good = false;
+    }
+    good.then_some(set)
+}
+
+struct Body {
+    needs: Needs,
+    within: Option<At<Within>>,
+    upstream: Option<At<UpstreamName>>,
+    timeout: Option<Duration>,
+    shadow: Option<bool>,
+    unsafe_allow: ClassSet,
+    pass_authorization: bool,
+}
+
+impl Default for Body {
+    /// A placeholder that nobody passes until `needs` is said.
+    fn default() -> Self {
+        Self {
+            needs: Needs::Any(Vec::new()),
+            within: None,
+            upstream: None,
+            timeout: None,
+            shadow: None,
+            unsafe_allow: ClassSet::EMPTY,
+            pass_authorization: false,
+        }
+    }
+}
+
+fn options(node: &Node, faults: &mut Faults) -> Option<Body> {
+    let fields = Fields::of(node, "a route", KEYS, LATER, faults)?;
+    let needs = match fields.get("needs") {
+        Some(node) => needs(node, faults),
+        None => {
+            let message = format!(
+                "the route has no `needs`, and nothing is open by silence: expected {EXPECTED}"
+            );
+            faults.push(Fault::new(node.place.clone(), message));
+            None
+        }
+    };
+    let within = fields.get("within").and_then(|node| {
+        Some(At {
+            value: Within::read(node, faults)?,
+            place: node.place.clone(),
+        })
+    });
+    let upstream = fields.get("upstream");
+    let timeout = fields.get("timeout");
+    let shadow = fields.get("shadow");
+    let allow = fields.get("unsafe_allow");
+    let pass = fields.get("pass_authorization");
+    let body = Body {
+        within,
+        upstream: upstream.and_then(|node| at(node, "the name of an upstream", faults)),
+        timeout: timeout.and_then(|node| node.duration(TIMEOUT_LEAST, TIMEOUT_MOST, faults)),
+        shadow: shadow.and_then(|node| node.boolean(faults)),
+        unsafe_allow: allow.map_or(ClassSet::EMPTY, |node| path_classes(node, true, faults)),
+        pass_authorization: pass
+            .and_then(|node| node.choice(&[("foreign", true)], faults))
+            .unwrap_or(false),
+        ..Body::default()
+    };
+    needs.map(|needs| Body { needs, ..body })
+}
+
+fn needs(node: &Node, faults: &mut Faults) -> Option<Needs> {
+    match &node.value {
+        Value::Scalar(word) => word_needs(word, node, faults),
+        Value::Mapping(_) => listed_needs(node, faults),
+        Value::Nothing | Value::List(_) => node.expected(EXPECTED, faults),
+    }
+}
+
+fn word_needs(word: &str, node: &Node, faults: &mut Faults) -> Option<Needs> {
+    let message = match word {
+        "public" => return Some(Needs::Public),
+        "any_account" => return Some(Needs::AnyAccount),
+        "review_public" => {
+            "an import could not tell who may do this, a person must decide: write `public`, or the permission that is needed".to_owned()
+        }
+        word if word.contains(':') => {
+            let permission = at(node, "a permission", faults)?;
+            return Some(Needs::All(vec![permission]));
+        }
+        other => {
+            let near = nearest(other, ["public", "any_account"]);
+            format!("{} is not a requirement: expected {EXPECTED}{near}", quoted(other))
+        }
+    };
+    faults.push(Fault::new(node.place.clone(), message));
+    None
+}
+
+fn listed_needs(node: &Node, faults: &mut Faults) -> Option<Needs> {
+    let entries = node.entries("what is needed", faults)?;
+    let [(key, list)] = entries else {
+        let message = if entries.iter().any(|(key, _)| KEYS.contains(&&*key.text)) {
+            "`all` or `any` stands beside options of the route: write `needs: { any: […] }`"
+        } else {
+            "expected `all` or `any`, and one only"
+        };
+        faults.push(Fault::new(node.place.clone(), message));
+        return None;
+    };
+    let make: fn(Vec<At<Permission>>) -> Needs = match key.text.as_str() {
+        "all" => Needs::All,
+        "any" => Needs::Any,
+        other => {
+            let message = format!("{} is not `all` or `any`", quoted(other));
+            faults.push(Fault::new(key.place.clone(), message));
+            return None;
+        }
+    };
+    // An empty `all` would be open to every caller, and an empty `any` to none.
+    let items = list.filled_list("permissions", faults)?;
+    let permissions: Vec<_> = items
+        .iter()
+        .filter_map(|item| at(item, "a permission", faults))
+        .collect();
+    (permissions.len() == items.len()).then(|| make(permissions))
+}
