@@ -266,3 +266,37 @@ routes:
     assert_eq!(gateway.ask("GET /files/a%2fb;c", None).status(), 400);
     assert_eq!(upstream.bytes(), 0);
 }
+
+#[test]
+#[ignore = "the binary does not serve yet"]
+fn a26_the_verdict_is_the_same_with_and_without_tls_whatever_the_client_says() {
+    let upstream = Upstream::start();
+    let gateway = Fixture::new(&upstream).tls_listener().start();
+    let reader = format!(
+        "Bearer {}",
+        gateway.token(&gateway.account("reader", &["reader"]))
+    );
+    for (line, status) in [
+        ("GET /v1/items/7", 200),
+        ("GET /admin/x", 403),
+        ("GET /v1/%69tems/7", 200),
+        ("GET /v1/items/../x", 400),
+    ] {
+        for proto in ["http", "https"] {
+            let headers = [
+                ("Authorization", reader.as_str()),
+                ("X-Forwarded-Proto", proto),
+            ];
+            let bytes = request(line, &headers, b"");
+            let clear = gateway.send(&bytes);
+            let mut tls =
+                Client::connect_tls(gateway.address_of("1"), gateway.files().certificate());
+            let tls = tls.send(&bytes).response();
+            assert_eq!(
+                [clear.status(), tls.status()],
+                [status; 2],
+                "{line} with {proto}"
+            );
+        }
+    }
+}

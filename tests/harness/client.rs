@@ -2,26 +2,59 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::{Kind, Message, PATIENCE};
 
 /// One connection.
-#[derive(Debug)]
 pub(crate) struct Client {
-    stream: TcpStream,
+    wire: Box<dyn Wire>,
+    /// The socket below `wire`.
+    socket: TcpStream,
     pending: Vec<u8>,
     ended: bool,
 }
 
+/// Bytes in and out: a socket, or TLS on one.
+trait Wire: Read + Write {}
+
+impl<T: Read + Write> Wire for T {}
+
 impl Client {
     /// Connects to `address`.
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)
-            .unwrap_or_else(|error| panic!("nobody listens at {address}: {error}"));
-        stream.set_nodelay(true).expect("a socket has options");
+        let socket = socket(address);
+        let wire = socket.try_clone().expect("a socket can be shared");
+        Self::over(Box::new(wire), socket)
+    }
+
+    /// Connects to `address` with TLS, as to the host `gate.test`; `certificate` alone is trusted.
+    pub(crate) fn connect_tls(address: SocketAddr, certificate: &CertificateDer<'static>) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(certificate.clone())
+            .expect("a certificate of ours");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("the provider has the usual suites")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = "gate.test".try_into().expect("a host name");
+        let session = ClientConnection::new(Arc::new(config), name).expect("a sound configuration");
+        let socket = socket(address);
+        let wire = socket.try_clone().expect("a socket can be shared");
+        Self::over(Box::new(StreamOwned::new(session, wire)), socket)
+    }
+
+    fn over(wire: Box<dyn Wire>, socket: TcpStream) -> Self {
         Self {
-            stream,
+            wire,
+            socket,
             pending: Vec::new(),
             ended: false,
         }
@@ -29,13 +62,16 @@ impl Client {
 
     /// Sends `bytes`. A peer that has hung up already is no error: its answer may be waiting.
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
-        let _ = self.stream.write_all(bytes.as_ref());
+        let _ = self
+            .wire
+            .write_all(bytes.as_ref())
+            .and_then(|()| self.wire.flush());
         self
     }
 
     /// Says that nothing more will be sent.
     pub(crate) fn half_close(&mut self) -> &mut Self {
-        let _ = self.stream.shutdown(Shutdown::Write);
+        let _ = self.socket.shutdown(Shutdown::Write);
         self
     }
 
@@ -110,11 +146,11 @@ impl Client {
         if left.is_zero() {
             return false;
         }
-        self.stream
+        self.socket
             .set_read_timeout(Some(left))
             .expect("a socket has options");
         let mut buffer = [0; 64 * 1024];
-        match self.stream.read(&mut buffer) {
+        match self.wire.read(&mut buffer) {
             Ok(0) => self.ended = true,
             Ok(count) => self.pending.extend(buffer.iter().take(count)),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
@@ -124,6 +160,13 @@ impl Client {
         }
         true
     }
+}
+
+fn socket(address: SocketAddr) -> TcpStream {
+    let socket = TcpStream::connect_timeout(&address, PATIENCE)
+        .unwrap_or_else(|error| panic!("nobody listens at {address}: {error}"));
+    socket.set_nodelay(true).expect("a socket has options");
+    socket
 }
 
 /// Sends `bytes` on a connection of their own and returns what comes back: the first final

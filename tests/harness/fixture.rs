@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
 use tempfile::TempDir;
 
 use super::{Gateway, Upstream};
@@ -70,6 +71,11 @@ impl Fixture {
         self
     }
 
+    /// Adds a listener that speaks TLS, with a certificate of its own for `gate.test`.
+    pub(crate) fn tls_listener(self) -> Self {
+        self.another_listener("tls: { certificate: tls.crt, key: tls.key }")
+    }
+
     /// Adds to the upstream `items`: `.upstream("timeout: 100ms")`.
     pub(crate) fn upstream(mut self, more: &str) -> Self {
         if let Some(items) = self.upstreams.get_mut("items") {
@@ -106,12 +112,17 @@ impl Fixture {
     /// Writes the files into a folder of their own.
     pub(crate) fn write(&self) -> Files {
         let folder = TempDir::new().expect("a temporary folder");
+        let certified = rcgen::generate_simple_self_signed(vec!["gate.test".to_owned()])
+            .expect("a certificate for a sound name");
         let config = folder.path().join("portcullis.yaml");
         let files = Files {
             folder: Arc::new(folder),
+            certificate: certified.cert.der().clone(),
             config,
         };
         std::fs::create_dir(files.path("policies")).expect("a folder in a new folder");
+        files.write("tls.crt", &certified.cert.pem());
+        files.write("tls.key", &certified.signing_key.serialize_pem());
         for (name, text) in &self.policies {
             files.write(&format!("policies/{name}"), text);
         }
@@ -143,10 +154,16 @@ impl Fixture {
 #[derive(Clone, Debug)]
 pub(crate) struct Files {
     folder: Arc<TempDir>,
+    certificate: CertificateDer<'static>,
     config: PathBuf,
 }
 
 impl Files {
+    /// What a client of the TLS listener has to trust.
+    pub(crate) fn certificate(&self) -> &CertificateDer<'static> {
+        &self.certificate
+    }
+
     /// A path below the folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
