@@ -9,6 +9,7 @@
 
 pub mod compile;
 mod file;
+pub mod folder;
 mod grammar;
 mod hosts;
 pub mod matcher;
@@ -17,6 +18,7 @@ mod oracle;
 pub mod overlap;
 #[cfg(test)]
 mod properties;
+pub mod reload;
 mod segment;
 pub mod template;
 mod trie;
