@@ -63,3 +63,61 @@ fn object(part: &str) -> Option<Value> {
     let json = URL_SAFE_NO_PAD.decode(part).ok()?;
     serde_json::from_slice(&json).ok().filter(Value::is_object)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::world::{START, World};
+
+    #[test]
+    fn a_token_is_told_and_judged_without_being_used() {
+        let mut world = World::new();
+        let token = world.token("ci", None);
+        let told =
+            |world: &World, token: &str| inspect(&world.verifier, &world.state(), token, START);
+        let good = told(&world, &token);
+        assert_eq!(
+            (&good["good"], &good["reason"]),
+            (&json!(true), &Value::Null)
+        );
+        assert_eq!(good["header"]["typ"], "at+jwt");
+        assert_eq!(good["claims"]["sub"], "sa_ci");
+        assert_eq!(good["account"], "ci");
+        assert_eq!(good["key"], json!(world.key("ci")));
+        assert_eq!(good["expires_at"], "2026-11-21T23:15:00.000Z");
+        assert_eq!(world.verifier.cache_entries(), 0);
+
+        let off = told(&world, &world.token("off", None));
+        assert_eq!(
+            (&off["good"], &off["reason"]),
+            (&json!(false), &json!("account_disabled"))
+        );
+        world.end_key("ci", START);
+        assert_eq!(told(&world, &token)["reason"], "key_expired");
+        world.forget_account("ci");
+        let gone = told(&world, &token);
+        assert_eq!(
+            (&gone["reason"], &gone["account"]),
+            (&json!("key_revoked"), &Value::Null)
+        );
+    }
+
+    #[test]
+    fn what_is_no_token_is_told_too() {
+        let world = World::new();
+        for (token, reason) in [
+            (String::new(), "token_unknown"),
+            ("opaque".to_owned(), "token_unknown"),
+            ("e30.e30.".to_owned(), "token_unknown"),
+            ("a".repeat(CREDENTIAL_BYTES_MAX + 1), "credential_malformed"),
+            (format!("{}x", world.token("ci", None)), "signature_wrong"),
+        ] {
+            let told = inspect(&world.verifier, &world.state(), &token, START);
+            assert_eq!(
+                (&told["good"], &told["reason"]),
+                (&json!(false), &json!(reason)),
+                "{token}"
+            );
+        }
+    }
+}

@@ -130,3 +130,80 @@ fn jwk(key: &SigningKey) -> Value {
         "x": URL_SAFE_NO_PAD.encode(key.public),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::world::{START, World};
+
+    fn decoded(token: &str) -> (Value, Value) {
+        let mut parts = token.split('.').map(|part| {
+            let json = URL_SAFE_NO_PAD.decode(part).unwrap();
+            serde_json::from_slice(&json).unwrap_or_default()
+        });
+        (parts.next().unwrap(), parts.next().unwrap())
+    }
+
+    #[test]
+    fn a_token_says_who_for_whom_and_until_when_and_no_more() {
+        let world = World::new();
+        let (header, claims) = decoded(&world.token("ci", None));
+        let kid = &world.signing.current().unwrap().kid;
+        assert_eq!(
+            header,
+            json!({ "typ": "at+jwt", "alg": "EdDSA", "kid": kid })
+        );
+        let expected = json!({
+            "iss": "https://gate.example.com",
+            "sub": "sa_ci",
+            "aud": "inventory",
+            "exp": 1_795_302_900,
+            "iat": 1_795_302_000,
+            "jti": claims["jti"],
+            "client_id": world.key("ci"),
+        });
+        assert_eq!(claims, expected);
+        assert_eq!(claims["jti"].as_str().unwrap().len(), JTI_LENGTH);
+        let (_, narrowed) = decoded(&world.token("ci", Some(&["devices:edit", "devices:view"])));
+        assert_eq!(narrowed["scope"], "devices:edit devices:view");
+        let (_, issued) = decoded(&world.issued("ci"));
+        assert_eq!(issued["client_id"], "ci");
+    }
+
+    #[test]
+    fn a_token_nobody_would_read_is_not_made() {
+        let world = World::new();
+        let state = world.state();
+        let scope: Vec<Permission> = (0..600)
+            .map(|number| format!("resource-{number}:view").parse().unwrap())
+            .collect();
+        let request = |scope| MintRequest {
+            account: state.directory.account_named("ci").unwrap(),
+            key: None,
+            scope: Some(scope),
+            lifetime: world.tokens.lifetime,
+        };
+        let signer = world.signing.current();
+        let made = |scope| mint(signer, &world.tokens, request(scope), START);
+        assert!(made(&scope[..200]).is_ok());
+        let error = made(&scope).unwrap_err().to_string();
+        assert!(error.ends_with("ask for fewer permissions"), "{error}");
+        let none = mint(None, &world.tokens, request(&scope), START).unwrap_err();
+        assert!(matches!(none, MintError::NoSigningKey));
+    }
+
+    #[test]
+    fn the_key_set_holds_the_public_halves_and_nothing_private() {
+        let world = World::new();
+        let set = jwks(&world.signing);
+        let keys = set["keys"].as_array().unwrap();
+        assert_eq!(keys.len(), 2, "the retired one too");
+        for (jwk, key) in keys.iter().zip(world.signing.iter()) {
+            let parsed: jsonwebtoken::jwk::Jwk = serde_json::from_value(jwk.clone()).unwrap();
+            let decoding = jsonwebtoken::DecodingKey::from_jwk(&parsed).unwrap();
+            assert_eq!(decoding.try_get_as_bytes().unwrap(), key.public);
+            assert_eq!(jwk["kid"], *key.kid);
+            assert!(jwk.get("d").is_none());
+        }
+    }
+}
