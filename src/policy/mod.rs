@@ -18,6 +18,7 @@ mod oracle;
 pub mod overlap;
 #[cfg(test)]
 mod properties;
+mod reading;
 pub mod reload;
 mod segment;
 pub mod template;
@@ -74,7 +75,8 @@ pub struct HostUnknown;
 
 impl Policy {
     /// The routes that a request by `method` for `path`, in canonical form, has to satisfy. `host`
-    /// is the request's, with or without a port; case and a dot at the end do not count.
+    /// is the request's, with or without a port; case and a dot at the end do not count. A path that
+    /// escapes what could stand raw has to satisfy the routes of both spellings.
     ///
     /// # Errors
     ///
@@ -86,7 +88,11 @@ impl Policy {
         path: &str,
     ) -> Result<Lookup, HostUnknown> {
         let table = self.tables.of(host).ok_or(HostUnknown)?;
-        Ok(table.find(method, path))
+        let lookup = table.find(method, path);
+        let Some(other) = reading::decoded(path) else {
+            return Ok(lookup);
+        };
+        Ok(reading::both(lookup, table.find(method, &other)))
     }
 
     /// The number of a permission, if it is declared.
