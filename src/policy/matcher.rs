@@ -126,7 +126,7 @@ impl Table {
                 rows.filter(|other| self.row_matches(*other, method, path))
                     .collect()
             }
-            Companions::Many => self.crossing(first, method, path),
+            Companions::Many => self.others(first, method, path),
         };
         if !counted.is_empty() {
             counted.push(first);
@@ -162,14 +162,13 @@ impl Table {
         }
     }
 
-    /// Every row of `method` that matches `path` and is not around `first`, which is not around any.
-    fn crossing(&self, first: u32, method: Method, path: &str) -> Counted {
+    /// Every other row of `method` than `first` that matches `path`.
+    fn others(&self, first: u32, method: Method, path: &str) -> Counted {
         let mut rows = Counted::new();
         let _ = self.trie.each(path, MethodSet::of(method), &mut |ends| {
             rows.extend(of_method(ends, method).filter(|row| *row != first));
             ControlFlow::Continue(())
         });
-        rows.retain(|row| !self.covers(*row, first));
         rows
     }
 
@@ -235,4 +234,103 @@ fn companions(trie: &Trie, entries: &[Entry], entry: &Entry, most: usize) -> Com
     }
     known.sort_unstable();
     Companions::Known(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The templates of routes for GET and HEAD, and one for PUT; a route's number is its place.
+    const TEMPLATES: &[&str] = &[
+        "/v1/devices/{device}",
+        "/v1/devices/all",
+        "/v1/devices/{device}/{part}",
+        "/v1/{kind}/all/{part}",
+        "/v1/reports/{path...}",
+        "/{path...}",
+        "/v1/files/{name}.json",
+        "/v1/files/{name}",
+        "/v1/files/report.{format}",
+    ];
+
+    fn table() -> Table {
+        let get: MethodSet = [Method::Get, Method::Head].into_iter().collect();
+        let template = |text: &&str| Template::parse(text).unwrap();
+        let mut entries: Vec<_> = TEMPLATES
+            .iter()
+            .zip(0..)
+            .map(|(text, number)| Entry {
+                route: RouteId(number),
+                methods: get,
+                template: template(text),
+            })
+            .collect();
+        entries.push(Entry {
+            route: RouteId(100),
+            methods: MethodSet::of(Method::Put),
+            template: template(&"/v1/{kind}/{id}"),
+        });
+        Table::build(entries)
+    }
+
+    #[test]
+    fn the_left_most_literal_is_the_primary_and_what_crosses_it_counts_too() {
+        let rows: &[(Method, &str, &[u32])] = &[
+            (Method::Get, "/v1/devices/7", &[0]),
+            (Method::Head, "/v1/devices/all", &[1]),
+            (Method::Get, "/v1/devices/all/x", &[2, 3]), // each matches what the other does not
+            (Method::Get, "/v1/things/all/x", &[3]),
+            (Method::Get, "/v1/reports/all/x", &[4, 3]),
+            (Method::Get, "/v1/reports/", &[5]), // the rest is at least one character
+            (Method::Get, "/elsewhere", &[5]),
+            (Method::Get, "/v1/files/a.json", &[6]),
+            (Method::Get, "/v1/files/a.xml", &[7]),
+            (Method::Get, "/v1/files/report.json", &[8, 6]),
+            (Method::Put, "/v1/devices/all", &[100]), // back from the literal, which has no PUT
+        ];
+        for (method, path, expected) in rows {
+            let Lookup::Found(found) = table().find(*method, path) else {
+                panic!("{method} {path} is not found");
+            };
+            let routes: Vec<_> = std::iter::once(found.primary).chain(found.also).collect();
+            let expected: Vec<_> = expected.iter().copied().map(RouteId).collect();
+            assert_eq!(routes, expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn without_a_route_the_methods_that_have_one_are_told() {
+        let get: MethodSet = [Method::Get, Method::Head].into_iter().collect();
+        let rows = [
+            (
+                Method::Delete,
+                "/v1/devices/7",
+                Lookup::OtherMethods(get.with(Method::Put)),
+            ),
+            (Method::Put, "/elsewhere", Lookup::OtherMethods(get)),
+            (Method::Get, "/", Lookup::Nothing),
+            (Method::Get, "", Lookup::Nothing),
+            (Method::Get, "*", Lookup::Nothing),
+        ];
+        for (method, path, expected) in rows {
+            assert_eq!(table().find(method, path), expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn a_route_that_crosses_hundreds_of_others_still_asks_for_all_that_match() {
+        let mut texts: Vec<_> = (0..300).map(|n| format!("/{{x}}/{n}")).collect();
+        texts.extend((0..300).map(|n| format!("/{n}/{{x}}")));
+        let entry = |(text, number): (&String, u32)| Entry {
+            route: RouteId(number),
+            methods: MethodSet::of(Method::Get),
+            template: Template::parse(text).unwrap(),
+        };
+        let table = Table::build(texts.iter().zip(0..).map(entry).collect());
+        let Lookup::Found(found) = table.find(Method::Get, "/7/9") else {
+            panic!("not found");
+        };
+        assert_eq!(found.primary, RouteId(307));
+        assert_eq!(found.also.as_slice(), [RouteId(9)]);
+    }
 }

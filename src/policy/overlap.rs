@@ -5,9 +5,10 @@
 //! Put into template *a*, for each `{x}`, one character that no literal holds: the shape of *a*. If
 //! *b* matches everything that *a* does, it matches this too. And if it matches this, it matches
 //! everything *a* does: the strange character can only have been taken by a parameter of *b*, and
-//! that parameter takes any other value of `{x}` as well. `{x...}` of *a* has to lie within
-//! `{y...}` of *b*, which is so if the latter begins no later. No enumeration and no automaton is
-//! needed, and comparing two templates costs as much as matching one path.
+//! that parameter takes any other value of `{x}` as well. `{x...}` of *a* is one character too, so
+//! `{y...}` of *b*, if it has one, takes it only by beginning no later, and then takes any other
+//! rest; without one, *b* cannot match all of *a*. No enumeration and no automaton is needed, and
+//! comparing two templates costs as much as matching one path.
 
 use std::ops::ControlFlow;
 
@@ -87,8 +88,7 @@ pub fn pairs(entries: &[Entry]) -> Vec<Pair> {
 
 /// Says whether `wide` matches every path that `narrow` does.
 pub(super) fn covers(wide: &Template, narrow: &Template) -> bool {
-    let begins_no_later = || wide.has_rest() && wide.segments().len() <= narrow.segments().len();
-    (!narrow.has_rest() || begins_no_later()) && wide.matches(narrow.shape())
+    (wide.has_rest() || !narrow.has_rest()) && wide.matches(narrow.shape())
 }
 
 /// Says whether some path matches both. Exact, since whether a segment matches does not depend on
@@ -110,4 +110,88 @@ fn meet(a: &Template, b: &Template) -> bool {
 /// Says whether `segment` and what follows it can be at least one character.
 fn is_text(segment: &Segment, after: &[Segment]) -> bool {
     !after.is_empty() || !matches!(segment, Segment::Literal(text) if text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::{Method, RouteId};
+
+    fn template(text: &str) -> Template {
+        Template::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_relation_is_seen_from_both_sides() {
+        let rows = [
+            ("/a/{x}", "/a/{y}", Relation::Same, Relation::Same),
+            ("/a/b", "/a/{x}", Relation::Inside, Relation::Around),
+            ("/a/{x}", "/a/{x...}", Relation::Inside, Relation::Around),
+            (
+                "/a/{x}/{y...}",
+                "/a/{x...}",
+                Relation::Inside,
+                Relation::Around,
+            ),
+            (
+                "/a/b/{y...}",
+                "/a/{x}",
+                Relation::Disjoint,
+                Relation::Disjoint,
+            ),
+            (
+                "/a/{y...}",
+                "/{x}/b",
+                Relation::Crossing,
+                Relation::Crossing,
+            ),
+            ("/a/", "/a/{x...}", Relation::Disjoint, Relation::Disjoint),
+            ("/a/", "/{x...}", Relation::Inside, Relation::Around),
+            ("/a/{x}", "/{x}/b", Relation::Crossing, Relation::Crossing),
+            ("/a{x}", "/{x}b", Relation::Crossing, Relation::Crossing),
+            ("/a{x}b", "/{x}b", Relation::Inside, Relation::Around),
+            ("/{b}...{h}", "/{bh}", Relation::Inside, Relation::Around),
+            ("/a{x}", "/b{x}", Relation::Disjoint, Relation::Disjoint),
+            ("/{x}%20", "/{x}0", Relation::Disjoint, Relation::Disjoint),
+            ("/{x}%2F{y}", "/{x}", Relation::Disjoint, Relation::Disjoint),
+            ("/{x}%2F{y}", "/{x...}", Relation::Inside, Relation::Around),
+            (
+                "/{x}%2Fb",
+                "/a%2F{y}",
+                Relation::Crossing,
+                Relation::Crossing,
+            ),
+        ];
+        for (a, b, forth, back) in rows {
+            assert_eq!(relation(&template(a), &template(b)), forth, "{a} to {b}");
+            assert_eq!(relation(&template(b), &template(a)), back, "{b} to {a}");
+        }
+    }
+
+    #[test]
+    fn a_pair_shares_a_method_and_a_path() {
+        let entry = |(methods, text): (&[Method], &str)| Entry {
+            route: RouteId(0),
+            methods: methods.iter().copied().collect(),
+            template: template(text),
+        };
+        let entries = [
+            (&[Method::Get, Method::Head][..], "/a/{x}"),
+            (&[Method::Post], "/a/b"),
+            (&[Method::Get, Method::Post], "/{x}/b"),
+            (&[Method::Head], "/c/d"),
+        ]
+        .map(entry);
+        let pair = |first, second, method, relation| Pair {
+            first,
+            second,
+            methods: MethodSet::of(method),
+            relation,
+        };
+        let expected = [
+            pair(0, 2, Method::Get, Relation::Crossing),
+            pair(1, 2, Method::Post, Relation::Inside),
+        ];
+        assert_eq!(pairs(&entries), expected);
+    }
 }

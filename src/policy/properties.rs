@@ -127,12 +127,12 @@ fn templates(pieces: &[&str], length: usize) -> Vec<String> {
 }
 
 /// `?` stands for the beginning of a parameter.
-const PIECES: &[&str] = &["", "a", "b", "?}", "a?}", "?}b", "?}.?}", "?...}"];
+const PIECES: &[&str] = &["", "a", "b", "?}", "a?}", "?}b", "a?}b", "?}.?}", "?...}"];
 
 static TABLES: LazyLock<Universe> = LazyLock::new(|| {
     // For each set of pieces that can match one segment together, a segment that shows it.
     let segments = [
-        "", "a", "b", "z", "aa", "ab", "bb", "a.a", "a.b", "b.a", "b.b",
+        "", "a", "b", "z", "aa", "ab", "bb", "azb", "a.a", "a.b", "b.a", "b.b",
     ];
     let mut paths = sequences(&segments, "/", 3);
     let longer: Vec<_> = paths.iter().map(|path| format!("{path}/z")).collect();
