@@ -12,4 +12,6 @@
 mod agreement;
 mod github;
 mod harness;
+mod supply;
 mod target;
+mod tidy;

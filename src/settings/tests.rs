@@ -1,3 +1,5 @@
+//! Settings as people write them, right and wrong.
+
 use super::*;
 use crate::words::PathClass;
 use std::path::Path;

@@ -7,18 +7,16 @@
 //!
 //! Not here: when to count. `record` does that, once per request.
 
-use std::time::Duration;
-
-use prometheus::core::Collector;
 use prometheus::proto::MetricType;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    Gauge, Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
 };
 
 pub use super::event::{
     AccountLabels, CacheFigures, Denied, DirectoryFigures, Finished, Outcome, Target, UpstreamError,
 };
+pub use super::handles::{InFlight, UpstreamMetrics};
+use super::maker::{Maker, as_int};
 use super::process::Process;
 use super::routes::Routes;
 use super::series::{AccountNames, Bounded, Pulled, as_float};
@@ -28,50 +26,10 @@ use crate::words::{Method, PathClass, UnixTime, UpstreamName};
 /// The content type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// How many series of refused requests are told apart; the rest are counted under `_other`. A
-/// Prometheus server of ordinary size takes ten times as many from one target.
-const DENIED_SERIES_MAX: usize = 10_000;
-
 /// Upper bounds in seconds: from a cached decision to one that waited for its core.
 const AUTHZ_BUCKETS: [f64; 11] = [
     1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 1e-2,
 ];
-
-/// Upper bounds in seconds, from an answer out of memory on this machine to the longest wait.
-const UPSTREAM_BUCKETS: [f64; 14] = [
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-];
-
-/// The series of one upstream, held by whoever talks to it.
-#[derive(Clone, Debug)]
-pub struct UpstreamMetrics {
-    duration: Histogram,
-    errors: [IntCounter; UpstreamError::ALL.len()],
-}
-
-impl UpstreamMetrics {
-    /// The upstream answered, `elapsed` after the request was sent.
-    pub fn answered(&self, elapsed: Duration) {
-        self.duration.observe(elapsed.as_secs_f64());
-    }
-
-    /// The upstream failed.
-    pub fn failed(&self, error: UpstreamError) {
-        if let Some(counter) = self.errors.get(error as usize) {
-            counter.inc();
-        }
-    }
-}
-
-/// Counts a request as in flight until it is dropped, on every way out.
-#[derive(Debug)]
-pub struct InFlight(IntGauge);
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
-}
 
 /// Everything that is counted.
 pub struct Metrics {
@@ -456,79 +414,6 @@ impl Inventory {
         inventory.next_expiry.set(f64::INFINITY);
         Ok(inventory)
     }
-}
-
-/// Makes metrics and registers them.
-struct Maker<'r>(&'r Registry);
-
-impl Maker<'_> {
-    fn register<C: Collector + Clone + 'static>(&self, metric: C) -> Result<C, prometheus::Error> {
-        self.0.register(Box::new(metric.clone()))?;
-        Ok(metric)
-    }
-
-    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
-        self.register(IntGauge::new(name, help)?)
-    }
-
-    fn gauges(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-    ) -> Result<IntGaugeVec, prometheus::Error> {
-        self.register(IntGaugeVec::new(Opts::new(name, help), labels)?)
-    }
-
-    fn counters(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-    ) -> Result<IntCounterVec, prometheus::Error> {
-        self.register(IntCounterVec::new(Opts::new(name, help), labels)?)
-    }
-
-    fn histogram(
-        &self,
-        name: &str,
-        help: &str,
-        buckets: &[f64],
-    ) -> Result<Histogram, prometheus::Error> {
-        let options = HistogramOpts::new(name, help).buckets(buckets.into());
-        self.register(Histogram::with_opts(options)?)
-    }
-
-    fn histograms(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-    ) -> Result<HistogramVec, prometheus::Error> {
-        let options = HistogramOpts::new(name, help).buckets(UPSTREAM_BUCKETS.into());
-        self.register(HistogramVec::new(options, labels)?)
-    }
-
-    /// The last three labels, at most, are names people gave; what comes before is a closed set.
-    fn bounded<const N: usize>(
-        &self,
-        name: &str,
-        help: &str,
-        labels: [&'static str; N],
-    ) -> Result<Bounded<N>, prometheus::Error> {
-        let closed = labels.iter().take_while(|label| **label != "route").count();
-        self.register(Bounded::new(
-            name,
-            help,
-            labels,
-            (DENIED_SERIES_MAX, closed),
-        )?)
-    }
-}
-
-/// A count as the gauges of the `prometheus` crate have it.
-fn as_int(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

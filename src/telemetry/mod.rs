@@ -8,10 +8,12 @@
 
 pub mod diagnostics;
 mod event;
+mod handles;
 pub mod health;
 mod json;
 mod line;
 pub mod log;
+mod maker;
 pub mod metrics;
 pub mod ops;
 pub mod probe;

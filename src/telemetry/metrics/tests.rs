@@ -1,6 +1,7 @@
 //! What a scrape shows after what happened.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::StatusCode;
 
