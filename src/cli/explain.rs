@@ -90,45 +90,102 @@ fn text<'v>(answer: &'v Value, field: &str) -> Option<&'v str> {
     answer.get(field).and_then(Value::as_str)
 }
 
-/// `yes`, or `no: reason: sentence`.
+/// `yes`, or `no: reason: sentence`; in shadow mode `yes`, and what stands against it.
 fn verdict(answer: &Value) -> String {
-    let shadowed = match answer.get("shadow").and_then(Value::as_bool) {
-        Some(true) => styled(ODD, " (shadow: it would be forwarded all the same)"),
-        Some(false) | None => String::new(),
-    };
-    if exit_of(answer) == Exit::Ok {
-        return styled(GOOD, "yes") + &shadowed;
+    let allowed = exit_of(answer) == Exit::Ok;
+    let against = text(answer, "reason").map(|reason| {
+        let sentence = text(answer, "sentence").unwrap_or_default();
+        format!("{reason}: {}", printable(sentence))
+    });
+    match (allowed, against) {
+        (true, None) => styled(GOOD, "yes"),
+        (true, Some(against)) => {
+            let shadow = styled(ODD, "in shadow mode only:");
+            format!("{} {shadow} {against}", styled(GOOD, "yes"))
+        }
+        (false, against) => {
+            let against = against.unwrap_or_else(|| "the service gave no reason".to_owned());
+            format!("{} {against}", styled(BAD, "no:"))
+        }
     }
-    let reason = text(answer, "reason").unwrap_or("refused");
-    let sentence = text(answer, "detail").unwrap_or_default();
-    let no = styled(BAD, "no:");
-    format!("{no} {reason}: {}{shadowed}", printable(sentence))
 }
 
 /// The steps, the verdict, and what would turn it.
 fn tell(answer: &Value) -> String {
     let list = |field: &str| {
-        answer
-            .get(field)
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
+        let list = answer.get(field).and_then(Value::as_array);
+        list.into_iter().flatten()
     };
     let mut told = String::new();
     for step in list("steps") {
+        let passed = step.get("passed").and_then(Value::as_bool) == Some(true);
+        let mark = if passed {
+            styled(GOOD, "ok")
+        } else {
+            styled(BAD, "no")
+        };
         let name = text(step, "step").unwrap_or_default();
-        let finding = text(step, "finding").unwrap_or_default();
-        told += &format!(
-            "{} {}\n",
-            styled(STRONG, format_args!("{name:<12}")),
-            printable(finding)
-        );
+        let found = text(step, "found").unwrap_or_default();
+        let name = styled(STRONG, format_args!("{name:<10}"));
+        told += &format!("{mark}  {name}  {}\n", printable(found));
     }
     told += &format!("\n{}\n", verdict(answer));
-    let mut remedies = list("remedies").filter_map(Value::as_str).peekable();
-    if remedies.peek().is_some() {
+    let remedies: Vec<_> = list("remedies").filter_map(Value::as_str).collect();
+    if !remedies.is_empty() {
         told += "\nWhat would allow it:\n";
-        told.extend(remedies.map(|remedy| format!("  {}\n", printable(remedy))));
+        for remedy in remedies {
+            told += &format!("  {}\n", printable(remedy));
+        }
     }
     told
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn plain(text: &str) -> String {
+        anstream::adapter::strip_str(text).to_string()
+    }
+
+    #[test]
+    fn a_verdict_is_yes_or_no_with_the_reason() {
+        for (answer, told) in [
+            (json!({"allowed": true, "decision": "allow"}), "yes"),
+            (
+                json!({"allowed": false, "reason": "outside_boundary", "sentence": "not there"}),
+                "no: outside_boundary: not there",
+            ),
+            (
+                json!({"allowed": true, "decision": "shadow_deny", "reason": "route_missing", "sentence": "x"}),
+                "yes in shadow mode only: route_missing: x",
+            ),
+            (json!({}), "no: the service gave no reason"),
+        ] {
+            assert_eq!(plain(&verdict(&answer)), told);
+        }
+    }
+
+    #[test]
+    fn an_explanation_is_steps_a_verdict_and_remedies() {
+        let answer = json!({
+            "allowed": false, "reason": "permission_missing", "sentence": "a:edit is missing",
+            "steps": [
+                {"step": "path", "passed": true, "found": "`/a`"},
+                {"step": "permission", "passed": false, "found": "a:edit is missing"},
+            ],
+            "remedies": ["portcullis accounts grant ci --role editor"],
+        });
+        insta::assert_snapshot!(plain(&tell(&answer)), @r"
+        ok  path        `/a`
+        no  permission  a:edit is missing
+
+        no: permission_missing: a:edit is missing
+
+        What would allow it:
+          portcullis accounts grant ci --role editor
+        ");
+    }
 }

@@ -133,4 +133,11 @@ mod tests {
             assert_eq!(upstream(text).map_err(drop), expected, "{text}");
         }
     }
+
+    #[test]
+    fn the_first_settings_are_valid() {
+        let text = SETTINGS.replace("UPSTREAM", "unix:/run/app.sock");
+        let settings = crate::settings::Settings::from_text(Path::new("portcullis.yaml"), &text);
+        assert_eq!(settings.unwrap().upstreams.len(), 1);
+    }
 }
