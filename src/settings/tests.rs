@@ -138,160 +138,161 @@ max_connections: 100
     assert_eq!(settings.log.decisions, Decisions::Denied);
 }
 
+const FAULTS: &[(&str, &str)] = &[
+    (
+        "listners: []\n",
+        "1:1: `listners` is not a key of the settings, did you mean `listeners`?",
+    ),
+    (
+        "listeners: []\n",
+        "1:12: the list is empty: name listeners, or leave the key out",
+    ),
+    (
+        "listeners: 7080\n",
+        "1:12: expected listeners as a list, `[…]`, found `7080`",
+    ),
+    (
+        "listeners: [{}]\n",
+        "1:13: the listener has no `address`, such as `address: 127.0.0.1:7080`",
+    ),
+    (
+        "listeners: [{ address: ':7080' }]\n",
+        "1:24: `:7080` is not an address: expected an address and a port, such as `127.0.0.1:7080` or `[::]:7080`",
+    ),
+    (
+        "listeners: [{ address: '127.0.0.1:1', basic: yes }]\n",
+        "1:46: `yes` is not `true` or `false`",
+    ),
+    (
+        "listeners: [{ address: '127.0.0.1:1', tls: { key: k } }]\n",
+        "1:44: `key` is set and `certificate` is not: set both",
+    ),
+    (
+        "listeners: [{ address: '127.0.0.1:1', tls: { key: k, certificate: c, client_roots: r } }]\n",
+        "1:70: `client_roots` is not in this release: remove it",
+    ),
+    (
+        "listeners: [{ address: '127.0.0.1:1', trusted_proxies: [] }]\n",
+        "1:56: the list is empty: name networks such as `10.0.0.0/8`, or leave the key out",
+    ),
+    (
+        "listeners: [{ address: '127.0.0.1:1', trusted_proxies: [10.0.0.1/8] }]\n",
+        "1:57: `10.0.0.1/8` has bits beyond its prefix, did you mean `10.0.0.0/8`?",
+    ),
+    (
+        "listeners: [{ address: '127.0.0.1:7090' }]\n",
+        "1:1: a listener and `ops` have the same address, `127.0.0.1:7090`",
+    ),
+    (
+        "admin: 127.0.0.1:1\n",
+        "1:8: `127.0.0.1:1` is not a value of `admin`: expected `{ address: 127.0.0.1:7081 }` or `off`",
+    ),
+    (
+        "store: postgres://u@h/db\n",
+        "1:8: `postgres:` is not in this release: use `sqlite:FILE` or `none`",
+    ),
+    (
+        "store: mysql:x\n",
+        "1:8: `mysql:x` is not a store: expected `sqlite:FILE` or `none`",
+    ),
+    (
+        "store: none\npepper: p\n",
+        "2:9: `pepper` has nothing to guard with `store: none`: remove it",
+    ),
+    (
+        "tokens: { signing_key: k }\n",
+        "1:24: the store keeps the signing keys: remove `signing_key`, or say `store: none`",
+    ),
+    (
+        "tokens: { lifetime: 15 }\n",
+        "1:21: `15` is not a span of time: expected a number and a unit, such as `250ms`, `30s` or `15m`",
+    ),
+    (
+        "tokens: { lifetime: 30days }\n",
+        "1:21: `30days` is not between 1s and 1day",
+    ),
+    (
+        "tokens: { issuer: 'a b' }\n",
+        "1:19: `a b` is not an issuer: expected 1 to 256 visible ASCII characters",
+    ),
+    (
+        "upstreams: { A: { url: 'http://h' } }\n",
+        "1:14: `A` is not an upstream name: expected 1 to 64 of `a-z`, `0-9`, `.`, `_`, `-`, starting with a letter or a digit",
+    ),
+    (
+        "upstreams: { a: {} }\n",
+        "1:17: upstream `a` has no `url`, such as `url: http://127.0.0.1:3000`",
+    ),
+    (
+        "upstreams: { a: { url: 'https://h' } }\n",
+        "1:24: `https://h` is not the URL of an upstream: `https:` upstreams are not in this release: speak plain HTTP to a neighbour, or `unix:`",
+    ),
+    (
+        "upstreams: { a: { url: 'http://h/api' } }\n",
+        "1:24: `http://h/api` is not the URL of an upstream: scheme and authority only; paths are forwarded as they come",
+    ),
+    (
+        "upstreams: { a: { url: 'http://u:p@h' } }\n",
+        "1:24: `http://u:p@h` is not the URL of an upstream: it must not hold a user or a password",
+    ),
+    (
+        "upstreams: { a: { url: 'http://h:99999' } }\n",
+        "1:24: `http://h:99999` is not the URL of an upstream: the port is not a number from 1 to 65535",
+    ),
+    (
+        "upstreams: { a: { url: unix:app.sock } }\n",
+        "1:24: `unix:app.sock` is not the URL of an upstream: a socket is named by its whole path, such as `unix:/run/app.sock`",
+    ),
+    (
+        "upstreams: { a: { url: 'http://h', unsafe_allow: [semikolon] } }\n",
+        "1:51: `semikolon` is not a path class, did you mean `semicolon`?",
+    ),
+    (
+        "upstreams: { a: { url: 'http://h', unsafe_allow: [control] } }\n",
+        "1:51: `control` cannot be allowed: no two readers agree on what it means",
+    ),
+    (
+        "upstreams: { a: { url: 'http://h', pass_authorization: all } }\n",
+        "1:56: `all` is not `foreign`",
+    ),
+    (
+        "upstreams: { a: { url: 'http://h', probe: healthz } }\n",
+        "1:43: `healthz` is not a path such as `/healthz`",
+    ),
+    (
+        "upstreams: { a: { url: 'http://h', trailing_slash: same } }\n",
+        "1:36: `trailing_slash` is not in this release: remove it",
+    ),
+    (
+        "upstreams: { a: { url: 'http://h', timeout: 0s } }\n",
+        "1:45: `0s` is not between 10ms and 1day",
+    ),
+    (
+        "log: { decisions: alll }\n",
+        "1:19: `alll` is not `all` or `denied`, did you mean `all`?",
+    ),
+    (
+        "threads: 0\n",
+        "1:10: `0` is not a whole number from 1 to 1024",
+    ),
+    (
+        "threads: 1e3\n",
+        "1:10: `1e3` is not a whole number from 1 to 1024",
+    ),
+    (
+        "trusts: {}\n",
+        "1:1: `trusts` is not in this release: remove it",
+    ),
+    (
+        "- a\n",
+        "1:1: expected the settings as a mapping, `key: value`, found a list",
+    ),
+];
+
 #[test]
 fn each_fault_says_where_what_and_what_to_do() {
-    let table = [
-        (
-            "listners: []\n",
-            "1:1: `listners` is not a key of the settings, did you mean `listeners`?",
-        ),
-        (
-            "listeners: []\n",
-            "1:12: the list is empty: name listeners, or leave the key out",
-        ),
-        (
-            "listeners: 7080\n",
-            "1:12: expected listeners as a list, `[…]`, found `7080`",
-        ),
-        (
-            "listeners: [{}]\n",
-            "1:13: the listener has no `address`, such as `address: 127.0.0.1:7080`",
-        ),
-        (
-            "listeners: [{ address: ':7080' }]\n",
-            "1:24: `:7080` is not an address: expected an address and a port, such as `127.0.0.1:7080` or `[::]:7080`",
-        ),
-        (
-            "listeners: [{ address: '127.0.0.1:1', basic: yes }]\n",
-            "1:46: `yes` is not `true` or `false`",
-        ),
-        (
-            "listeners: [{ address: '127.0.0.1:1', tls: { key: k } }]\n",
-            "1:44: `key` is set and `certificate` is not: set both",
-        ),
-        (
-            "listeners: [{ address: '127.0.0.1:1', tls: { key: k, certificate: c, client_roots: r } }]\n",
-            "1:70: `client_roots` is not in this release: remove it",
-        ),
-        (
-            "listeners: [{ address: '127.0.0.1:1', trusted_proxies: [] }]\n",
-            "1:56: the list is empty: name networks such as `10.0.0.0/8`, or leave the key out",
-        ),
-        (
-            "listeners: [{ address: '127.0.0.1:1', trusted_proxies: [10.0.0.1/8] }]\n",
-            "1:57: `10.0.0.1/8` has bits beyond its prefix, did you mean `10.0.0.0/8`?",
-        ),
-        (
-            "listeners: [{ address: '127.0.0.1:7090' }]\n",
-            "1:1: a listener and `ops` have the same address, `127.0.0.1:7090`",
-        ),
-        (
-            "admin: 127.0.0.1:1\n",
-            "1:8: `127.0.0.1:1` is not a value of `admin`: expected `{ address: 127.0.0.1:7081 }` or `off`",
-        ),
-        (
-            "store: postgres://u@h/db\n",
-            "1:8: `postgres:` is not in this release: use `sqlite:FILE` or `none`",
-        ),
-        (
-            "store: mysql:x\n",
-            "1:8: `mysql:x` is not a store: expected `sqlite:FILE` or `none`",
-        ),
-        (
-            "store: none\npepper: p\n",
-            "2:9: `pepper` has nothing to guard with `store: none`: remove it",
-        ),
-        (
-            "tokens: { signing_key: k }\n",
-            "1:24: the store keeps the signing keys: remove `signing_key`, or say `store: none`",
-        ),
-        (
-            "tokens: { lifetime: 15 }\n",
-            "1:21: `15` is not a span of time: expected a number and a unit, such as `250ms`, `30s` or `15m`",
-        ),
-        (
-            "tokens: { lifetime: 30days }\n",
-            "1:21: `30days` is not between 1s and 1day",
-        ),
-        (
-            "tokens: { issuer: 'a b' }\n",
-            "1:19: `a b` is not an issuer: expected 1 to 256 visible ASCII characters",
-        ),
-        (
-            "upstreams: { A: { url: 'http://h' } }\n",
-            "1:14: `A` is not an upstream name: expected 1 to 64 of `a-z`, `0-9`, `.`, `_`, `-`, starting with a letter or a digit",
-        ),
-        (
-            "upstreams: { a: {} }\n",
-            "1:17: upstream `a` has no `url`, such as `url: http://127.0.0.1:3000`",
-        ),
-        (
-            "upstreams: { a: { url: 'https://h' } }\n",
-            "1:24: `https://h` is not the URL of an upstream: `https:` upstreams are not in this release: speak plain HTTP to a neighbour, or `unix:`",
-        ),
-        (
-            "upstreams: { a: { url: 'http://h/api' } }\n",
-            "1:24: `http://h/api` is not the URL of an upstream: scheme and authority only; paths are forwarded as they come",
-        ),
-        (
-            "upstreams: { a: { url: 'http://u:p@h' } }\n",
-            "1:24: `http://u:p@h` is not the URL of an upstream: it must not hold a user or a password",
-        ),
-        (
-            "upstreams: { a: { url: 'http://h:99999' } }\n",
-            "1:24: `http://h:99999` is not the URL of an upstream: the port is not a number from 1 to 65535",
-        ),
-        (
-            "upstreams: { a: { url: unix:app.sock } }\n",
-            "1:24: `unix:app.sock` is not the URL of an upstream: a socket is named by its whole path, such as `unix:/run/app.sock`",
-        ),
-        (
-            "upstreams: { a: { url: 'http://h', unsafe_allow: [semikolon] } }\n",
-            "1:51: `semikolon` is not a path class, did you mean `semicolon`?",
-        ),
-        (
-            "upstreams: { a: { url: 'http://h', unsafe_allow: [control] } }\n",
-            "1:51: `control` cannot be allowed: no two readers agree on what it means",
-        ),
-        (
-            "upstreams: { a: { url: 'http://h', pass_authorization: all } }\n",
-            "1:56: `all` is not `foreign`",
-        ),
-        (
-            "upstreams: { a: { url: 'http://h', probe: healthz } }\n",
-            "1:43: `healthz` is not a path such as `/healthz`",
-        ),
-        (
-            "upstreams: { a: { url: 'http://h', trailing_slash: same } }\n",
-            "1:36: `trailing_slash` is not in this release: remove it",
-        ),
-        (
-            "upstreams: { a: { url: 'http://h', timeout: 0s } }\n",
-            "1:45: `0s` is not between 10ms and 1day",
-        ),
-        (
-            "log: { decisions: alll }\n",
-            "1:19: `alll` is not `all` or `denied`, did you mean `all`?",
-        ),
-        (
-            "threads: 0\n",
-            "1:10: `0` is not a whole number from 1 to 1024",
-        ),
-        (
-            "threads: 1e3\n",
-            "1:10: `1e3` is not a whole number from 1 to 1024",
-        ),
-        (
-            "trusts: {}\n",
-            "1:1: `trusts` is not in this release: remove it",
-        ),
-        (
-            "- a\n",
-            "1:1: expected the settings as a mapping, `key: value`, found a list",
-        ),
-    ];
-    for (text, expected) in table {
-        assert_eq!(faults(text), expected, "{text}");
+    for (text, expected) in FAULTS {
+        assert_eq!(faults(text), *expected, "{text}");
     }
 }
 

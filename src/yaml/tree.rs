@@ -120,6 +120,10 @@ impl Builder<'_> {
     }
 
     /// Takes one event; `false` ends the reading.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the parser's events are not closed"
+    )]
     fn take(&mut self, event: Event<'_>, span: &Span) -> bool {
         let place = self.place(&span.start);
         match event {
@@ -167,8 +171,12 @@ impl Builder<'_> {
                 }
                 None => {}
             },
-            // Stream and document ends, and whatever presentation metadata there may be.
-            _ => {}
+            Event::StreamStart | Event::StreamEnd | Event::DocumentEnd | Event::Anchor(..) => {}
+            // The parser may learn to tell of more; what nobody here has heard of is not skipped.
+            _ => {
+                self.fault(place, "this part of YAML is not read".to_owned());
+                return false;
+            }
         }
         true
     }

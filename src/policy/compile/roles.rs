@@ -92,9 +92,10 @@ fn given(pattern: &At<PermissionPattern>, names: &Names, faults: &mut Faults) ->
         return given;
     }
     match pattern.value.as_str().strip_suffix(":*") {
-        Some(resource) => {
+        Some(_) => {
             let resources = names.permissions.iter().map(|(known, _)| known.resource());
-            let near = nearest(resource, resources);
+            let known: Vec<String> = resources.map(|it| format!("{it}:*")).collect();
+            let near = nearest(pattern.value.as_str(), known.iter().map(String::as_str));
             let message = format!(
                 "`{}` covers no permission that is declared{near}",
                 pattern.value

@@ -226,26 +226,35 @@ fn look_at_overlaps(
             | Relation::Disjoint => {}
         }
     }
-    let mut behind: Vec<_> = behind.into_iter().collect();
-    behind.sort();
-    for (weak, strong) in behind {
+    for (weak, strong) in sorted(behind) {
         let example = strong.first().and_then(|position| route(*position));
-        let (Some(weak), Some(example)) = (route(weak), example) else {
-            continue;
-        };
-        let message = format!(
-            "`{}` is {} and stands behind {} that need more, such as `{}`: another spelling of their paths, with a slash at the end or in other case, falls to it",
-            weak.name,
-            names.asked(&weak.requirement),
-            if strong.len() == 1 {
-                "1 route".to_owned()
-            } else {
-                format!("{} routes", strong.len())
-            },
-            example.name
-        );
-        warnings.push(&weak.place, message);
+        if let (Some(weak), Some(example)) = (route(weak), example) {
+            warnings.push(
+                &weak.place,
+                stands_behind(weak, strong.len(), example, names),
+            );
+        }
     }
+}
+
+fn sorted<K: Ord, V: Ord>(map: HashMap<K, V>) -> Vec<(K, V)> {
+    let mut list: Vec<_> = map.into_iter().collect();
+    list.sort();
+    list
+}
+
+fn stands_behind(weak: &Route, count: usize, example: &Route, names: &Names) -> String {
+    let routes = if count == 1 {
+        "1 route that needs".to_owned()
+    } else {
+        format!("{count} routes that need")
+    };
+    format!(
+        "`{}` is {} and stands behind {routes} more, such as `{}`: another spelling of a path, with a slash at the end or in other case, falls to it",
+        weak.name,
+        names.asked(&weak.requirement),
+        example.name
+    )
 }
 
 /// A route for everybody, or for every account, behind one that asks for a permission.

@@ -1,8 +1,8 @@
 //! What compiles means what it says; what does not says where, what, and what to do.
 
 use super::*;
-use crate::policy::{Found, Lookup, Requirement, RouteBoundary, Source};
-use crate::words::{DimensionId, RouteId};
+use crate::policy::{Found, Lookup, RouteBoundary, Source};
+use crate::words::DimensionId;
 
 fn file(name: &str, text: &str) -> SourceFile {
     SourceFile {
@@ -41,7 +41,7 @@ fn the_example_compiles_and_answers() {
             assert!(also.is_empty());
             policy.route(primary).name.clone()
         }
-        other => format!("{other:?}"),
+        other @ (Lookup::OtherMethods(_) | Lookup::Nothing) => format!("{other:?}"),
     };
     for (method, path, expected) in [
         (Method::Get, "/api/about", "GET /api/about"),
@@ -90,3 +90,6 @@ fn the_example_compiles_and_answers() {
     assert_eq!(export.grants[0].within.to_string(), "tenant acme, globex");
     assert_eq!(export.allow_from.len(), 1);
 }
+
+mod faults;
+mod tables;
