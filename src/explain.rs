@@ -14,7 +14,6 @@ use crate::decision::{self, Denial, Needs, Outcome, Question};
 use crate::policy::matcher::Lookup;
 use crate::policy::{Expectation, Policy, PolicyTest, Requirement, Route, RouteBoundary, Source};
 use crate::reason::Reason;
-use crate::reject;
 use crate::request::{Target, TargetError};
 use crate::words::{Account, AccountName, Caller, Evidence, Method, Permission};
 
@@ -231,12 +230,12 @@ fn refused(denial: &Denial, steps: Vec<Step>, remedies: Vec<String>) -> Explanat
 /// As the caller is told it, but for a boundary, where whoever asks here may know what there is.
 fn sentence(denial: &Denial) -> String {
     if denial.reason != Reason::OutsideBoundary {
-        return reject::detail(denial);
+        return denial.sentence();
     }
     let (Some(caller), Some(Needs::All(needed) | Needs::Any(needed))) =
         (&denial.caller, &denial.needs)
     else {
-        return reject::detail(denial);
+        return denial.sentence();
     };
     let needed: Vec<_> = needed.iter().map(Permission::as_str).collect();
     let held: Vec<_> = caller

@@ -6,14 +6,48 @@
 //! |---|---|---|
 //! | accept, TLS, limits | [`listener`] | an admitted socket |
 //! | HTTP framing, timeouts | [`connection`] | a request and its id |
-//! | decide, act, record | [`gateway`] | the whole product on one screen |
+//! | decide, act, record | [`gateway`] | an answer: the whole product on one screen |
+//! | what HTTP asks of a head | [`head`], [`source`] | method, host, target, where it comes from |
 //! | one meaning for the path | [`request`] | a `Target`, or `path_ambiguous` |
-//! | route match | [`policy`] | routes, or nothing |
+//! | route match | [`policy`] | the routes to satisfy, or nothing |
 //! | credential | [`credential`] | what the caller presented, or a reason |
 //! | cache, verify | [`verify`] | a caller, or a reason |
 //! | decision | [`decision`] | a `Permit`, or a `Denial` |
 //! | forward, or reject | [`forward`], [`reject`] | a response |
 //! | log and metrics | [`record`] | one line, a few counters |
+//!
+//! # What always holds
+//!
+//! 1. **No decision waits.** From [`request`] to [`decision`] nothing is `async`: no store, no file,
+//!    no other host.
+//! 2. **No upstream without a permit.** [`decision::Permit`] has private fields and one maker, and
+//!    [`forward`] takes it by value.
+//! 3. **Nothing is open by silence.** A route without a requirement does not compile; public is
+//!    spelled `public`.
+//! 4. **One reason, one row.** Status, problem document, metric label and log field come from
+//!    [`reason`].
+//! 5. **A stranger learns nothing; a known caller learns exactly what is missing.** [`reject`].
+//! 6. **A bad edit never takes effect and never takes us down.** The last good policy stays:
+//!    [`app`].
+//! 7. **What is acknowledged is durable, and what is revoked is refused** from the instant the call
+//!    returns: [`store`], [`directory`], [`admin`].
+//! 8. **Nothing secret has a `Display`.** [`words::Secret`].
+//! 9. **Every queue, cache, body, header and wait has a bound** with a name, a unit and a reason.
+//! 10. **The path decided on is the path forwarded**, byte for byte: the permit carries it.
+//! 11. **Rights of different grants never mix.** [`decision::rights`].
+//!
+//! # Who may use whom
+//!
+//! ```text
+//! 5  main  cli  app                                                    the shell
+//! 4  listener connection gateway forward reject record oauth admin     one request, one process
+//!    telemetry shutdown
+//! 3  verify  directory  store  policy::reload                          memory and disk
+//! 2  credential head source request policy decision explain            decisions: no I/O, no clock, no log
+//! 1  words  reason  settings  yaml  clock                              words
+//! ```
+//!
+//! Uses point down or sideways, never up; a test keeps it.
 
 // The way of a request, in the order it meets them.
 pub mod connection;

@@ -51,7 +51,7 @@ fn problem(denial: &Denial, id: &RequestId) -> Value {
     );
     problem.insert("title".into(), json!(reason.title()));
     problem.insert("status".into(), json!(reason.status().as_u16()));
-    problem.insert("detail".into(), json!(detail(denial)));
+    problem.insert("detail".into(), json!(denial.sentence()));
     problem.insert("instance".into(), json!(format!("urn:uuid:{id}")));
     problem.insert("reason".into(), json!(public));
     problem.insert("request_id".into(), json!(id.as_str()));
@@ -84,52 +84,6 @@ pub fn needs_value(needs: &Needs) -> Value {
             _ => json!({ "all": all }),
         },
         Needs::Any(any) => json!({ "any": any }),
-    }
-}
-
-/// One sentence for a person. For a stranger it is the title again.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "a reason without a word of its own has the general one"
-)]
-pub fn detail(denial: &Denial) -> String {
-    let title = denial.reason.title();
-    let account = denial
-        .caller
-        .as_ref()
-        .map(|caller| caller.account.name.as_str());
-    match denial.reason {
-        Reason::PathAmbiguous => match denial.class {
-            Some(class) => format!("{title}: {}", class.code()),
-            None => title.to_owned(),
-        },
-        Reason::PermissionMissing => {
-            let missing: Vec<_> = denial.missing.iter().map(AsRef::as_ref).collect();
-            let or = matches!(denial.needs, Some(Needs::Any(_)));
-            let missing = missing.join(if or { " or " } else { " and " });
-            format!("`{}` lacks {missing}", account.unwrap_or("the account"))
-        }
-        Reason::OutsideBoundary if denial.boundary.is_empty() => format!(
-            "`{}` holds the permission only within a boundary, and only grants without one count here",
-            account.unwrap_or("the account")
-        ),
-        Reason::OutsideBoundary => {
-            let place = denial
-                .boundary
-                .iter()
-                .map(|(dimension, value)| match value {
-                    Some(value) => format!("{dimension} {value:?}"),
-                    None => format!("no {dimension}"),
-                });
-            let place = place.collect::<Vec<_>>().join(", ");
-            format!(
-                "`{}` holds the permission, but not at {place}",
-                account.unwrap_or("the account")
-            )
-        }
-        Reason::MethodNotAllowed => format!("{title}: it is there for {}", denial.allow),
-        _ if denial.hint.is_some() => format!("{title}: {}", denial.hint.unwrap_or_default()),
-        _ => title.to_owned(),
     }
 }
 

@@ -9,6 +9,7 @@
 //!
 //! Not here: who the caller is (`verify`), and rates, which depend on other requests.
 
+mod denial;
 mod permit;
 pub mod place;
 pub mod rights;
@@ -19,13 +20,14 @@ use std::sync::Arc;
 use http::HeaderMap;
 use smallvec::SmallVec;
 
-pub use permit::Permit;
+pub use denial::{Denial, Needs};
+pub use permit::{Identity, Permit};
 
 use crate::policy::matcher::Lookup;
 use crate::policy::{Policy, Requirement, Route};
 use crate::reason::Reason;
 use crate::request::Target;
-use crate::words::{Caller, ClassSet, DimensionName, MethodSet, PathClass, Permission, RouteId};
+use crate::words::{Caller, ClassSet, PathClass, RouteId};
 use place::Malformed;
 use rights::Shortfall;
 
@@ -53,73 +55,6 @@ pub enum Outcome {
     Denied(Box<Denial>),
     /// Refused by the rules, forwarded all the same because every route in question is in shadow.
     Shadowed(Permit, Box<Denial>),
-}
-
-/// A refusal: one reason, and what a known caller is told about it.
-#[derive(Clone, Debug)]
-pub struct Denial {
-    /// The reason.
-    pub reason: Reason,
-    /// The primary route, if any matched.
-    pub route: Option<Arc<Route>>,
-    /// Who asked, if known.
-    pub caller: Option<Caller>,
-    /// What the failing route needs.
-    pub needs: Option<Needs>,
-    /// The permissions that are missing.
-    pub missing: Vec<Permission>,
-    /// The place no grant holds at.
-    pub boundary: Vec<(DimensionName, Option<String>)>,
-    /// The methods the path exists under.
-    pub allow: MethodSet,
-    /// Why the path is ambiguous.
-    pub class: Option<PathClass>,
-    /// What exactly is malformed, in words of ours.
-    pub hint: Option<&'static str>,
-}
-
-/// What a route needs, in names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Needs {
-    /// All of these.
-    All(Vec<Permission>),
-    /// One of these.
-    Any(Vec<Permission>),
-}
-
-impl Denial {
-    /// A refusal for `reason` of which nothing else is known.
-    pub fn new(reason: Reason) -> Self {
-        Self {
-            reason,
-            route: None,
-            caller: None,
-            needs: None,
-            missing: Vec::new(),
-            boundary: Vec::new(),
-            allow: MethodSet::EMPTY,
-            class: None,
-            hint: None,
-        }
-    }
-
-    /// The same, with words of ours that say what exactly is wrong.
-    #[must_use]
-    pub fn because(reason: Reason, hint: &'static str) -> Self {
-        Self {
-            hint: Some(hint),
-            ..Self::new(reason)
-        }
-    }
-}
-
-impl From<crate::request::Ambiguous> for Denial {
-    fn from(ambiguous: crate::request::Ambiguous) -> Self {
-        Self {
-            class: Some(ambiguous.class),
-            ..Self::new(Reason::PathAmbiguous)
-        }
-    }
 }
 
 /// Says whether the decision looks at a caller at all: it does not where every matching route is
@@ -312,3 +247,6 @@ fn refused_class(question: &Question<'_>, matched: &Matched) -> Option<PathClass
     });
     shown.minus(by_routes).iter().next()
 }
+
+#[cfg(test)]
+mod tests;
