@@ -6,14 +6,27 @@
 //! Not here: what a change is worth to a request. That is the directory's; the service only sees to
 //! it that a change is on disk first, in the directory second, and acknowledged last.
 
+mod accounts;
+mod desk;
+mod groups;
+mod keys;
+mod look;
+mod open;
 mod operation;
+mod reload;
+mod roles;
 mod service;
+mod view;
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::store::StoreError;
+
 pub use operation::{Grant, Operation, Token};
-pub use service::{Host, Service};
+pub use service::{Host, ReplaceError, Service};
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +38,15 @@ pub enum Actor {
     },
     /// A command that opened the store itself.
     Offline,
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local { uid } => write!(f, "user id {uid}"),
+            Self::Offline => f.write_str("an offline command"),
+        }
+    }
 }
 
 /// What kind of no it is. Commands make an exit code of it.
@@ -60,5 +82,22 @@ impl AdminError {
             kind,
             message: message.into(),
         }
+    }
+}
+
+impl From<StoreError> for AdminError {
+    fn from(error: StoreError) -> Self {
+        let kind = match &error {
+            StoreError::NotFound { .. } => ErrorKind::NotFound,
+            StoreError::Conflict(_) | StoreError::FilesOnly { .. } => ErrorKind::Conflict,
+            StoreError::Locked { .. }
+            | StoreError::NotOwner { .. }
+            | StoreError::FormatTooNew { .. }
+            | StoreError::Damaged { .. }
+            | StoreError::Pepper(_)
+            | StoreError::File { .. }
+            | StoreError::Engine { .. } => ErrorKind::Unavailable,
+        };
+        Self::new(kind, error.to_string())
     }
 }

@@ -30,6 +30,20 @@ macro_rules! operations {
         pub enum Operation {
             $($(#[$doc])* $name { $($(#[$meta])* $field: $kind,)* },)+
         }
+
+        impl Operation {
+            /// Its name in logs.
+            pub fn name(&self) -> &'static str {
+                match self { $(Self::$name { .. } => stringify!($name),)+ }
+            }
+
+            /// Says whether it changes anything, rather than looks.
+            pub fn changes(&self) -> bool {
+                let name = self.name();
+                let looks = ["List", "Show", "Match", "Inspect", "Explain", "Status"];
+                !looks.iter().any(|verb| name.ends_with(verb))
+            }
+        }
     };
 }
 

@@ -1,12 +1,23 @@
-//! The one writer.
+//! The one writer: every change to what the gateway knows comes through here.
+//!
+//! The order is always the same, and it is the promise: the change is on disk, then the new state
+//! is what every request that begins reads, then the operation is acknowledged. One lock is held
+//! over all three, so states follow each other as changes do.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{Actor, AdminError, ErrorKind, Operation};
-use crate::directory::Handle;
-use crate::store::Pepper;
+use super::desk::Desk;
+use super::{Actor, AdminError, ErrorKind, Operation, reload};
+use crate::clock::Clock;
+use crate::directory::{Directory, Handle, SigningKeys, State};
+use crate::policy::Policy;
+use crate::settings::Tokens;
+use crate::store::{Change, Pepper, Records, Store, StoreError};
+use crate::verify::Verifier;
+use crate::words::{UnixTime, random_base62};
 
 /// What the process around the service can do for it.
 pub trait Host: Send + Sync {
@@ -20,21 +31,109 @@ pub trait Host: Send + Sync {
     /// Begins to drain; returns at once.
     fn drain(&self);
 
-    /// What only the process knows: listeners, start time, version.
+    /// What only the process knows: listeners, start time, version. An object.
     fn status(&self) -> Value;
 }
 
+/// Whether the service belongs to a server or to a command that opened the store itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// A policy it is given is in force, so what the policy no longer knows is closed.
+    Server,
+    /// A policy it is given is read to check names by; nothing is closed for it.
+    Offline,
+}
+
+/// What a service is made of.
+pub(super) struct Parts {
+    pub(super) store: Box<dyn Store>,
+    /// Whether there is no store behind `store`.
+    pub(super) files_only: bool,
+    pub(super) pepper: Option<Arc<Pepper>>,
+    pub(super) records: Records,
+    pub(super) signing: Arc<SigningKeys>,
+    pub(super) policy: Arc<Policy>,
+    /// Why the policy is not the one of the folder, if it is not.
+    pub(super) policy_fault: Option<String>,
+    pub(super) tokens: Tokens,
+    pub(super) clock: Clock,
+    pub(super) role: Role,
+}
+
 /// Carries out what operators ask for.
-#[derive(Debug)]
 pub struct Service {
-    handle: Arc<Handle>,
-    pepper: Option<Arc<Pepper>>,
+    pub(super) handle: Arc<Handle>,
+    pub(super) pepper: Option<Arc<Pepper>>,
+    pub(super) verifier: Arc<Verifier>,
+    pub(super) tokens: Tokens,
+    pub(super) clock: Clock,
+    pub(super) role: Role,
+    pub(super) files_only: bool,
+    pub(super) policy_fault: Option<String>,
+    instance: String,
+    conflicts: Vec<String>,
+    inner: Mutex<Inner>,
+    host: OnceLock<Arc<dyn Host>>,
+}
+
+/// What the lock guards.
+pub(super) struct Inner {
+    pub(super) store: Box<dyn Store>,
+    /// What the store holds, as far as it was acknowledged.
+    pub(super) records: Records,
 }
 
 impl Service {
+    /// Puts the parts together. Names that stand in both files and store do not stop a start; see
+    /// [`Service::conflicts`].
+    pub(super) fn start(mut parts: Parts) -> Result<Self, StoreError> {
+        let now = parts.clock.now();
+        let plan = match parts.files_only {
+            true => crate::store::Adoption::default(),
+            false => reload::plan(&parts.policy, &parts.records, parts.role, now),
+        };
+        if !plan.is_empty() {
+            let change = Change::Adopt(plan);
+            parts.store.apply(&change)?;
+            parts.records.apply(&change);
+        }
+        let built = Directory::build(&parts.policy, &parts.records, parts.signing, None);
+        let state = State {
+            policy: parts.policy,
+            directory: built.directory,
+        };
+        Ok(Self {
+            handle: Arc::new(Handle::new(state)),
+            verifier: Arc::new(Verifier::new(&parts.tokens, parts.pepper.clone())),
+            pepper: parts.pepper,
+            tokens: parts.tokens,
+            clock: parts.clock,
+            role: parts.role,
+            files_only: parts.files_only,
+            policy_fault: parts.policy_fault,
+            instance: format!("in_{}", random_base62(22)),
+            conflicts: built.conflicts,
+            inner: Mutex::new(Inner {
+                store: parts.store,
+                records: parts.records,
+            }),
+            host: OnceLock::new(),
+        })
+    }
+
+    /// Tells the service what process it runs in. Said once; a second time changes nothing.
+    pub fn attach(&self, host: Arc<dyn Host>) {
+        let _ = self.host.set(host);
+    }
+
     /// What requests read.
     pub fn handle(&self) -> &Arc<Handle> {
         &self.handle
+    }
+
+    /// What tells credentials apart, with the pepper of the store.
+    pub fn verifier(&self) -> &Arc<Verifier> {
+        &self.verifier
     }
 
     /// What key digests are made with; `None` without a store.
@@ -42,19 +141,208 @@ impl Service {
         self.pepper.as_ref()
     }
 
+    /// Which process this is: another one after every start.
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// What stood in both the policy files and the store at the start, or could not be used: one
+    /// sentence each. The accounts of the files they speak of are refused everything.
+    pub fn conflicts(&self) -> &[String] {
+        &self.conflicts
+    }
+
     /// Does what `operation` says and returns what there is to show.
     ///
     /// When this returns `Ok`, the change is on disk and every request that begins from then on is
-    /// judged by it.
+    /// judged by it. Blocks on the disk, so it is not for a thread that serves requests.
     ///
     /// # Errors
     ///
     /// Why not; nothing has changed then.
     pub fn execute(&self, operation: Operation, actor: &Actor) -> Result<Value, AdminError> {
-        let _ = (operation, actor);
-        Err(AdminError::new(
-            ErrorKind::Unavailable,
-            "this operation is not there yet",
-        ))
+        let (name, changes) = (operation.name(), operation.changes());
+        // What the process does comes first: a reload takes the lock itself.
+        let answer = if operation == (Operation::Reload {}) {
+            self.reload()
+        } else if operation == (Operation::Drain {}) {
+            self.drain()
+        } else if operation == (Operation::Status {}) {
+            self.status()
+        } else {
+            self.desk().and_then(|mut desk| desk.execute(operation))
+        };
+        if changes {
+            let outcome = answer
+                .as_ref()
+                .map_or_else(AdminError::to_string, |_| "done".to_owned());
+            tracing::info!(operation = name, %actor, outcome, "asked by an operator");
+        }
+        answer
     }
+
+    /// Puts another policy in force, whole or not at all: accounts of files are given ids and taken
+    /// out of use, grants whose role vanished are closed, and every account is worked out again.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplaceError`]; the old policy stays in force then.
+    pub fn replace_policy(&self, policy: Arc<Policy>) -> Result<(), ReplaceError> {
+        let mut inner = self.lock().map_err(ReplaceError::Store)?;
+        let now = self.clock.now();
+        let plan = match self.files_only {
+            true => crate::store::Adoption::default(),
+            false => reload::plan(&policy, &inner.records, self.role, now),
+        };
+        let change = (!plan.is_empty()).then_some(Change::Adopt(plan));
+        let mut after = inner.records.clone();
+        if let Some(change) = &change {
+            after.apply(change);
+        }
+        let before = self.handle.snapshot();
+        let signing = before.directory.signing_arc();
+        let built = Directory::build(&policy, &after, signing, Some(&before.directory));
+        if !built.conflicts.is_empty() {
+            return Err(ReplaceError::Conflicts(built.conflicts));
+        }
+        if let Some(change) = &change {
+            inner.store.apply(change).map_err(ReplaceError::Store)?;
+        }
+        inner.records = after;
+        self.handle.store(State {
+            policy,
+            directory: built.directory,
+        });
+        Ok(())
+    }
+
+    /// Writes back when keys and accounts were last used, and returns how many keys that were.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`]; what was not written is written the next time.
+    pub fn flush_last_used(&self) -> Result<usize, StoreError> {
+        let mut inner = self.lock()?;
+        let state = self.handle.snapshot();
+        let used = super::keys::used_since(&state.directory, &inner.records);
+        let count = used.keys.len();
+        if count + used.accounts.len() > 0 {
+            let change = Change::Used {
+                keys: used.keys,
+                accounts: used.accounts,
+            };
+            inner.store.apply(&change)?;
+            inner.records.apply(&change);
+        }
+        Ok(count)
+    }
+
+    /// The lock. Whoever held it when a thread died may have left the records half changed, so they
+    /// are read from the store again, which is whole.
+    pub(super) fn lock(&self) -> Result<MutexGuard<'_, Inner>, StoreError> {
+        match self.inner.lock() {
+            Ok(inner) => Ok(inner),
+            Err(poisoned) => {
+                let mut inner = poisoned.into_inner();
+                inner.records = inner.store.load()?;
+                self.rebuild(&inner);
+                self.inner.clear_poison();
+                Ok(inner)
+            }
+        }
+    }
+
+    /// Works everything out again from the records.
+    pub(super) fn rebuild(&self, inner: &Inner) {
+        let before = self.handle.snapshot();
+        let policy = Arc::clone(&before.policy);
+        let signing = before.directory.signing_arc();
+        let built = Directory::build(&policy, &inner.records, signing, Some(&before.directory));
+        self.handle.store(State {
+            policy,
+            directory: built.directory,
+        });
+    }
+
+    fn desk(&self) -> Result<Desk<'_>, AdminError> {
+        Ok(Desk::new(self, self.lock()?))
+    }
+
+    fn host(&self) -> Result<&Arc<dyn Host>, AdminError> {
+        self.host.get().ok_or_else(|| {
+            AdminError::new(
+                ErrorKind::Unavailable,
+                "no server is running: start it with `portcullis serve`",
+            )
+        })
+    }
+
+    fn reload(&self) -> Result<Value, AdminError> {
+        let reloaded = self.host()?.reload();
+        reloaded.map_err(|faults| AdminError::new(ErrorKind::Invalid, faults))
+    }
+
+    fn drain(&self) -> Result<Value, AdminError> {
+        self.host()?.drain();
+        Ok(json!({ "draining": true }))
+    }
+
+    /// What the service knows, and whatever the process adds.
+    fn status(&self) -> Result<Value, AdminError> {
+        let state = self.handle.snapshot();
+        let store = self.lock()?.store.describe();
+        let mut status = json!({
+            "instance": self.instance,
+            "version": env!("CARGO_PKG_VERSION"),
+            "process": std::process::id(),
+            "running": self.host.get().is_some(),
+            "store": store,
+            "policy": state.policy.hash,
+            "accounts": state.directory.accounts_len(),
+            "keys": state.directory.keys_len(),
+            "routes": state.policy.routes.len(),
+            "permissions": state.policy.permissions.len(),
+            "conflicts": self.conflicts,
+        });
+        let more = self.host.get().map(|host| host.status());
+        if let (Some(status), Some(Value::Object(more))) = (status.as_object_mut(), more) {
+            status.extend(more);
+        }
+        Ok(status)
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service")
+            .field("instance", &self.instance)
+            .field("role", &self.role)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a policy was not put in force.
+#[derive(Debug)]
+pub enum ReplaceError {
+    /// What stands in both the files and the store, one sentence each.
+    Conflicts(Vec<String>),
+    /// The store did not take what the policy changes in it.
+    Store(StoreError),
+}
+
+impl fmt::Display for ReplaceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Conflicts(sentences) => f.write_str(&sentences.join("\n")),
+            Self::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ReplaceError {}
+
+/// When keys and accounts were used, as far as the store does not know it yet.
+pub(super) struct Used {
+    pub(super) keys: Vec<(crate::words::KeyId, UnixTime)>,
+    pub(super) accounts: Vec<(crate::words::AccountId, UnixTime)>,
 }

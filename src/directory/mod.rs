@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
+pub(crate) use resolve::Resolver;
 pub use resolve::{Built, Closed};
 pub use signing::{SigningKey, SigningKeyError, SigningKeys};
 
@@ -88,6 +89,11 @@ impl Directory {
     /// The keys our own tokens are signed with.
     pub fn signing(&self) -> &SigningKeys {
         &self.signing
+    }
+
+    /// The same, to be shared with the next directory.
+    pub(crate) fn signing_arc(&self) -> Arc<SigningKeys> {
+        Arc::clone(&self.signing)
     }
 
     /// Every account, in no order.

@@ -75,7 +75,7 @@ pub enum StoreError {
     #[error(transparent)]
     Pepper(#[from] PepperError),
     /// A file could not be read or written.
-    #[error("could not {what} `{}`", .path.display())]
+    #[error("could not {what} `{}`: {source}", .path.display())]
     File {
         /// What was tried.
         what: &'static str,

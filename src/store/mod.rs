@@ -55,3 +55,8 @@ pub trait Store: Send {
     /// What it is and where, for people: `sqlite:/var/lib/portcullis/portcullis.db`.
     fn describe(&self) -> String;
 }
+
+/// Where the pepper of the store at `path` is, unless the settings name another place.
+pub fn pepper_path(path: &std::path::Path) -> std::path::PathBuf {
+    lock::beside(path, ".pepper")
+}

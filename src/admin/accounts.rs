@@ -1,0 +1,180 @@
+//! Operations on accounts.
+
+use ipnet::IpNet;
+use serde_json::Value;
+
+use super::Grant;
+use super::desk::{
+    Answer, Desk, Found, check_description, check_networks, conflict, managed_by_file, not_found,
+};
+use super::view;
+use crate::store::{AccountRecord, Change, Holder};
+use crate::words::{AccountId, AccountName};
+
+pub(super) fn create(
+    desk: &mut Desk<'_>,
+    name: &AccountName,
+    description: String,
+    grants: &[Grant],
+    allow_from: Vec<IpNet>,
+) -> Answer {
+    if let Some(entry) = desk.policy().accounts.get(name) {
+        return Err(managed_by_file("account", name.as_str(), &entry.place));
+    }
+    desk.must_store(&format!("account `{name}`"), None)?;
+    check_description(&description)?;
+    check_networks(&allow_from)?;
+    let account = AccountRecord {
+        id: AccountId::random(),
+        name: name.clone(),
+        description,
+        enabled: true,
+        allow_from,
+        grants: desk.check_grants(grants, &[])?,
+        created_at: desk.now,
+        updated_at: desk.now,
+        last_used_at: None,
+    };
+    desk.change(&Change::CreateAccount(account))?;
+    show(desk, name)
+}
+
+/// Every account, by name.
+pub(super) fn list(desk: &Desk<'_>) -> Value {
+    let stored = desk.records().accounts.values();
+    let mut rows: Vec<_> = stored
+        .map(|record| (&record.name, view::account(desk, record)))
+        .collect();
+    let filed = desk.policy().accounts.iter();
+    rows.extend(filed.map(|(name, entry)| (name, view::file_account(desk, name, entry))));
+    rows.sort_by_key(|(name, _)| *name);
+    rows.into_iter().map(|(_, row)| row).collect()
+}
+
+pub(super) fn show(desk: &Desk<'_>, name: &AccountName) -> Answer {
+    Ok(match desk.find(name)? {
+        Found::Stored(record) => view::account(desk, record),
+        Found::Filed(entry) => view::file_account(desk, name, entry),
+    })
+}
+
+pub(super) fn update(
+    desk: &mut Desk<'_>,
+    name: &AccountName,
+    description: Option<String>,
+    allow_from: Option<Vec<IpNet>>,
+) -> Answer {
+    let id = desk.stored(name)?;
+    description.as_deref().map_or(Ok(()), check_description)?;
+    allow_from.as_deref().map_or(Ok(()), check_networks)?;
+    let now = desk.now;
+    desk.change(&Change::UpdateAccount {
+        id,
+        description,
+        allow_from,
+        now,
+    })?;
+    show(desk, name)
+}
+
+pub(super) fn grant(desk: &mut Desk<'_>, name: &AccountName, grant: Grant) -> Answer {
+    let id = desk.stored(name)?;
+    let held = desk
+        .records()
+        .accounts
+        .get(&id)
+        .map(|account| account.grants.as_slice());
+    desk.check_grants(std::slice::from_ref(&grant), held.unwrap_or_default())?;
+    let (holder, now) = (Holder::Account(id), desk.now);
+    desk.change(&Change::Grant {
+        holder,
+        role: grant.role,
+        within: grant.within,
+        now,
+    })?;
+    show(desk, name)
+}
+
+pub(super) fn ungrant(desk: &mut Desk<'_>, name: &AccountName, grant: Grant) -> Answer {
+    let id = desk.stored(name)?;
+    let held = desk
+        .records()
+        .accounts
+        .get(&id)
+        .into_iter()
+        .flat_map(|account| &account.grants);
+    refuse_unheld(&format!("account `{name}`"), &grant, held)?;
+    let (holder, now) = (Holder::Account(id), desk.now);
+    desk.change(&Change::Ungrant {
+        holder,
+        role: grant.role,
+        within: grant.within,
+        now,
+    })?;
+    show(desk, name)
+}
+
+/// Says what is held when a grant that is not is to be taken away.
+pub(super) fn refuse_unheld<'g>(
+    whose: &str,
+    grant: &Grant,
+    held: impl Iterator<Item = &'g crate::store::GrantRecord>,
+) -> Result<(), super::AdminError> {
+    let same: Vec<_> = held.filter(|held| held.role == grant.role).collect();
+    if same.iter().any(|held| held.within == grant.within) {
+        return Ok(());
+    }
+    let (role, within) = (&grant.role, &grant.within);
+    let held: Vec<_> = same
+        .iter()
+        .map(|held| format!("`{}`", held.within))
+        .collect();
+    Err(not_found(if held.is_empty() {
+        format!("{whose} does not hold role `{role}`")
+    } else {
+        format!(
+            "{whose} does not hold role `{role}` for `{within}`, but for {}",
+            held.join(", ")
+        )
+    }))
+}
+
+/// Shuts an account off or lets it in again. For an account of a file the store keeps a "no" of its
+/// own, which stands until it is lifted.
+pub(super) fn set_enabled(desk: &mut Desk<'_>, name: &AccountName, enabled: bool) -> Answer {
+    let now = desk.now;
+    let change = match desk.find(name)? {
+        Found::Stored(record) => Change::SetEnabled {
+            id: record.id.clone(),
+            enabled,
+            now,
+        },
+        Found::Filed(entry) => {
+            desk.must_store(&format!("account `{name}`"), Some(&entry.place))?;
+            Change::OverrideFileAccount {
+                name: name.clone(),
+                disabled: !enabled,
+                now,
+            }
+        }
+    };
+    desk.change(&change)?;
+    let shown = show(desk, name)?;
+    // The account of a file may be shut off for another reason, which no command lifts.
+    if enabled && shown.get("enabled") == Some(&Value::Bool(false)) {
+        return Err(conflict(format!(
+            "account `{name}` stays refused: its name or id stands for another account too; see \
+             `portcullis status`"
+        )));
+    }
+    Ok(shown)
+}
+
+/// Removes an account and its keys, and returns what it was.
+pub(super) fn delete(desk: &mut Desk<'_>, name: &AccountName) -> Answer {
+    let id = desk.stored(name)?;
+    let shown = show(desk, name)?;
+    let now = desk.now;
+    desk.change(&Change::DeleteAccount { id, now })?;
+    Ok(shown)
+}

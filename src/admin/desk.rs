@@ -1,0 +1,377 @@
+//! One operation at work, with the lock held: what it may look at, and the one way it changes
+//! anything.
+
+use std::sync::{Arc, MutexGuard};
+
+use serde_json::Value;
+
+use super::service::{Inner, Service};
+use super::{AdminError, ErrorKind, Grant, Operation, accounts, groups, keys, look, roles};
+use crate::directory::{Directory, State};
+use crate::policy::{FileAccount, Policy};
+use crate::store::{AccountRecord, Change, GrantRecord, Records, StoreError};
+use crate::words::{AccountId, AccountName, Place, RoleName, UnixTime, nearest};
+
+/// Longest description, in bytes: a paragraph. It is shown in tables and kept in memory.
+const DESCRIPTION_BYTES_MAX: usize = 1024;
+/// Most grants of one account or group. A decision looks at each of them.
+const GRANTS_MAX: usize = 256;
+/// Most networks an account may call from. A decision looks at each of them.
+const NETWORKS_MAX: usize = 256;
+/// Most values of one dimension in one grant: they are sent to upstreams, in a header.
+const VALUES_MAX: usize = 1024;
+/// Longest value of a dimension, in bytes: longer than any id a path segment carries in practice.
+const VALUE_BYTES_MAX: usize = 256;
+
+pub(super) type Answer = Result<Value, AdminError>;
+
+/// See the module.
+pub(super) struct Desk<'a> {
+    pub(super) service: &'a Service,
+    inner: MutexGuard<'a, Inner>,
+    pub(super) state: Arc<State>,
+    pub(super) now: UnixTime,
+}
+
+/// Whose account it is.
+pub(super) enum Found<'d> {
+    /// The store's.
+    Stored(&'d AccountRecord),
+    /// A file's.
+    Filed(&'d FileAccount),
+}
+
+impl<'a> Desk<'a> {
+    pub(super) fn new(service: &'a Service, inner: MutexGuard<'a, Inner>) -> Self {
+        Self {
+            service,
+            inner,
+            state: service.handle.snapshot(),
+            now: service.clock.now(),
+        }
+    }
+
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one arm an operation, nothing between them"
+    )]
+    pub(super) fn execute(&mut self, operation: Operation) -> Answer {
+        use Operation as O;
+        match operation {
+            O::AccountsCreate {
+                name,
+                description,
+                grants,
+                allow_from,
+            } => accounts::create(self, &name, description, &grants, allow_from),
+            O::AccountsList {} => Ok(accounts::list(self)),
+            O::AccountsShow { name } => accounts::show(self, &name),
+            O::AccountsUpdate {
+                name,
+                description,
+                allow_from,
+            } => accounts::update(self, &name, description, allow_from),
+            O::AccountsGrant { name, role, within } => {
+                accounts::grant(self, &name, Grant { role, within })
+            }
+            O::AccountsUngrant { name, role, within } => {
+                accounts::ungrant(self, &name, Grant { role, within })
+            }
+            O::AccountsDisable { name } => accounts::set_enabled(self, &name, false),
+            O::AccountsEnable { name } => accounts::set_enabled(self, &name, true),
+            O::AccountsDelete { name } => accounts::delete(self, &name),
+            O::KeysCreate {
+                account,
+                description,
+                expires_at,
+            } => keys::create(self, &account, description, expires_at),
+            O::KeysList { account } => keys::list(self, account.as_ref()),
+            O::KeysRotate {
+                key,
+                overlap_seconds,
+            } => keys::rotate(self, key, overlap_seconds),
+            O::KeysExpire { key, at } => keys::expire(self, key, at),
+            O::RolesCreate {
+                name,
+                description,
+                permissions,
+                include,
+            } => roles::create(self, &name, description, (permissions, include)),
+            O::RolesList {} => Ok(roles::list(self)),
+            O::RolesShow { name } => roles::show(self, &name),
+            O::RolesUpdate {
+                name,
+                description,
+                permissions,
+                include,
+            } => roles::update(self, &name, description, (permissions, include)),
+            O::RolesDelete { name } => roles::delete(self, &name),
+            O::GroupsCreate {
+                name,
+                description,
+                grants,
+            } => groups::create(self, &name, description, &grants),
+            O::GroupsList {} => Ok(groups::list(self)),
+            O::GroupsShow { name } => groups::show(self, &name),
+            O::GroupsAdd { group, account } => groups::add(self, &group, &account),
+            O::GroupsRemove { group, account } => groups::remove(self, &group, &account),
+            O::GroupsGrant { name, role, within } => {
+                groups::grant(self, &name, Grant { role, within })
+            }
+            O::GroupsUngrant { name, role, within } => {
+                groups::ungrant(self, &name, Grant { role, within })
+            }
+            O::GroupsDelete { name } => groups::delete(self, &name),
+            O::TokensIssue {
+                account,
+                scope,
+                lifetime_seconds,
+            } => look::issue_token(self, &account, scope.as_deref(), lifetime_seconds),
+            O::TokensInspect { token } => Ok(look::inspect_token(self, &token)),
+            O::RoutesList {} => Ok(look::routes(self)),
+            O::RoutesMatch {
+                method,
+                target,
+                host,
+            } => look::route_of(self, method, &target, host.as_deref()),
+            O::PermissionsList {} => Ok(look::permissions(self)),
+            O::Explain {
+                method,
+                target,
+                account,
+                host,
+                from,
+                headers,
+            } => {
+                let question = look::Explain {
+                    method,
+                    target,
+                    account,
+                    host,
+                    from,
+                    headers,
+                };
+                look::explain(self, &question)
+            }
+            O::Status {} | O::Reload {} | O::Drain {} => Err(AdminError::new(
+                ErrorKind::Unavailable,
+                "that is the process's to answer, not the directory's",
+            )),
+        }
+    }
+
+    pub(super) fn policy(&self) -> &Policy {
+        &self.state.policy
+    }
+
+    pub(super) fn directory(&self) -> &Directory {
+        &self.state.directory
+    }
+
+    pub(super) fn records(&self) -> &Records {
+        &self.inner.records
+    }
+
+    /// Makes `change`: on disk, then in force.
+    pub(super) fn change(&mut self, change: &Change) -> Result<(), AdminError> {
+        if let Err(error) = self.inner.store.apply(change) {
+            return Err(self.failed(error));
+        }
+        let touched = self.inner.records.apply(change);
+        let policy = Arc::clone(&self.state.policy);
+        let mut directory = self.state.directory.clone();
+        for (id, keys) in &touched.gone {
+            // A file's account of the same name was kept out by the one that is gone.
+            let name = directory.account(id).map(|account| account.name.clone());
+            let rival = name.is_some_and(|name| policy.accounts.contains_key(&name));
+            if rival {
+                return self.rebuild();
+            }
+            directory = directory.without(id, keys);
+        }
+        if touched.everybody {
+            return self.rebuild();
+        }
+        let directory = directory.with(&policy, &self.inner.records, &touched.accounts);
+        self.service.handle.store(State { policy, directory });
+        self.state = self.service.handle.snapshot();
+        Ok(())
+    }
+
+    fn rebuild(&mut self) -> Result<(), AdminError> {
+        self.service.rebuild(&self.inner);
+        self.state = self.service.handle.snapshot();
+        Ok(())
+    }
+
+    /// When the engine fails it may be unknown whether the change is on disk, so what is there is
+    /// read again and put in force: nobody is told "no" about a change that then appears.
+    fn failed(&mut self, error: StoreError) -> AdminError {
+        if let StoreError::Engine { .. } = error
+            && let Ok(records) = self.inner.store.load()
+        {
+            self.inner.records = records;
+            self.service.rebuild(&self.inner);
+        }
+        error.into()
+    }
+
+    /// The account called `name`.
+    pub(super) fn find(&self, name: &AccountName) -> Result<Found<'_>, AdminError> {
+        let id = self
+            .directory()
+            .account_named(name.as_str())
+            .map(|account| &account.id);
+        if let Some(record) = id.and_then(|id| self.records().accounts.get(id)) {
+            return Ok(Found::Stored(record));
+        }
+        if let Some(entry) = self.policy().accounts.get(name) {
+            return Ok(Found::Filed(entry));
+        }
+        let known = self
+            .directory()
+            .accounts()
+            .map(|account| account.name.as_str());
+        let near = nearest(name.as_str(), known);
+        Err(not_found(format!("there is no account `{name}`{near}")))
+    }
+
+    /// The store's account called `name`, for a change that files alone may make to theirs.
+    pub(super) fn stored(&self, name: &AccountName) -> Result<AccountId, AdminError> {
+        match self.find(name)? {
+            Found::Stored(record) => Ok(record.id.clone()),
+            Found::Filed(entry) => Err(managed_by_file("account", name.as_str(), &entry.place)),
+        }
+    }
+
+    /// Refuses what a gateway without a store cannot do, and names the file to edit if there is one.
+    pub(super) fn must_store(&self, what: &str, place: Option<&Place>) -> Result<(), AdminError> {
+        if !self.service.files_only {
+            return Ok(());
+        }
+        let file = place.map_or("the policy files".to_owned(), ToString::to_string);
+        Err(conflict(format!(
+            "this gateway has no store (`store: none`), so {what} cannot be changed by a command: \
+             edit {file}; the reload is what puts it in force"
+        )))
+    }
+
+    /// Checks grants that are about to be given.
+    pub(super) fn check_grants(
+        &self,
+        given: &[Grant],
+        held: &[GrantRecord],
+    ) -> Result<Vec<GrantRecord>, AdminError> {
+        given.iter().try_for_each(|grant| self.check_grant(grant))?;
+        if given.len() + held.len() > GRANTS_MAX {
+            return Err(invalid(format!(
+                "these are {} grants, and at most {GRANTS_MAX} are allowed: use wider roles or \
+                 list several values in one boundary",
+                given.len() + held.len()
+            )));
+        }
+        let records = given.iter().map(|grant| GrantRecord {
+            role: grant.role.clone(),
+            within: grant.within.clone(),
+            closed_at: None,
+        });
+        Ok(records.collect())
+    }
+
+    fn check_grant(&self, grant: &Grant) -> Result<(), AdminError> {
+        self.check_role(&grant.role)?;
+        for (dimension, values) in grant.within.iter() {
+            if self.policy().dimension_id(dimension.as_str()).is_none() {
+                let known = self
+                    .policy()
+                    .dimensions
+                    .iter()
+                    .map(|(name, _)| name.as_str());
+                let near = nearest(dimension.as_str(), known);
+                return Err(self.unknown(format!(
+                    "the policy declares no dimension `{dimension}`{near}"
+                )));
+            }
+            if values.is_empty() || values.len() > VALUES_MAX {
+                return Err(invalid(format!(
+                    "dimension `{dimension}` has {} values in this boundary: give 1 to {VALUES_MAX}",
+                    values.len()
+                )));
+            }
+            if let Some(long) = values.iter().find(|value| value.len() > VALUE_BYTES_MAX) {
+                return Err(invalid(format!(
+                    "a value of dimension `{dimension}` has {} bytes: at most {VALUE_BYTES_MAX} \
+                     are allowed",
+                    long.len()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_role(&self, role: &RoleName) -> Result<(), AdminError> {
+        let (built_in, custom) = (&self.policy().roles, &self.records().roles);
+        if built_in.contains_key(role) || custom.contains_key(role) {
+            return Ok(());
+        }
+        let known = built_in.keys().chain(custom.keys()).map(RoleName::as_str);
+        let near = nearest(role.as_str(), known);
+        Err(self.unknown(format!("there is no role `{role}`{near}")))
+    }
+
+    /// An unknown name; if the policy could not be read, that is the likelier reason.
+    pub(super) fn unknown(&self, said: String) -> AdminError {
+        match &self.service.policy_fault {
+            None => invalid(said),
+            Some(fault) => AdminError::new(
+                ErrorKind::Unavailable,
+                format!("{said}; the policy folder could not be read:\n{fault}"),
+            ),
+        }
+    }
+}
+
+/// Refuses a description that is too long, or would move a terminal's cursor.
+pub(super) fn check_description(text: &str) -> Result<(), AdminError> {
+    if text.len() > DESCRIPTION_BYTES_MAX {
+        return Err(invalid(format!(
+            "the description has {} bytes: at most {DESCRIPTION_BYTES_MAX} are allowed",
+            text.len()
+        )));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(invalid(
+            "the description has control characters or line breaks: use one line of text",
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses more networks than a decision should look at.
+pub(super) fn check_networks(networks: &[ipnet::IpNet]) -> Result<(), AdminError> {
+    if networks.len() > NETWORKS_MAX {
+        return Err(invalid(format!(
+            "these are {} networks, and at most {NETWORKS_MAX} are allowed",
+            networks.len()
+        )));
+    }
+    Ok(())
+}
+
+pub(super) fn not_found(said: impl Into<String>) -> AdminError {
+    AdminError::new(ErrorKind::NotFound, said)
+}
+
+pub(super) fn conflict(said: impl Into<String>) -> AdminError {
+    AdminError::new(ErrorKind::Conflict, said)
+}
+
+pub(super) fn invalid(said: impl Into<String>) -> AdminError {
+    AdminError::new(ErrorKind::Invalid, said)
+}
+
+pub(super) fn managed_by_file(what: &str, name: &str, place: &Place) -> AdminError {
+    conflict(format!(
+        "{what} `{name}` is managed by file: edit it in {place}"
+    ))
+}

@@ -1,0 +1,222 @@
+//! Questions that change nothing: routes, permissions, tokens, explanations.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::desk::{Answer, Desk, Found, conflict, invalid, not_found};
+use super::{AdminError, ErrorKind, Token};
+use crate::oauth::{MintRequest, mint};
+use crate::policy::matcher::Lookup;
+use crate::policy::{Policy, Requirement, Route, RouteBoundary, Source};
+use crate::request::Target;
+use crate::settings::TOKEN_LIFETIME_MAX;
+use crate::words::{AccountName, Method, Permission, PermissionId, RouteId, nearest};
+
+/// Every route, in the order of the files.
+pub(super) fn routes(desk: &Desk<'_>) -> Value {
+    desk.policy()
+        .routes
+        .iter()
+        .map(|found| route(desk.policy(), found))
+        .collect()
+}
+
+/// The routes one request meets.
+pub(super) fn route_of(
+    desk: &Desk<'_>,
+    method: Method,
+    target: &str,
+    host: Option<&str>,
+) -> Answer {
+    let policy = desk.policy();
+    let target = Target::from_text(target, policy.classes_allowed)
+        .map_err(|error| invalid(error.to_string()))?;
+    let lookup = policy
+        .find(host, method, target.path())
+        .map_err(|error| not_found(format!("{error}: name one of the policy's hosts")))?;
+    let shown = |id: RouteId| route(policy, policy.route(id));
+    match lookup {
+        Lookup::Found(found) => Ok(json!({
+            "path": target.path(),
+            "route": shown(found.primary),
+            "also": found.also.iter().map(|id| shown(*id)).collect::<Vec<_>>(),
+        })),
+        Lookup::OtherMethods(methods) => Err(not_found(format!(
+            "no route answers {method} {}; there it is {methods}",
+            target.path()
+        ))),
+        Lookup::Nothing => Err(not_found(format!("no route matches `{}`", target.path()))),
+    }
+}
+
+fn route(policy: &Policy, route: &Route) -> Value {
+    json!({
+        "name": route.name,
+        "hosts": route.hosts,
+        "needs": needs(policy, &route.requirement),
+        "within": within(policy, &route.boundary),
+        "upstream": policy.upstreams.get(usize::from(route.upstream.0)),
+        "shadow": route.shadow,
+        "file": route.place.to_string(),
+    })
+}
+
+fn needs(policy: &Policy, requirement: &Requirement) -> Value {
+    let names = |ids: &[PermissionId]| -> Vec<&Permission> {
+        ids.iter().map(|id| policy.permission(*id)).collect()
+    };
+    match requirement {
+        Requirement::Public => json!("public"),
+        Requirement::AnyAccount => json!("any_account"),
+        Requirement::All(ids) | Requirement::Any(ids) if ids.len() == 1 => {
+            json!(names(ids).first())
+        }
+        Requirement::All(ids) => json!({ "all": names(ids) }),
+        Requirement::Any(ids) => json!({ "any": names(ids) }),
+    }
+}
+
+fn within(policy: &Policy, boundary: &RouteBoundary) -> Value {
+    match boundary {
+        RouteBoundary::Unlimited => json!("unlimited"),
+        RouteBoundary::Forwarded => json!("forwarded"),
+        RouteBoundary::Bound(bound) => {
+            let bound = bound.iter().map(|(dimension, source)| {
+                (
+                    policy.dimension(*dimension).to_string(),
+                    json!(source_text(source)),
+                )
+            });
+            Value::Object(bound.collect::<Map<_, _>>())
+        }
+    }
+}
+
+fn source_text(source: &Source) -> String {
+    match source {
+        Source::Path(place) => format!("path parameter {}", place + 1),
+        Source::Query {
+            name,
+            separator: None,
+        } => format!("query.{name}"),
+        Source::Query {
+            name,
+            separator: Some(separator),
+        } => {
+            format!("query.{name}, separated by `{separator}`")
+        }
+        Source::Header(name) => format!("header.{name}"),
+    }
+}
+
+/// Every permission, by name, with the built-in and custom roles that give it.
+pub(super) fn permissions(desk: &Desk<'_>) -> Value {
+    let policy = desk.policy();
+    let mut resolver = crate::directory::Resolver::new(policy, desk.records());
+    let names = policy.roles.keys().chain(desk.records().roles.keys());
+    let roles: Vec<_> = names
+        .filter_map(|name| Some((name, resolver.role(name).ok()?)))
+        .collect();
+    let show = |(name, description): &(Permission, String)| {
+        let id = policy.permission_id(name.as_str());
+        let given = roles
+            .iter()
+            .filter(|(_, set)| id.is_some_and(|id| set.contains(id)));
+        json!({
+            "name": name,
+            "description": description,
+            "roles": given.map(|(name, _)| name).collect::<Vec<_>>(),
+        })
+    };
+    policy.permissions.iter().map(show).collect()
+}
+
+/// A token for an account, signed now, without a key.
+pub(super) fn issue_token(
+    desk: &Desk<'_>,
+    name: &AccountName,
+    scope: Option<&[Permission]>,
+    lifetime_seconds: Option<u64>,
+) -> Answer {
+    let lifetime = lifetime_seconds.map_or(desk.service.tokens.lifetime, Duration::from_secs);
+    if lifetime.is_zero() || lifetime > TOKEN_LIFETIME_MAX {
+        return Err(invalid(format!(
+            "a token may live 1s to {}: what should live longer is a key",
+            humantime::format_duration(TOKEN_LIFETIME_MAX)
+        )));
+    }
+    let declared =
+        |permission: &&Permission| desk.policy().permission_id(permission.as_str()).is_none();
+    if let Some(unknown) = scope.into_iter().flatten().find(declared) {
+        let known = desk
+            .policy()
+            .permissions
+            .iter()
+            .map(|(name, _)| name.as_str());
+        let near = nearest(unknown.as_str(), known);
+        return Err(desk.unknown(format!(
+            "the policy declares no permission `{unknown}`{near}"
+        )));
+    }
+    if let Found::Filed(entry) = desk.find(name)?
+        && desk.directory().account_named(name.as_str()).is_none()
+    {
+        return Err(conflict(format!(
+            "account `{name}` of {} cannot be used",
+            entry.place
+        )));
+    }
+    let account = desk.directory().account_named(name.as_str());
+    let account = account.ok_or_else(|| not_found(format!("there is no account `{name}`")))?;
+    if !account.enabled {
+        return Err(conflict(format!("account `{name}` is disabled")));
+    }
+    let request = MintRequest {
+        account,
+        key: None,
+        scope,
+        lifetime,
+    };
+    let signer = desk.directory().signing().current();
+    let token = mint(signer, &desk.service.tokens, request, desk.now)
+        .map_err(|error| AdminError::new(ErrorKind::Unavailable, error.to_string()))?;
+    Ok(json!({
+        "access_token": token,
+        "token_type": "Bearer",
+        "expires_in": lifetime.as_secs(),
+        "account": name,
+        "scope": scope,
+    }))
+}
+
+/// What a token says, and whether it would be believed.
+pub(super) fn inspect_token(desk: &Desk<'_>, token: &Token) -> Value {
+    crate::oauth::inspect(&desk.service.verifier, &desk.state, &token.0, desk.now)
+}
+
+/// A request that is only thought of.
+pub(super) struct Explain {
+    pub(super) method: Method,
+    pub(super) target: String,
+    pub(super) account: Option<AccountName>,
+    pub(super) host: Option<String>,
+    pub(super) from: Option<IpAddr>,
+    pub(super) headers: Vec<(String, String)>,
+}
+
+/// What would happen to a request.
+pub(super) fn explain(desk: &Desk<'_>, question: &Explain) -> Answer {
+    let _ = (
+        &desk.state,
+        &question.method,
+        &question.target,
+        &question.account,
+    );
+    let _ = (&question.host, &question.from, &question.headers);
+    Err(AdminError::new(
+        ErrorKind::Unavailable,
+        "explanations are not there yet",
+    ))
+}

@@ -1,0 +1,138 @@
+//! From settings to a service: which store, which pepper, which signing key.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::service::{Parts, Role};
+use super::{AdminError, ErrorKind, Service};
+use crate::clock::Clock;
+use crate::directory::{SigningKey, SigningKeys};
+use crate::policy::Policy;
+use crate::settings::{Settings, StoreSetting};
+use crate::store::{NoStore, Pepper, Records, Sqlite, Store, StoreError, pepper_path};
+use crate::words::{Faults, UnixTime};
+
+/// Largest signing key file read, in bytes. An Ed25519 key in PEM takes 119.
+const KEY_FILE_BYTES_MAX: u64 = 16 * 1024;
+
+impl Service {
+    /// Opens what `settings` name, for a server, and puts `policy` in force.
+    ///
+    /// # Errors
+    ///
+    /// A sentence, when the store is in use, belongs to somebody else or is damaged, when the pepper
+    /// is missing or another one, or when the signing key cannot be read.
+    pub fn open(
+        settings: &Settings,
+        policy: Arc<Policy>,
+        clock: Clock,
+    ) -> Result<Self, AdminError> {
+        open(settings, Ok(policy), (clock, Role::Server))
+    }
+
+    /// Opens what `settings` name, for one command while no server runs. The store's lock is held as
+    /// long as the service lives. With a `policy` that has faults everything still works that does
+    /// not need to know a name of it: a key can always be expired.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Service::open`].
+    pub fn open_offline(
+        settings: &Settings,
+        policy: Result<Arc<Policy>, Faults>,
+        clock: Clock,
+    ) -> Result<Self, AdminError> {
+        open(settings, policy, (clock, Role::Offline))
+    }
+}
+
+fn open(
+    settings: &Settings,
+    policy: Result<Arc<Policy>, Faults>,
+    (clock, role): (Clock, Role),
+) -> Result<Service, AdminError> {
+    let now = clock.now();
+    let (policy, policy_fault) = match policy {
+        Ok(policy) => (policy, None),
+        Err(faults) => (Arc::default(), Some(faults.to_string())),
+    };
+    let parts = |store, signing| Parts {
+        store,
+        files_only: settings.store == StoreSetting::None,
+        pepper: None,
+        records: Records::default(),
+        signing: Arc::new(signing),
+        policy,
+        policy_fault,
+        tokens: settings.tokens.clone(),
+        clock,
+        role,
+    };
+    let parts = match &settings.store {
+        StoreSetting::None => {
+            let file = settings.tokens.signing_key.as_deref();
+            let key = file.map(|file| signing_key(file, now)).transpose()?;
+            parts(
+                Box::new(NoStore),
+                SigningKeys::new(key.into_iter().collect()),
+            )
+        }
+        StoreSetting::Sqlite(path) => {
+            let pepper = settings.pepper.clone().unwrap_or_else(|| pepper_path(path));
+            let (store, pepper) = Sqlite::open(path, &pepper, now)?;
+            let records = store.load()?;
+            let signing = unwrap(&records, &pepper)?;
+            Parts {
+                pepper: Some(Arc::new(pepper)),
+                records,
+                ..parts(Box::new(store), signing)
+            }
+        }
+    };
+    Ok(Service::start(parts)?)
+}
+
+/// The store's signing keys, opened with the pepper.
+fn unwrap(records: &Records, pepper: &Pepper) -> Result<SigningKeys, StoreError> {
+    let open = |record: &crate::store::SigningKeyRecord| {
+        let private = pepper.unwrap(&record.kid, &record.wrapped)?;
+        let key = SigningKey::from_pkcs8(&private, record.created_at);
+        let key = key.ok().filter(|key| key.public == record.public);
+        let sealed = || crate::store::PepperError::Sealed {
+            kid: record.kid.clone(),
+        };
+        Ok(SigningKey {
+            retired_at: record.retired_at,
+            ..key.ok_or_else(sealed)?
+        })
+    };
+    let keys: Result<Vec<_>, StoreError> = records.signing_keys.iter().map(open).collect();
+    keys.map(SigningKeys::new)
+}
+
+/// The signing key in a file, which others must not be able to read.
+fn signing_key(path: &Path, now: UnixTime) -> Result<SigningKey, AdminError> {
+    let said = |what: String| {
+        let said = format!("signing key `{}` {what}", path.display());
+        AdminError::new(ErrorKind::Unavailable, said)
+    };
+    let unread = |error: std::io::Error| said(format!("could not be read: {error}"));
+    let file = File::open(path).map_err(unread)?;
+    let mode = file.metadata().map_err(unread)?.mode();
+    if mode & 0o007 != 0 {
+        return Err(said(format!(
+            "may be read by others (mode {:o}): `chmod 600` it",
+            mode & 0o777
+        )));
+    }
+    let mut bytes = Zeroizing::new(Vec::new());
+    file.take(KEY_FILE_BYTES_MAX)
+        .read_to_end(&mut bytes)
+        .map_err(unread)?;
+    SigningKey::from_file(&bytes, now).map_err(|error| said(format!("is {error}")))
+}

@@ -1,0 +1,149 @@
+//! How things are shown. Every command's JSON comes from here, so the words are the same
+//! everywhere.
+
+use serde_json::{Map, Value, json};
+
+use super::desk::Desk;
+use crate::directory::{Key, Resolver};
+use crate::policy::{FileAccount, FileGrant, FileGroup};
+use crate::store::{AccountRecord, GrantRecord, GroupRecord};
+use crate::words::{AccountId, AccountName, Boundary, GroupName, RoleName, UnixTime};
+
+/// An account of the store.
+pub(super) fn account(desk: &Desk<'_>, record: &AccountRecord) -> Value {
+    json!({
+        "name": record.name,
+        "id": record.id,
+        "description": record.description,
+        "enabled": record.enabled,
+        "managed_by": "store",
+        "grants": grants(desk, &record.grants),
+        "groups": groups_of(desk, &record.id, &record.name),
+        "allow_from": record.allow_from,
+        "created_at": record.created_at,
+        "updated_at": record.updated_at,
+        "last_used_at": last_used(desk, &record.id, record.last_used_at),
+    })
+}
+
+/// An account of a file.
+pub(super) fn file_account(desk: &Desk<'_>, name: &AccountName, entry: &FileAccount) -> Value {
+    let row = desk.records().file_accounts.get(name);
+    let row = row.filter(|row| row.gone_at.is_none());
+    let id = entry.id.as_ref().or(row.map(|row| &row.id));
+    let known = id.and_then(|id| desk.directory().account(id));
+    // An id may stand for another account; then this one is refused everything.
+    let known = known.filter(|known| known.name == *name);
+    let used = row.and_then(|row| row.last_used_at);
+    json!({
+        "name": name,
+        "id": id,
+        "description": entry.description,
+        "enabled": known.is_some_and(|known| known.enabled),
+        "managed_by": "file",
+        "file": entry.place.to_string(),
+        "grants": file_grants(desk, &entry.grants),
+        "groups": id.map(|id| groups_of(desk, id, name)).unwrap_or_default(),
+        "allow_from": entry.allow_from,
+        "created_at": row.map(|row| row.created_at),
+        "updated_at": row.map(|row| row.updated_at),
+        "last_used_at": id.and_then(|id| last_used(desk, id, used)),
+    })
+}
+
+/// A group of the store.
+pub(super) fn group(desk: &Desk<'_>, record: &GroupRecord) -> Value {
+    let accounts = record
+        .members
+        .iter()
+        .filter_map(|id| desk.records().accounts.get(id));
+    let mut members: Vec<_> = accounts.map(|account| &account.name).collect();
+    members.sort();
+    json!({
+        "name": record.name,
+        "description": record.description,
+        "managed_by": "store",
+        "members": members,
+        "grants": grants(desk, &record.grants),
+        "created_at": record.created_at,
+        "updated_at": record.updated_at,
+    })
+}
+
+/// A group of a file.
+pub(super) fn file_group(desk: &Desk<'_>, name: &GroupName, entry: &FileGroup) -> Value {
+    json!({
+        "name": name,
+        "description": entry.description,
+        "managed_by": "file",
+        "file": entry.place.to_string(),
+        "members": entry.members,
+        "grants": file_grants(desk, &entry.grants),
+    })
+}
+
+/// A key, without anything that would help to guess its secret.
+pub(super) fn key(desk: &Desk<'_>, key: &Key) -> Value {
+    let record = desk.records().key(&key.id);
+    json!({
+        "id": key.id,
+        "account": key.account.name,
+        "description": record.map_or("", |record| record.description.as_str()),
+        "managed_by": if record.is_some() { "store" } else { "file" },
+        "created_at": record.map(|record| record.created_at),
+        "expires_at": key.expires_at,
+        "last_used_at": key.last_used_at(),
+        "state": if key.is_expired(desk.now) { "expired" } else { "active" },
+    })
+}
+
+fn grants(desk: &Desk<'_>, grants: &[GrantRecord]) -> Vec<Value> {
+    let mut resolver = Resolver::new(desk.policy(), desk.records());
+    let show = |held: &GrantRecord| grant(&mut resolver, &held.role, &held.within, held.closed_at);
+    grants.iter().map(show).collect()
+}
+
+fn file_grants(desk: &Desk<'_>, grants: &[FileGrant]) -> Vec<Value> {
+    let mut resolver = Resolver::new(desk.policy(), desk.records());
+    let show = |held: &FileGrant| grant(&mut resolver, &held.role, &held.within, None);
+    grants.iter().map(show).collect()
+}
+
+fn grant(
+    resolver: &mut Resolver<'_>,
+    role: &RoleName,
+    within: &Boundary,
+    closed_at: Option<UnixTime>,
+) -> Value {
+    let mut shown = Map::new();
+    shown.insert("role".into(), json!(role));
+    shown.insert("within".into(), json!(within));
+    if let Err(closed) = resolver.worth(role, within, closed_at) {
+        shown.insert("closed".into(), json!(closed.to_string()));
+    }
+    Value::Object(shown)
+}
+
+fn groups_of(desk: &Desk<'_>, id: &AccountId, name: &AccountName) -> Vec<GroupName> {
+    let stored = desk.records().groups.values();
+    let stored = stored
+        .filter(|group| group.members.contains(id))
+        .map(|group| &group.name);
+    let filed = desk.policy().groups.iter();
+    let filed = filed
+        .filter(|(_, group)| group.members.contains(name))
+        .map(|(name, _)| name);
+    let mut groups: Vec<_> = stored.chain(filed).cloned().collect();
+    groups.sort();
+    groups.dedup();
+    groups
+}
+
+/// The latest use of any of its keys, or what is known from before.
+fn last_used(desk: &Desk<'_>, id: &AccountId, before: Option<UnixTime>) -> Option<UnixTime> {
+    let keys = desk
+        .records()
+        .keys_of(id)
+        .filter_map(|key| desk.directory().key(&key.id));
+    keys.filter_map(Key::last_used_at).chain(before).max()
+}
