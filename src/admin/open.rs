@@ -12,43 +12,56 @@ use super::service::{Parts, Role};
 use super::{AdminError, ErrorKind, Service};
 use crate::clock::Clock;
 use crate::directory::{SigningKey, SigningKeys};
-use crate::policy::Policy;
+use crate::oauth::token;
+use crate::policy::compile::Context;
+use crate::policy::{Policy, compile, folder};
 use crate::settings::{Settings, StoreSetting};
 use crate::store::{NoStore, Pepper, Records, Sqlite, Store, StoreError, pepper_path};
-use crate::words::{Faults, UnixTime};
+use crate::words::{Faults, Method, UnixTime};
 
 /// Largest signing key file read, in bytes. An Ed25519 key in PEM takes 119.
 const KEY_FILE_BYTES_MAX: u64 = 16 * 1024;
 
-impl Service {
-    /// Opens what `settings` name, for a server, and puts `policy` in force.
-    ///
-    /// # Errors
-    ///
-    /// A sentence, when the store is in use, belongs to somebody else or is damaged, when the pepper
-    /// is missing or another one, or when the signing key cannot be read.
-    pub fn open(
-        settings: &Settings,
-        policy: Arc<Policy>,
-        clock: Clock,
-    ) -> Result<Self, AdminError> {
-        open(settings, Ok(policy), (clock, Role::Server))
-    }
+/// Why a service could not be opened: what stands in the way of the store, the pepper or the
+/// signing key, and what to do about it. Always of kind [`ErrorKind::Unavailable`].
+pub type OpenError = AdminError;
 
-    /// Opens what `settings` name, for one command while no server runs. The store's lock is held as
-    /// long as the service lives. With a `policy` that has faults everything still works that does
-    /// not need to know a name of it: a key can always be expired.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Service::open`].
-    pub fn open_offline(
-        settings: &Settings,
-        policy: Result<Arc<Policy>, Faults>,
-        clock: Clock,
-    ) -> Result<Self, AdminError> {
-        open(settings, policy, (clock, Role::Offline))
-    }
+/// Opens what `settings` name, for a server, and puts `policy` in force.
+///
+/// # Errors
+///
+/// A sentence, when the store is in use, belongs to somebody else or is damaged, when the pepper is
+/// missing or another one, or when the signing key cannot be read.
+pub fn open_server(
+    settings: &Settings,
+    policy: Arc<Policy>,
+    clock: Clock,
+) -> Result<Service, OpenError> {
+    open(settings, Ok(policy), (clock, Role::Server))
+}
+
+/// Opens what `settings` name, for one command while no server runs. The store's lock is held as
+/// long as the service lives. With a policy that has faults everything still works that does not
+/// need to know a name of it: a key can always be expired.
+///
+/// # Errors
+///
+/// As for [`open_server`].
+pub fn open_offline(settings: &Settings, clock: Clock) -> Result<Service, OpenError> {
+    let context = Context {
+        upstreams: Some(
+            settings
+                .upstreams
+                .iter()
+                .map(|(name, upstream)| (name.clone(), upstream.rules))
+                .collect(),
+        ),
+        own_endpoints: vec![(Method::Post, token::PATH.to_owned())],
+    };
+    let policy = folder::read(&settings.policies)
+        .and_then(|files| compile::compile(&files, &context))
+        .map(Arc::new);
+    open(settings, policy, (clock, Role::Offline))
 }
 
 fn open(
