@@ -7,6 +7,7 @@
 //! it that a change is on disk first, in the directory second, and acknowledged last.
 
 mod accounts;
+pub mod control;
 mod desk;
 mod groups;
 mod keys;
