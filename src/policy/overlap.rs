@@ -18,6 +18,10 @@ use super::template::Template;
 use super::trie::Trie;
 use crate::words::MethodSet;
 
+/// Most pairs that are looked for: a table where a thousand routes each cross a thousand others is
+/// not one that anybody can read, and the list would fill the memory.
+pub const PAIRS_MAX: usize = 1_000_000;
+
 /// How the paths of one template lie to those of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
@@ -59,7 +63,9 @@ pub fn relation(a: &Template, b: &Template) -> Relation {
 
 /// Every pair of entries that have a method and a path in common, by their positions in `entries`.
 ///
-/// The work grows with the number of such pairs, not with the square of the number of entries.
+/// The work grows with the number of such pairs, not with the square of the number of entries. Of
+/// more than [`PAIRS_MAX`] pairs no more than these are returned: who gets so many has to refuse the
+/// entries, since what the others would show is not known.
 pub fn pairs(entries: &[Entry]) -> Vec<Pair> {
     let mut trie = Trie::default();
     for (number, entry) in (0..).zip(entries) {
@@ -69,6 +75,9 @@ pub fn pairs(entries: &[Entry]) -> Vec<Pair> {
     for (first, entry) in entries.iter().enumerate() {
         let _ = trie.meeting(&entry.template, entry.methods, &mut |methods, number| {
             let second = number as usize;
+            if pairs.len() == PAIRS_MAX {
+                return ControlFlow::Break(());
+            }
             if let Some(other) = entries.get(second)
                 && first < second
             {

@@ -22,9 +22,7 @@ use crate::words::{Method, MethodSet};
 /// From how many literals on a node looks them up by hash: below, comparing them all is faster.
 const LITERALS_COMPARED_MAX: usize = 8;
 
-/// What ends at one node: for each template its methods and its number.
-///
-/// Invariant: no two share a method, since templates that end at one node have the same shape.
+/// What ends at one node: for each template its methods and its number. All have the same shape.
 pub(super) type Ends = [(MethodSet, u32)];
 
 /// A tree of templates, each with a number.

@@ -4,7 +4,7 @@
 //! The upstream is sent its own Host unless it is told otherwise, so it cannot tell the two
 //! requests apart; whoever wants it to, names it twice in the settings.
 
-use super::tables::share_a_host;
+use super::tables::{refuse_too_many, share_a_host};
 use crate::policy::matcher::Entry;
 use crate::policy::overlap::{Pair, Relation, pairs, relation};
 use crate::policy::template::Template;
@@ -18,6 +18,7 @@ pub(super) fn refuse_ways_around(routes: &[Route], faults: &mut Faults) {
     }
     let entries: Vec<Entry> = routes.iter().map(entry).collect();
     let pairs = pairs(&entries);
+    refuse_too_many(&pairs, routes.first(), faults);
     for pair in &pairs {
         let (Some(a), Some(b)) = (routes.get(pair.first), routes.get(pair.second)) else {
             continue;

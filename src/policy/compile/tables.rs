@@ -10,7 +10,7 @@ use super::Context;
 use super::names::Names;
 use crate::policy::hosts::Tables;
 use crate::policy::matcher::{Entry, Table};
-use crate::policy::overlap::{Pair, Relation, pairs};
+use crate::policy::overlap::{PAIRS_MAX, Pair, Relation, pairs};
 use crate::policy::template::Template;
 use crate::policy::{Requirement, Route};
 use crate::words::{Fault, Faults, Method, MethodSet, Place};
@@ -189,12 +189,14 @@ fn look_at_overlaps(
         routes.get(usize::try_from(id.0).ok()?)
     };
     let mut behind: HashMap<usize, Vec<usize>> = HashMap::new();
+    let pairs = pairs(entries);
+    refuse_too_many(&pairs, routes.first(), faults);
     for Pair {
         first,
         second,
         relation,
         ..
-    } in pairs(entries)
+    } in pairs
     {
         let (Some(a), Some(b)) = (route(first), route(second)) else {
             continue;
@@ -255,6 +257,16 @@ fn stands_behind(weak: &Route, count: usize, example: &Route, names: &Names) -> 
         names.asked(&weak.requirement),
         example.name
     )
+}
+
+/// Refuses routes that overlap so often that not every pair of them was looked at.
+pub(super) fn refuse_too_many(pairs: &[Pair], first: Option<&Route>, faults: &mut Faults) {
+    if let Some(route) = first.filter(|_| pairs.len() == PAIRS_MAX) {
+        let message = format!(
+            "{PAIRS_MAX} pairs of routes and more match a path in common, from this route on: nobody can tell what such a table asks for, write its paths more literally"
+        );
+        faults.push(Fault::new(route.place.clone(), message));
+    }
 }
 
 /// A route for everybody, or for every account, behind one that asks for a permission.
