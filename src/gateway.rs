@@ -210,6 +210,9 @@ impl Gateway {
     ) -> Response<Outgoing> {
         let verdict = ticket.verdict();
         verdict.route = Some(Arc::clone(permit.route()));
+        verdict.permissions = permit
+            .identity()
+            .and_then(|identity| identity.permissions.clone());
         let upstream = state.policy.upstream(permit.route().upstream);
         let listener = &asked.connection.listener;
         let host = asked.parts.headers.get(HOST).cloned();
@@ -327,6 +330,7 @@ impl Gateway {
             account: None,
             key: None,
             token: None,
+            permissions: None,
             denial: None,
             shadow: false,
             status: http::StatusCode::INTERNAL_SERVER_ERROR,

@@ -57,6 +57,8 @@ pub struct Verdict {
     pub key: Option<KeyId>,
     /// The first bytes of the token's digest.
     pub token: Option<[u8; 8]>,
+    /// The permissions its route needed, if it was let through.
+    pub permissions: Option<HeaderValue>,
     /// Why it was refused, or would have been.
     pub denial: Option<Box<Denial>>,
     /// Whether it was forwarded all the same.
@@ -169,6 +171,10 @@ impl Recorder {
             Some(reason) if verdict.shadow => Decision::ShadowDeny(reason),
             Some(reason) => Decision::Deny(reason),
         };
+        let granted = verdict
+            .permissions
+            .as_ref()
+            .and_then(|value| value.to_str().ok());
         let event = match (verdict.token_endpoint, denial) {
             (true, None) => Event::TokenIssued,
             (true, Some(_)) => Event::TokenRefused,
@@ -195,7 +201,7 @@ impl Recorder {
             request_bytes: None,
             response_bytes: Some(verdict.sent_bytes),
             route: verdict.route.as_ref().map(|route| route.name.as_str()),
-            permission: denial.and_then(first_needed),
+            permission: denial.map_or(granted, first_needed),
             missing: &missing,
             class: denial.and_then(|denial| denial.class),
             hint: denial.and_then(|denial| denial.hint),

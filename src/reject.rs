@@ -58,7 +58,7 @@ fn problem(denial: &Denial, id: &RequestId) -> Value {
     if let Some(class) = denial.class {
         problem.insert("class".into(), json!(class.code()));
     }
-    if reason.status() == StatusCode::FORBIDDEN {
+    if matches!(reason, Reason::PermissionMissing | Reason::OutsideBoundary) {
         if let Some(needs) = &denial.needs {
             problem.insert("needs".into(), needs_value(needs));
         }

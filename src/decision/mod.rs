@@ -100,7 +100,17 @@ pub fn decide(question: &Question<'_>, caller: Result<Option<Caller>, Reason>) -
         },
     };
     let route = matched.as_ref().map(|matched| Arc::clone(&matched.primary));
-    let denial = Box::new(Denial { route, ..*denial });
+    // A refusal is filed under the permission its route asks for, whatever came before it.
+    let needs = denial.needs.clone().or_else(|| {
+        route
+            .as_ref()
+            .and_then(|route| needs(question.policy, &route.requirement))
+    });
+    let denial = Box::new(Denial {
+        route,
+        needs,
+        ..*denial
+    });
     match matched {
         Some(matched) if denial.reason.is_shadowable() && matched.all_in_shadow() => {
             Outcome::Shadowed(Permit::shadowed(question, &matched), denial)

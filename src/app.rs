@@ -1,1 +1,0 @@
-//! Wires the parts together once; owns the order of start and stop.

@@ -1,0 +1,82 @@
+//! Keeping the books: figures that are not counted as they happen, and what is written back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::Service;
+use crate::clock::Clock;
+use crate::settings::Settings;
+use crate::telemetry::metrics::{AccountLabels, CacheFigures, DirectoryFigures, Metrics};
+use crate::words::UnixTime;
+
+/// How often the last use of keys is written back. A minute is finer than anybody asks "when was
+/// this key last used", and one transaction a minute is nothing to a disk.
+const WRITE_BACK_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The metrics of a gateway with these settings.
+pub(super) fn metrics(settings: &Settings, service: &Arc<Service>) -> Arc<Metrics> {
+    let accounts = match settings.metrics {
+        metrics if metrics.accounts => AccountLabels::UpTo(metrics.max_accounts),
+        _ => AccountLabels::Off,
+    };
+    let metrics = Arc::new(Metrics::new(accounts));
+    for setting in &settings.weakened {
+        metrics.unsafe_setting(setting);
+    }
+    let verifier = Arc::clone(service.verifier());
+    metrics.watch_token_cache(move || CacheFigures {
+        hits: verifier.cache_hits(),
+        misses: verifier.cache_misses(),
+        evictions: verifier.cache_evictions(),
+        entries: figure(verifier.cache_entries()),
+    });
+    metrics
+}
+
+/// Writes back the last use of keys now and then, and keeps the inventory figures fresh.
+pub(super) async fn keep(
+    service: Arc<Service>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    stop: CancellationToken,
+) {
+    let mut interval = tokio::time::interval(WRITE_BACK_INTERVAL);
+    while stop.run_until_cancelled(interval.tick()).await.is_some() {
+        let (service, now) = (Arc::clone(&service), clock.now());
+        let written = tokio::task::spawn_blocking(move || {
+            (service.flush_last_used(), figures(&service, now))
+        });
+        let Ok((written, figures)) = written.await else {
+            continue;
+        };
+        metrics.directory_loaded(&figures);
+        metrics.store_is_up(written.is_ok());
+        if let Err(error) = written {
+            tracing::warn!(%error, "the last use of keys was not written back");
+        }
+    }
+}
+
+fn figures(service: &Service, now: UnixTime) -> DirectoryFigures {
+    let state = service.handle().snapshot();
+    let directory = &state.directory;
+    let enabled = directory
+        .accounts()
+        .filter(|account| account.enabled)
+        .count();
+    let expired = directory.keys().filter(|key| key.is_expired(now)).count();
+    let ends = directory.keys().filter_map(|key| key.expires_at);
+    DirectoryFigures {
+        accounts_enabled: figure(enabled),
+        accounts_disabled: figure(directory.accounts_len().saturating_sub(enabled)),
+        keys_active: figure(directory.keys_len().saturating_sub(expired)),
+        keys_expired: figure(expired),
+        next_expiry: ends.filter(|at| *at > now).min(),
+    }
+}
+
+fn figure(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}

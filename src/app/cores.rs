@@ -1,0 +1,117 @@
+//! The data plane: one thread a core, each with a runtime, sockets and upstream connections of its
+//! own.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::LocalSet;
+
+use crate::clock::Clock;
+use crate::credential::Issuers;
+use crate::directory::Handle;
+use crate::forward::pool::SWEEP_INTERVAL;
+use crate::forward::{Forwarder, Upstreams};
+use crate::gateway::Gateway;
+use crate::listener::{self, Bound};
+use crate::record::Recorder;
+use crate::settings::{Settings, Tokens};
+use crate::shutdown::Tasks;
+use crate::telemetry::log::LogHandle;
+use crate::telemetry::metrics::Metrics;
+use crate::verify::Verifier;
+use crate::words::RequestIds;
+
+/// What the cores share.
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    pub(super) settings: Arc<Settings>,
+    pub(super) state: Arc<Handle>,
+    pub(super) verifier: Arc<Verifier>,
+    pub(super) tokens: Arc<Tokens>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) upstreams: Upstreams,
+    pub(super) admission: Arc<Semaphore>,
+    pub(super) draining: Arc<AtomicBool>,
+    pub(super) clock: Clock,
+    pub(super) tasks: Tasks,
+}
+
+/// How many cores the process may use: what the settings say, else what the scheduler and the
+/// quota allow, which is not what the machine has.
+pub(super) fn count(settings: &Settings) -> usize {
+    let allowed = || thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    settings.threads.unwrap_or_else(allowed).max(1)
+}
+
+/// Starts a core. It ends when the drain is over.
+pub(super) fn start(
+    shared: Shared,
+    log: LogHandle,
+    listeners: &mut [Bound],
+    core: usize,
+) -> io::Result<JoinHandle<()>> {
+    let sockets: Vec<_> = listeners
+        .iter_mut()
+        .filter_map(|bound| {
+            bound
+                .take()
+                .map(|socket| (Arc::clone(&bound.listener), socket))
+        })
+        .collect();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    thread::Builder::new()
+        .name(format!("core-{core}"))
+        .spawn(move || {
+            let local = LocalSet::new();
+            let tasks = shared.tasks.sibling();
+            let grace = shared.settings.drain.timeout;
+            local.block_on(&runtime, async move {
+                let gateway = gateway(&shared, log);
+                for (listener, socket) in sockets {
+                    let admission = Arc::clone(&shared.admission);
+                    let accepting = Rc::clone(&gateway);
+                    let accept =
+                        listener::accept(accepting, listener, socket, admission, tasks.clone());
+                    tasks.spawn_local(accept);
+                }
+                let swept = Rc::clone(&gateway);
+                let drain = tasks.drain().clone();
+                tasks.spawn_local(async move { sweep(&swept, &drain).await });
+                tasks.drain().cancelled().await;
+                if !tasks.finish(grace).await {
+                    tracing::warn!(core, "the drain timed out; what was left has been cut");
+                }
+            });
+        })
+}
+
+async fn sweep(gateway: &Gateway, drain: &tokio_util::sync::CancellationToken) {
+    let mut interval = tokio::time::interval(SWEEP_INTERVAL.max(Duration::from_secs(1)));
+    while drain.run_until_cancelled(interval.tick()).await.is_some() {
+        gateway.forwarder.sweep();
+    }
+}
+
+fn gateway(shared: &Shared, log: LogHandle) -> Rc<Gateway> {
+    let issuers = Issuers::new([shared.tokens.issuer.as_str()]);
+    let metrics = Arc::clone(&shared.metrics);
+    let decisions = shared.settings.log.decisions;
+    Rc::new(Gateway {
+        state: Arc::clone(&shared.state),
+        verifier: Arc::clone(&shared.verifier),
+        tokens: Arc::clone(&shared.tokens),
+        forwarder: Forwarder::new(&shared.upstreams, issuers.clone()),
+        issuers,
+        recorder: Rc::new(Recorder::new(metrics, log, decisions)),
+        clock: shared.clock.clone(),
+        ids: std::cell::RefCell::new(RequestIds::new()),
+        draining: Arc::clone(&shared.draining),
+    })
+}

@@ -1,0 +1,379 @@
+//! Wires the parts together once; owns the order of start and stop.
+//!
+//! Start: policy, store and directory first, then whatever answers, so that no request ever meets
+//! an empty table. Stop: readiness falls first, the listeners stay a moment for balancers to notice,
+//! then no new connection is taken, answers end their connections, and what is in flight may finish.
+//!
+//! Two planes. The data plane is one thread a core, each with a runtime of its own. The control
+//! plane (ops port, control socket, reloads, signals, write-backs) is one small runtime that can
+//! stand still without slowing a request down.
+
+mod books;
+mod cores;
+mod reload;
+
+use std::fmt;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use thiserror::Error;
+use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::{self, Host, Service};
+use crate::clock::Clock;
+use crate::forward::Upstreams;
+use crate::listener::Bound;
+use crate::policy::{compile, folder};
+use crate::settings::Settings;
+use crate::shutdown::Tasks;
+use crate::telemetry::health::{Check, Health};
+use crate::telemetry::log::Log;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::ops::Ops;
+use crate::telemetry::probe::Probes;
+use crate::words::{Faults, Method};
+use cores::Shared;
+use reload::Reloader;
+
+/// How long the writer of the log may take for what is left.
+const LOG_GRACE: Duration = Duration::from_secs(2);
+
+/// A gateway that runs.
+pub struct Running {
+    settings: Arc<Settings>,
+    service: Arc<Service>,
+    health: Arc<Health>,
+    draining: Arc<AtomicBool>,
+    addresses: Addresses,
+    tasks: Tasks,
+    cores: Vec<JoinHandle<()>>,
+    control: Runtime,
+    log: Log,
+    asked_to_stop: CancellationToken,
+}
+
+/// Where a gateway listens, with the ports it really has.
+#[derive(Clone, Debug, Default)]
+pub struct Addresses {
+    /// Where requests are taken, in the order of the settings.
+    pub listeners: Vec<SocketAddr>,
+    /// Metrics and health.
+    pub ops: Option<SocketAddr>,
+    /// The control socket.
+    pub control: Option<PathBuf>,
+}
+
+/// Why a gateway does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The policy folder has faults.
+    #[error("{0}")]
+    Policy(Faults),
+    /// The store, or who holds it.
+    #[error("{0}")]
+    Store(#[from] admin::OpenError),
+    /// A socket, a certificate, a thread.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+fn system(what: impl fmt::Display) -> impl FnOnce(io::Error) -> StartError {
+    let what = what.to_string();
+    move |source| StartError::System { what, source }
+}
+
+/// What a policy folder is checked against: the upstreams of the settings and our own endpoints.
+pub fn policy_context(settings: &Settings) -> compile::Context {
+    let upstreams = settings.upstreams.iter();
+    compile::Context {
+        upstreams: Some(
+            upstreams
+                .map(|(name, one)| (name.clone(), one.rules))
+                .collect(),
+        ),
+        own_endpoints: own_endpoints(),
+    }
+}
+
+/// The gateway's own endpoints on its listeners; they win over any route.
+pub fn own_endpoints() -> Vec<(Method, String)> {
+    vec![(Method::Post, crate::oauth::token::PATH.to_owned())]
+}
+
+/// Starts a gateway. Decisions are logged to `decisions`.
+///
+/// # Errors
+///
+/// See [`StartError`]; nothing is left running then.
+pub fn start(
+    settings: Settings,
+    clock: Clock,
+    decisions: impl Write + Send + 'static,
+) -> Result<Running, StartError> {
+    let settings = Arc::new(settings);
+    let files = folder::read(&settings.policies).map_err(StartError::Policy)?;
+    let policy =
+        compile::compile(&files, &policy_context(&settings)).map_err(StartError::Policy)?;
+    let service = admin::open_server(&settings, Arc::new(policy), clock.clone())?;
+    let service = Arc::new(service);
+    let cores = cores::count(&settings);
+    let mut bound = bind(&settings, cores)?;
+    let metrics = books::metrics(&settings, &service);
+    let log = Log::start(decisions).map_err(system("cannot start the log"))?;
+    metrics.watch_log(log.dropped());
+    let shared = Shared {
+        state: Arc::clone(service.handle()),
+        verifier: Arc::clone(service.verifier()),
+        tokens: Arc::new(settings.tokens.clone()),
+        metrics: Arc::clone(&metrics),
+        upstreams: Upstreams::new(&settings.upstreams),
+        admission: Arc::new(Semaphore::new(settings.max_connections)),
+        draining: Arc::default(),
+        clock: clock.clone(),
+        tasks: Tasks::default(),
+        settings: Arc::clone(&settings),
+    };
+    let mut running = Running {
+        addresses: Addresses {
+            listeners: bound.iter().map(|bound| bound.address).collect(),
+            ..Addresses::default()
+        },
+        health: Arc::default(),
+        draining: Arc::clone(&shared.draining),
+        tasks: shared.tasks.clone(),
+        cores: Vec::with_capacity(cores),
+        control: control_runtime().map_err(system("cannot start the control plane"))?,
+        asked_to_stop: CancellationToken::new(),
+        settings,
+        service,
+        log,
+    };
+    running.control_plane(&metrics, clock)?;
+    for core in 0..cores {
+        let handle = cores::start(shared.clone(), running.log.handle(), &mut bound, core)
+            .map_err(system(format_args!("cannot start core {core}")))?;
+        running.cores.push(handle);
+    }
+    for check in Check::ALL {
+        running.health.pass(check);
+    }
+    Ok(running)
+}
+
+fn bind(settings: &Settings, cores: usize) -> Result<Vec<Bound>, StartError> {
+    let bind = |listener: &crate::settings::Listener| {
+        Bound::bind(Arc::new(listener.clone()), cores).map_err(system(format_args!(
+            "cannot listen on {}",
+            listener.address
+        )))
+    };
+    settings.listeners.iter().map(bind).collect()
+}
+
+fn control_runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("control")
+        .enable_all()
+        .build()
+}
+
+impl Running {
+    /// Where it listens.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// What operators ask.
+    pub fn service(&self) -> &Arc<Service> {
+        &self.service
+    }
+
+    /// Starts everything that is not the data plane.
+    fn control_plane(&mut self, metrics: &Arc<Metrics>, clock: Clock) -> Result<(), StartError> {
+        let (settings, service) = (Arc::clone(&self.settings), Arc::clone(&self.service));
+        let reloader = Reloader::new(settings, service, Arc::clone(metrics), clock.clone());
+        reloader.in_force();
+        let reloader = Arc::new(reloader);
+        let control = self.control.handle().clone();
+        let _in_runtime = control.enter();
+        if let Some(address) = self.settings.ops {
+            self.addresses.ops = Some(self.ops(address, metrics)?);
+        }
+        self.service.attach(Arc::new(Process {
+            reloader: Arc::clone(&reloader),
+            asked_to_stop: self.asked_to_stop.clone(),
+            status: self.status(),
+        }));
+        let stop = self.asked_to_stop.clone();
+        //CONTROL        self.addresses.control =
+        //CONTROL            admin::control::serve(&self.settings, &self.service, &self.tasks, stop.clone())?;
+        self.tasks.spawn(reload::watch(reloader, stop.clone()));
+        let (service, metrics) = (Arc::clone(&self.service), Arc::clone(metrics));
+        self.tasks.spawn(books::keep(service, metrics, clock, stop));
+        Ok(())
+    }
+
+    fn ops(&self, address: SocketAddr, metrics: &Arc<Metrics>) -> Result<SocketAddr, StartError> {
+        let listen = || -> io::Result<_> {
+            let listener = std::net::TcpListener::bind(address)?;
+            listener.set_nonblocking(true)?;
+            Ok((
+                listener.local_addr()?,
+                tokio::net::TcpListener::from_std(listener)?,
+            ))
+        };
+        let what = format!("cannot listen on {address} for metrics and health");
+        let (address, listener) = listen().map_err(system(what))?;
+        let ops = Ops {
+            metrics: Arc::clone(metrics),
+            health: Arc::clone(&self.health),
+            probes: Arc::new(Probes::new(self.settings.upstreams.values())),
+        };
+        // It answers to the end: readiness has to be seen falling, and the last scrape to be had.
+        self.tasks
+            .spawn(ops.serve(listener, self.tasks.stop().child_token()));
+        Ok(address)
+    }
+
+    fn status(&self) -> Value {
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "pid": std::process::id(),
+            "settings": self.settings.file,
+            "policies": self.settings.policies,
+            "listeners": self.addresses.listeners,
+            "ops": self.addresses.ops,
+        })
+    }
+
+    /// Says on the diagnostics where it listens and that it is ready, one line each, so that
+    /// whoever started it on port 0 learns the ports.
+    pub fn announce(&self) {
+        for setting in &self.settings.weakened {
+            tracing::warn!(setting, "this setting weakens a promise");
+        }
+        for conflict in self.service.conflicts() {
+            tracing::error!(conflict, "refused everything until this is settled");
+        }
+        for (place, address) in self.addresses.listeners.iter().enumerate() {
+            tracing::info!(listener = place.to_string(), %address, "listening");
+        }
+        if let Some(address) = self.addresses.ops {
+            tracing::info!(listener = "ops", %address, "listening");
+        }
+        if let Some(path) = &self.addresses.control {
+            tracing::info!(socket = %path.display(), "control socket");
+        }
+        tracing::info!(settings = %self.settings.file.display(), "ready");
+    }
+
+    /// Waits until a signal or an operator asks the gateway to stop, then drains it. A second signal
+    /// ends the process at once.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no way to hear signals.
+    pub fn wait(self) -> Result<(), StartError> {
+        let asked = self.asked_to_stop.clone();
+        let heard = self.control.block_on(until_asked(asked));
+        heard.map_err(system("cannot listen for signals"))?;
+        self.stop();
+        Ok(())
+    }
+
+    /// Drains the gateway and waits for what is in flight, as long as the settings allow.
+    pub fn stop(self) {
+        tracing::info!("draining");
+        self.health.drain();
+        self.draining.store(true, Ordering::Relaxed);
+        self.control
+            .block_on(tokio::time::sleep(self.settings.drain.delay));
+        self.tasks.drain().cancel();
+        for core in self.cores {
+            if core.join().is_err() {
+                tracing::error!("a core ended by a panic");
+            }
+        }
+        self.asked_to_stop.cancel();
+        self.tasks.stop().cancel();
+        self.control
+            .block_on(self.tasks.finish(Duration::from_secs(1)));
+        if let Err(error) = self.service.flush_last_used() {
+            tracing::warn!(%error, "the last use of keys was not written back");
+        }
+        if !self.log.stop(LOG_GRACE) {
+            tracing::warn!("the end of the decision log was not written: nobody reads it");
+        }
+        self.control.shutdown_timeout(Duration::from_secs(1));
+        tracing::info!("stopped");
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running")
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Returns when SIGTERM or SIGINT arrives, or an operator asks for a drain. Hears the second signal
+/// from then on.
+async fn until_asked(asked: CancellationToken) -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = asked.cancelled() => {}
+    }
+    let second = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        std::process::exit(0);
+    };
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it outlives every task: it ends the process"
+    )]
+    tokio::spawn(second);
+    Ok(())
+}
+
+/// What the process does for the service.
+struct Process {
+    reloader: Arc<Reloader>,
+    asked_to_stop: CancellationToken,
+    status: Value,
+}
+
+impl Host for Process {
+    fn reload(&self) -> Result<Value, String> {
+        self.reloader.reload()
+    }
+
+    fn drain(&self) {
+        self.asked_to_stop.cancel();
+    }
+
+    fn status(&self) -> Value {
+        self.status.clone()
+    }
+}

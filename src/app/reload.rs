@@ -1,0 +1,108 @@
+//! A policy folder that changed becomes the policy in force, whole or not at all.
+//!
+//! Whatever asks for it (an edit, SIGHUP, an operator), one reload runs at a time. A folder with a
+//! fault changes nothing: the last good policy stays in force, the log and a metric say so, and the
+//! gateway stays ready.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::Service;
+use crate::clock::Clock;
+use crate::policy::reload::Watch;
+use crate::policy::{compile, folder};
+use crate::settings::Settings;
+use crate::telemetry::metrics::Metrics;
+
+/// Reloads the policy.
+pub(super) struct Reloader {
+    settings: Arc<Settings>,
+    service: Arc<Service>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    one_at_a_time: Mutex<()>,
+}
+
+impl Reloader {
+    pub(super) fn new(
+        settings: Arc<Settings>,
+        service: Arc<Service>,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            settings,
+            service,
+            metrics,
+            clock,
+            one_at_a_time: Mutex::new(()),
+        }
+    }
+
+    /// The policy in force is counted as loaded.
+    pub(super) fn in_force(&self) {
+        let state = self.service.handle().snapshot();
+        self.metrics.policy_loaded(&state.policy, self.clock.now());
+    }
+
+    /// Reads the folder again and puts it in force. Blocks on the disk.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the folder, one fault a line; the policy before it stays in force.
+    pub(super) fn reload(&self) -> Result<Value, String> {
+        let _alone = self
+            .one_at_a_time
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let before = self.service.handle().snapshot().policy.hash.clone();
+        match self.replace() {
+            Ok(()) => {
+                self.in_force();
+                let policy = &self.service.handle().snapshot().policy;
+                let (hash, routes) = (&policy.hash, policy.routes.len());
+                tracing::info!(hash, routes, "policy in force");
+                Ok(json!({ "policy": hash, "routes": routes, "changed": *hash != before }))
+            }
+            Err(faults) => {
+                self.metrics.policy_refused();
+                tracing::error!(faults, "policy refused; the one before it stays in force");
+                Err(faults)
+            }
+        }
+    }
+
+    fn replace(&self) -> Result<(), String> {
+        let files = folder::read(&self.settings.policies).map_err(|faults| faults.to_string())?;
+        let context = super::policy_context(&self.settings);
+        let policy = compile::compile(&files, &context).map_err(|faults| faults.to_string())?;
+        self.service
+            .replace_policy(Arc::new(policy))
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// Reloads whenever the folder has changed, or SIGHUP says so, until `stop`.
+pub(super) async fn watch(reloader: Arc<Reloader>, stop: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut watch = Watch::new(&reloader.settings.policies);
+    let mut hang_up = match signal(SignalKind::hangup()) {
+        Ok(hang_up) => hang_up,
+        Err(error) => {
+            tracing::error!(%error, "cannot hear SIGHUP; edits are not picked up");
+            return;
+        }
+    };
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = watch.changed() => {}
+            _ = hang_up.recv() => {}
+        }
+        let reloader = Arc::clone(&reloader);
+        // Its outcome is logged and counted; here is nobody to be told.
+        let _ = tokio::task::spawn_blocking(move || reloader.reload()).await;
+    }
+}
