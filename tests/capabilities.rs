@@ -12,6 +12,7 @@
 mod agreement;
 mod github;
 mod harness;
+mod policies;
 mod supply;
 mod target;
 mod tidy;

@@ -193,7 +193,7 @@ mod tests {
         assert!(stays_still(&mut watch).await, "nothing was done");
         let steps: [(&str, &dyn Fn()); 5] = [
             ("written over", &|| {
-                fs::write(at("a.yaml"), "routes: {}\n").unwrap()
+                fs::write(at("a.yaml"), "routes: {}\n").unwrap();
             }),
             ("renamed over", &|| {
                 fs::write(at(".a.tmp"), "roles:\n").unwrap();

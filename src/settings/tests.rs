@@ -69,10 +69,7 @@ fn an_empty_file_means_the_defaults() {
     assert!(settings.metrics.accounts && settings.threads.is_none());
 }
 
-#[test]
-fn everything_can_be_said() {
-    let settings = good(
-        "listeners:
+const EVERYTHING: &str = "listeners:
   - address: '[::1]:0'
     basic: true
     api_key: true
@@ -94,8 +91,11 @@ metrics: { accounts: false, max_accounts: 7 }
 drain: { delay: 0s, timeout: 1s }
 threads: 2
 max_connections: 100
-",
-    );
+";
+
+#[test]
+fn everything_can_be_said() {
+    let settings = good(EVERYTHING);
     let listener = &settings.listeners[0];
     assert!(listener.basic && listener.api_key && listener.trusted_proxies.len() == 2);
     assert_eq!(listener.limits.header_timeout, Duration::from_secs(5));

@@ -120,10 +120,6 @@ impl Builder<'_> {
     }
 
     /// Takes one event; `false` ends the reading.
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "the parser's events are not closed"
-    )]
     fn take(&mut self, event: Event<'_>, span: &Span) -> bool {
         let place = self.place(&span.start);
         match event {

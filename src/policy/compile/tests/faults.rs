@@ -402,7 +402,7 @@ fn several_faults_are_reported_at_once() {
     );
     let lines: Vec<String> = faults(&text)
         .lines()
-        .map(|line| line[..4].to_owned())
+        .map(|line| line.chars().take(4).collect())
         .collect();
     assert_eq!(lines, ["4:1:", "6:11", "7:36", "8:11", "9:3:"]);
 }
