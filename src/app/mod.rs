@@ -219,8 +219,8 @@ impl Running {
             status: self.status(),
         }));
         let stop = self.asked_to_stop.clone();
-        //CONTROL        self.addresses.control =
-        //CONTROL            admin::control::serve(&self.settings, &self.service, &self.tasks, stop.clone())?;
+        self.addresses.control =
+            admin::control::serve(&self.settings, &self.service, &self.tasks, stop.clone())?;
         self.tasks.spawn(reload::watch(reloader, stop.clone()));
         let (service, metrics) = (Arc::clone(&self.service), Arc::clone(metrics));
         self.tasks.spawn(books::keep(service, metrics, clock, stop));
