@@ -10,6 +10,7 @@
 )]
 
 mod agreement;
+mod deploy;
 mod github;
 mod harness;
 mod policies;
