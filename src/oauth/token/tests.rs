@@ -1,0 +1,503 @@
+//! Requests as clients write them, good and bad, and every error of RFC 6749.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::verify::world::{START, World};
+
+/// A request, as curl would write it.
+struct Curl {
+    method: Method,
+    query: Option<&'static str>,
+    headers: HeaderMap,
+    body: String,
+    source: Option<IpAddr>,
+}
+
+impl Curl {
+    fn new(body: impl Into<String>) -> Self {
+        let mut headers = HeaderMap::new();
+        let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+        headers.insert(CONTENT_TYPE, form);
+        Self {
+            method: Method::POST,
+            query: None,
+            headers,
+            body: body.into(),
+            source: Some("192.0.2.1".parse().unwrap()),
+        }
+    }
+
+    fn user(mut self, user: &str, password: &str) -> Self {
+        let value = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+        self.headers.append(AUTHORIZATION, value.parse().unwrap());
+        self
+    }
+
+    fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.insert(name, value.parse().unwrap());
+        self
+    }
+
+    fn ask(&self, world: &World, now: UnixTime) -> TokenAnswer {
+        let request = TokenRequest {
+            method: &self.method,
+            query: self.query,
+            headers: &self.headers,
+            body: self.body.as_bytes(),
+            source: self.source,
+        };
+        answer(
+            &world.verifier,
+            &world.state(),
+            &world.tokens,
+            &request,
+            now,
+        )
+    }
+}
+
+const GRANT: &str = "grant_type=client_credentials";
+
+/// `GRANT` by the account's own key.
+fn good(world: &World, account: &str) -> Curl {
+    extended(world, account, "")
+}
+
+fn extended(world: &World, account: &str, more: &str) -> Curl {
+    let (id, secret) = &world.keys[account];
+    Curl::new(format!("{GRANT}{more}")).user(id.as_str(), secret.reveal())
+}
+
+fn body(answer: &TokenAnswer) -> Value {
+    serde_json::from_slice(answer.response.body()).unwrap()
+}
+
+/// Says that the answer is this error, and that nothing in it is the client's or forbidden.
+fn check(answer: &TokenAnswer, status: u16, error: &str, reason: Reason) {
+    let body = body(answer);
+    assert_eq!(answer.response.status().as_u16(), status, "{body}");
+    assert_eq!(
+        (answer.outcome, answer.reason),
+        (error, Some(reason)),
+        "{body}"
+    );
+    assert_eq!(body["error"], error);
+    let headers = answer.response.headers();
+    assert_eq!(headers[CONTENT_TYPE], "application/json");
+    assert_eq!(headers[CACHE_CONTROL], "no-store");
+    assert_eq!(headers[PRAGMA], "no-cache");
+    let challenge = headers.get(WWW_AUTHENTICATE).map(HeaderValue::as_bytes);
+    let expected = (status == 401).then_some(b"Basic realm=\"portcullis\"".as_slice());
+    assert_eq!(challenge, expected);
+    // E09
+    for text in [&body["error"], &body["error_description"]] {
+        let text = text.as_str().unwrap();
+        let allowed = |b| matches!(b, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+        assert!(!text.is_empty() && text.bytes().all(allowed), "{text}");
+        assert!(!text.contains("CANARY"), "{text}");
+    }
+    assert_eq!(body.as_object().unwrap().len(), 2);
+}
+
+#[test]
+fn e01_a_good_key_gets_a_token_by_header_and_by_body() {
+    let world = World::new();
+    let (id, secret) = &world.keys["ci"];
+    let by_body = format!("{GRANT}&client_id={id}&client_secret={}", secret.reveal());
+    for curl in [good(&world, "ci"), Curl::new(by_body)] {
+        let answer = curl.ask(&world, START);
+        assert_eq!(answer.response.status(), StatusCode::OK);
+        let headers = answer.response.headers();
+        assert_eq!(headers[CACHE_CONTROL], "no-store");
+        assert_eq!(headers[PRAGMA], "no-cache");
+        let body = body(&answer);
+        let expected = json!({
+            "access_token": body["access_token"],
+            "token_type": "Bearer",
+            "expires_in": 900,
+            "scope": "devices:edit devices:view tenants:view",
+        });
+        assert_eq!(
+            body.to_string(),
+            expected.to_string(),
+            "these members in this order"
+        );
+        assert_eq!((answer.outcome, answer.reason), ("issued", None));
+        assert_eq!(
+            (answer.key, answer.account.unwrap().name.as_str()),
+            (Some(*id), "ci")
+        );
+
+        let caller = world
+            .bearer(body["access_token"].as_str().unwrap(), START)
+            .unwrap();
+        assert_eq!(
+            (caller.account.name.as_str(), caller.key),
+            ("ci", Some(*id))
+        );
+        assert_eq!(caller.subset, None);
+    }
+}
+
+#[test]
+fn e02_the_grant_type_is_client_credentials() {
+    let world = World::new();
+    let ask = |text: &str| {
+        let (id, secret) = &world.keys["ci"];
+        Curl::new(text)
+            .user(id.as_str(), secret.reveal())
+            .ask(&world, START)
+    };
+    for missing in [
+        "",
+        "grant_type=",
+        "scope=devices:view",
+        "grant_typeCANARY=x",
+    ] {
+        check(
+            &ask(missing),
+            400,
+            "invalid_request",
+            Reason::RequestMalformed,
+        );
+    }
+    for unknown in [
+        "password",
+        "CANARY",
+        "client_credentials+",
+        "Client_Credentials",
+        "%ff",
+    ] {
+        let answer = ask(&format!("grant_type={unknown}"));
+        check(
+            &answer,
+            400,
+            "unsupported_grant_type",
+            Reason::RequestMalformed,
+        );
+    }
+    // A parameter without a value was not sent; one nobody knows is ignored.
+    for fine in [
+        "&scope=",
+        "&client_id=&client_secret=",
+        "&resource=CANARY",
+        "&",
+    ] {
+        assert_eq!(
+            extended(&world, "ci", fine).ask(&world, START).outcome,
+            "issued",
+            "{fine}"
+        );
+    }
+}
+
+#[test]
+fn e03_e08_e32_every_refused_client_reads_the_same() {
+    let mut world = World::new();
+    world.end_key("poor", START);
+    let (id, secret) = world.keys.get("ci").unwrap();
+    let (other, stranger) = (Secret::random(), KeyId::random());
+    let form = |id: &str, secret: &str| {
+        Curl::new(format!("{GRANT}&client_id={id}&client_secret={secret}"))
+    };
+    let user = |id: &str, secret: &str| Curl::new(GRANT).user(id, secret);
+    let (id, secret) = (id.as_str(), secret.reveal());
+    let rows = [
+        (user(id, other.reveal()), Reason::KeyUnknown),
+        (form(id, other.reveal()), Reason::KeyUnknown),
+        (user(stranger.as_str(), secret), Reason::KeyUnknown),
+        (form(stranger.as_str(), secret), Reason::KeyUnknown),
+        (user("CANARY", secret), Reason::CredentialMalformed),
+        (form("CANARY", "CANARY"), Reason::CredentialMalformed),
+        (user(id, secret.split_at(1).1), Reason::CredentialMalformed),
+        (user(secret, id), Reason::CredentialMalformed),
+        (Curl::new(GRANT), Reason::CredentialMissing),
+        (
+            Curl::new(format!("{GRANT}&client_id={id}")),
+            Reason::CredentialMissing,
+        ),
+        (
+            Curl::new(GRANT).header("authorization", "Bearer CANARY"),
+            Reason::CredentialMalformed,
+        ),
+        (
+            Curl::new(GRANT).header("authorization", "Basic CANARY!"),
+            Reason::CredentialMalformed,
+        ),
+        (
+            Curl::new(GRANT).header("authorization", ""),
+            Reason::CredentialMalformed,
+        ),
+        (good(&world, "poor"), Reason::KeyExpired),
+        (good(&world, "off"), Reason::AccountDisabled),
+        (good(&world, "far"), Reason::AddressNotAllowed),
+    ];
+    let mut bodies = BTreeSet::new();
+    for (curl, reason) in rows {
+        let answer = curl.ask(&world, START);
+        check(&answer, 401, "invalid_client", reason);
+        bodies.insert(answer.response.body().clone());
+        let known = [
+            Reason::KeyExpired,
+            Reason::AccountDisabled,
+            Reason::AddressNotAllowed,
+        ];
+        assert_eq!(
+            answer.account.is_some(),
+            known.contains(&reason),
+            "{reason}"
+        );
+    }
+    assert_eq!(bodies.len(), 1);
+    world.forget_account("ci");
+    let gone = good(&world, "ci").ask(&world, START);
+    check(&gone, 401, "invalid_client", Reason::KeyUnknown);
+}
+
+#[test]
+fn e04_a_client_shows_itself_once_and_a_parameter_stands_once() {
+    let world = World::new();
+    let (id, secret) = &world.keys["ci"];
+    let (id, secret) = (id.as_str(), secret.reveal());
+    let both = extended(&world, "ci", &format!("&client_secret={secret}"));
+    check(
+        &both.ask(&world, START),
+        400,
+        "invalid_request",
+        Reason::CredentialRepeated,
+    );
+    let twice = good(&world, "ci").user(id, secret);
+    check(
+        &twice.ask(&world, START),
+        400,
+        "invalid_request",
+        Reason::CredentialRepeated,
+    );
+    for more in [
+        "&grant_type=client_credentials",
+        "&scope=devices:view&scope=devices:edit",
+        "&scope=&scope=",
+        "&s%63ope=a&scope=b",
+        "&CANARY=1&CANARY=2",
+        &format!("&client_id={}", world.key("far")),
+        "&client_id=CANARY",
+    ] {
+        let answer = extended(&world, "ci", more).ask(&world, START);
+        check(&answer, 400, "invalid_request", Reason::RequestMalformed);
+    }
+    let alone = Curl::new(format!("{GRANT}&client_secret={secret}"));
+    check(
+        &alone.ask(&world, START),
+        400,
+        "invalid_request",
+        Reason::RequestMalformed,
+    );
+    let same = extended(&world, "ci", &format!("&client_id={id}"));
+    assert_eq!(same.ask(&world, START).outcome, "issued");
+}
+
+#[test]
+fn e05_a_scope_is_had_whole_or_not_at_all() {
+    let world = World::new();
+    let ask = |account: &str, scope: &str| {
+        let more: String = form_urlencoded::byte_serialize(scope.as_bytes()).collect();
+        extended(&world, account, &format!("&scope={more}")).ask(&world, START)
+    };
+    let answer = ask("ci", "tenants:view devices:view tenants:view");
+    assert_eq!(
+        body(&answer)["scope"],
+        "devices:view tenants:view",
+        "sorted, each once"
+    );
+    let token = body(&answer)["access_token"].as_str().unwrap().to_owned();
+    let subset = world.bearer(&token, START).unwrap().subset.unwrap();
+    assert_eq!(subset.iter().map(|id| id.0).collect::<Vec<_>>(), [1, 2]);
+
+    for malformed in [
+        " ",
+        "devices:view ",
+        "devices:view  devices:edit",
+        "CANARY",
+        "devices:*",
+        "a:b\tc:d",
+        "devices:view\0",
+        "\"devices:view\"",
+        "портал:вид",
+    ] {
+        check(
+            &ask("ci", malformed),
+            400,
+            "invalid_scope",
+            Reason::RequestMalformed,
+        );
+    }
+    for wide in ["users:edit", "ghosts:view", "devices:view users:edit"] {
+        check(
+            &ask("ci", wide),
+            400,
+            "invalid_scope",
+            Reason::PermissionMissing,
+        );
+    }
+    check(
+        &ask("poor", "devices:view"),
+        400,
+        "invalid_scope",
+        Reason::PermissionMissing,
+    );
+    assert_eq!(body(&good(&world, "poor").ask(&world, START))["scope"], "");
+}
+
+#[test]
+fn e06_only_a_short_form_by_post_is_read() {
+    let world = World::new();
+    for method in [
+        Method::GET,
+        Method::HEAD,
+        Method::PUT,
+        Method::OPTIONS,
+        Method::DELETE,
+    ] {
+        let curl = Curl {
+            method,
+            ..good(&world, "ci")
+        };
+        let answer = curl.ask(&world, START);
+        check(&answer, 405, "invalid_request", Reason::MethodNotAllowed);
+        assert_eq!(answer.response.headers()[ALLOW], "POST");
+    }
+    for query in ["grant_type=client_credentials", "x", "="] {
+        let curl = Curl {
+            query: Some(query),
+            ..good(&world, "ci")
+        };
+        check(
+            &curl.ask(&world, START),
+            400,
+            "invalid_request",
+            Reason::RequestMalformed,
+        );
+    }
+    let empty = Curl {
+        query: Some(""),
+        ..good(&world, "ci")
+    };
+    assert_eq!(empty.ask(&world, START).outcome, "issued");
+    for other in [
+        "application/json",
+        "multipart/form-data; boundary=x",
+        "",
+        "text/plain",
+        "application/x-www-form-urlencodedx",
+    ] {
+        let curl = good(&world, "ci").header("content-type", other);
+        check(
+            &curl.ask(&world, START),
+            400,
+            "invalid_request",
+            Reason::RequestMalformed,
+        );
+    }
+    let fine = "Application/X-WWW-Form-Urlencoded ; charset=UTF-8";
+    let curl = good(&world, "ci").header("content-type", fine);
+    assert_eq!(curl.ask(&world, START).outcome, "issued");
+    let mut none = good(&world, "ci");
+    none.headers.remove(CONTENT_TYPE);
+    check(
+        &none.ask(&world, START),
+        400,
+        "invalid_request",
+        Reason::RequestMalformed,
+    );
+}
+
+#[test]
+fn e06_a_body_has_a_longest_length() {
+    let world = World::new();
+    let room = BODY_BYTES_MAX - GRANT.len() - "&x=".len();
+    let ask = |length| {
+        let more = format!("&x={}", "a".repeat(length));
+        extended(&world, "ci", &more).ask(&world, START)
+    };
+    assert_eq!(ask(room).outcome, "issued");
+    check(&ask(room + 1), 413, "invalid_request", Reason::BodyTooLarge);
+}
+
+#[test]
+fn e07_id_and_secret_are_form_encoded_inside_basic() {
+    let world = World::new();
+    let (id, secret) = &world.keys["ci"];
+    let encoded = |text: &str| -> String { text.bytes().map(|b| format!("%{b:02X}")).collect() };
+    let ask = |user: &str, password: &str| Curl::new(GRANT).user(user, password).ask(&world, START);
+    assert_eq!(
+        ask(&encoded(id.as_str()), &encoded(secret.reveal())).outcome,
+        "issued"
+    );
+    assert_eq!(form_decoded("a%3Ab+c%2B").unwrap().as_str(), "a:b c+");
+    for bad in [format!("{}%", id), format!("{}+", id), "%ff".to_owned()] {
+        check(
+            &ask(&bad, secret.reveal()),
+            401,
+            "invalid_client",
+            Reason::CredentialMalformed,
+        );
+    }
+}
+
+#[test]
+fn an_address_is_looked_at_where_it_is_known() {
+    let world = World::new();
+    let from = |source: Option<&str>| {
+        let source = source.map(|text| text.parse().unwrap());
+        Curl {
+            source,
+            ..good(&world, "far")
+        }
+        .ask(&world, START)
+        .outcome
+    };
+    assert_eq!(from(Some("10.1.2.3")), "issued");
+    assert_eq!(from(Some("::ffff:10.1.2.3")), "issued");
+    assert_eq!(from(Some("11.1.2.3")), "invalid_client");
+    assert_eq!(from(None), "issued");
+}
+
+#[test]
+fn a_token_does_not_promise_to_outlive_its_key() {
+    let mut world = World::new();
+    world.end_key("ci", START.plus(Duration::from_secs(60)));
+    let answer = body(&good(&world, "ci").ask(&world, START));
+    assert_eq!(answer["expires_in"], 60);
+}
+
+#[test]
+fn without_a_signing_key_there_is_no_token_and_the_client_may_come_back() {
+    let world = World {
+        signing: Arc::default(),
+        ..World::new()
+    };
+    let answer = good(&world, "ci").ask(&world, START);
+    check(&answer, 503, "temporarily_unavailable", Reason::NotReady);
+}
+
+#[test]
+fn two_tokens_of_one_instant_are_not_the_same() {
+    let world = World::new();
+    let token = || body(&good(&world, "ci").ask(&world, START))["access_token"].clone();
+    assert_ne!(token(), token());
+}
+
+/// E12: what is kept about an answer says nothing secret.
+#[test]
+fn e12_no_secret_prints() {
+    let world = World::new();
+    let secret = world.keys["ci"].1.reveal();
+    let form = Form::parse(format!("client_secret={secret}").as_bytes()).unwrap();
+    assert_eq!(form.client_secret.unwrap().as_str(), secret);
+    let refused = Curl::new(format!("{GRANT}&client_id=x&client_secret={secret}"));
+    let shown = format!("{:?}", refused.ask(&world, START));
+    assert!(!shown.contains(secret), "{shown}");
+}
