@@ -142,11 +142,9 @@ fn d05_d06_a_header_has_three_members_and_no_other() {
         let header = with(&header(&world), "{", &format!("{{{extra},"));
         header_refused(&world, &header, extra);
     }
-    let array = header(&world).replace('{', "[").replace('}', "]");
-    let array = array
-        .replace(r#""typ":"#, "")
-        .replace(r#""alg":"#, "")
-        .replace(r#""kid":"#, "");
+    // The members' values in the order they are declared in: what a derived reader takes for them.
+    let kid = &world.signing.current().unwrap().kid;
+    let array = format!(r#"["EdDSA","at+jwt","{kid}"]"#);
     header_refused(&world, &array, &array);
 }
 
