@@ -92,4 +92,5 @@ fn the_example_compiles_and_answers() {
 }
 
 mod faults;
+mod mangled;
 mod tables;
