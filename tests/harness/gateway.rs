@@ -261,7 +261,8 @@ impl Event {
             )
         };
         let message = field("message").or_else(|| field("event"))?;
-        let listener = field("listener").zip(field("address")?.parse().ok());
+        let address = field("address").and_then(|address| address.parse().ok());
+        let listener = field("listener").zip(address);
         Some(Self { message, listener })
     }
 }
