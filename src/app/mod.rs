@@ -31,7 +31,8 @@ use crate::admin::{self, Host, Service};
 use crate::clock::Clock;
 use crate::forward::Upstreams;
 use crate::listener::Bound;
-use crate::policy::{compile, folder};
+use crate::policy::reload::Watch;
+use crate::policy::{Policy, compile, folder};
 use crate::settings::Settings;
 use crate::shutdown::Tasks;
 use crate::telemetry::health::{Check, Health};
@@ -39,7 +40,7 @@ use crate::telemetry::log::Log;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::ops::Ops;
 use crate::telemetry::probe::Probes;
-use crate::words::{Faults, Method};
+use crate::words::{Fault, Faults, Method, Place};
 use cores::Shared;
 use reload::Reloader;
 
@@ -108,6 +109,22 @@ pub fn policy_context(settings: &Settings) -> compile::Context {
     }
 }
 
+/// Reads and compiles the policy folder of the settings.
+///
+/// # Errors
+///
+/// Every fault in the folder. A folder without a single route is one: an empty table refuses
+/// everything, and is what a mount that went wrong looks like.
+pub fn policy_in_force(settings: &Settings) -> Result<Policy, Faults> {
+    let files = folder::read(&settings.policies)?;
+    let policy = compile::compile(&files, &policy_context(settings))?;
+    if policy.routes.is_empty() {
+        let place = Place::whole(settings.policies.clone());
+        return Err(Fault::new(place, "no file in the policy folder defines a route").into());
+    }
+    Ok(policy)
+}
+
 /// The gateway's own endpoints on its listeners; they win over any route.
 pub fn own_endpoints() -> Vec<(Method, String)> {
     vec![(Method::Post, crate::oauth::token::PATH.to_owned())]
@@ -124,9 +141,9 @@ pub fn start(
     decisions: impl Write + Send + 'static,
 ) -> Result<Running, StartError> {
     let settings = Arc::new(settings);
-    let files = folder::read(&settings.policies).map_err(StartError::Policy)?;
-    let policy =
-        compile::compile(&files, &policy_context(&settings)).map_err(StartError::Policy)?;
+    // Before the folder is read, so that no edit falls in between.
+    let watch = Watch::new(&settings.policies);
+    let policy = policy_in_force(&settings).map_err(StartError::Policy)?;
     let service = admin::open_server(&settings, Arc::new(policy), clock.clone())?;
     let service = Arc::new(service);
     let cores = cores::count(&settings);
@@ -161,7 +178,7 @@ pub fn start(
         service,
         log,
     };
-    running.control_plane(&metrics, clock)?;
+    running.control_plane(watch, &metrics, clock)?;
     for core in 0..cores {
         let handle = cores::start(shared.clone(), running.log.handle(), &mut bound, core)
             .map_err(system(format_args!("cannot start core {core}")))?;
@@ -203,7 +220,12 @@ impl Running {
     }
 
     /// Starts everything that is not the data plane.
-    fn control_plane(&mut self, metrics: &Arc<Metrics>, clock: Clock) -> Result<(), StartError> {
+    fn control_plane(
+        &mut self,
+        watch: Watch,
+        metrics: &Arc<Metrics>,
+        clock: Clock,
+    ) -> Result<(), StartError> {
         let (settings, service) = (Arc::clone(&self.settings), Arc::clone(&self.service));
         let reloader = Reloader::new(settings, service, Arc::clone(metrics), clock.clone());
         reloader.in_force();
@@ -221,7 +243,8 @@ impl Running {
         let stop = self.asked_to_stop.clone();
         self.addresses.control =
             admin::control::serve(&self.settings, &self.service, &self.tasks, stop.clone())?;
-        self.tasks.spawn(reload::watch(reloader, stop.clone()));
+        self.tasks
+            .spawn(reload::watch(reloader, watch, stop.clone()));
         let (service, metrics) = (Arc::clone(&self.service), Arc::clone(metrics));
         self.tasks.spawn(books::keep(service, metrics, clock, stop));
         Ok(())

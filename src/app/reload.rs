@@ -12,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::Service;
 use crate::clock::Clock;
 use crate::policy::reload::Watch;
-use crate::policy::{compile, folder};
 use crate::settings::Settings;
 use crate::telemetry::metrics::Metrics;
 
@@ -75,9 +74,7 @@ impl Reloader {
     }
 
     fn replace(&self) -> Result<(), String> {
-        let files = folder::read(&self.settings.policies).map_err(|faults| faults.to_string())?;
-        let context = super::policy_context(&self.settings);
-        let policy = compile::compile(&files, &context).map_err(|faults| faults.to_string())?;
+        let policy = super::policy_in_force(&self.settings).map_err(|faults| faults.to_string())?;
         self.service
             .replace_policy(Arc::new(policy))
             .map_err(|error| error.to_string())
@@ -85,9 +82,8 @@ impl Reloader {
 }
 
 /// Reloads whenever the folder has changed, or SIGHUP says so, until `stop`.
-pub(super) async fn watch(reloader: Arc<Reloader>, stop: CancellationToken) {
+pub(super) async fn watch(reloader: Arc<Reloader>, mut watch: Watch, stop: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
-    let mut watch = Watch::new(&reloader.settings.policies);
     let mut hang_up = match signal(SignalKind::hangup()) {
         Ok(hang_up) => hang_up,
         Err(error) => {
