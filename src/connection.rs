@@ -44,6 +44,8 @@ where
     }
 }
 
+/// Not `pipeline_flush`: with it hyper 1.12 keeps its own answer to what it cannot parse in the
+/// buffer, and the client sees the connection end without a word.
 fn builder(limits: &ListenerLimits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
@@ -56,7 +58,6 @@ fn builder(limits: &ListenerLimits) -> http1::Builder {
                 .header_bytes
                 .saturating_mul(BUFFER_FACTOR)
                 .max(64 * 1024),
-        )
-        .pipeline_flush(true);
+        );
     builder
 }
