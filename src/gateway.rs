@@ -354,6 +354,8 @@ fn refuse(denial: Box<Denial>, ticket: &mut Ticket) -> Response<Outgoing> {
     }
     let response = reject::respond(&denial, &verdict.id);
     verdict.denial = Some(denial);
+    // Refused after all: shadow lets a decision pass, and not a failing upstream.
+    verdict.shadow = false;
     response.map(Outgoing::full)
 }
 

@@ -4,6 +4,8 @@
 //! and records it when dropped, so there is exactly one line and one count a request on every way
 //! out, a client that hangs up included. Nobody else on the request path logs.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,7 +19,9 @@ use crate::policy::Route;
 use crate::reason::Reason;
 use crate::settings::Decisions;
 use crate::telemetry::log::{Decision, Event, Line, LogHandle};
-use crate::telemetry::metrics::{Denied, Finished, Metrics, Outcome, Target};
+use crate::telemetry::metrics::{
+    Denied, Finished, Metrics, Outcome, Target, UpstreamError, UpstreamMetrics,
+};
 use crate::words::{Account, Caller, Evidence, KeyId, Method, RequestId, UnixTime, UpstreamName};
 
 /// Everything known about a request when it is over.
@@ -98,6 +102,8 @@ pub struct Recorder {
     metrics: Arc<Metrics>,
     log: LogHandle,
     decisions: Decisions,
+    /// The series of each upstream this core has sent a request to.
+    upstreams: RefCell<HashMap<UpstreamName, UpstreamMetrics, foldhash::fast::RandomState>>,
 }
 
 impl Recorder {
@@ -107,6 +113,7 @@ impl Recorder {
             metrics,
             log,
             decisions,
+            upstreams: RefCell::default(),
         }
     }
 
@@ -149,6 +156,9 @@ impl Recorder {
             None if verdict.token_endpoint => Target::Token,
             None => Target::None,
         };
+        if let Some(name) = &verdict.upstream {
+            self.count_upstream(name, verdict);
+        }
         self.metrics.request_finished(&Finished {
             target,
             method: Method::parse(verdict.method.as_str()),
@@ -157,6 +167,25 @@ impl Recorder {
             authz: verdict.authz,
             outcome,
         });
+    }
+
+    fn count_upstream(&self, name: &UpstreamName, verdict: &Verdict) {
+        let mut upstreams = self.upstreams.borrow_mut();
+        if !upstreams.contains_key(name) {
+            upstreams.insert(name.clone(), self.metrics.upstream(name));
+        }
+        let Some(upstream) = upstreams.get(name) else {
+            return;
+        };
+        // In shadow the reason is the decision's, and the upstream has answered all the same.
+        let Some(reason) = verdict.reason().filter(|_| !verdict.shadow) else {
+            upstream.answered(verdict.upstream_wait);
+            return;
+        };
+        // What the client did wrong after the decision is not counted here.
+        if let Some(error) = UpstreamError::of(reason) {
+            upstream.failed(error);
+        }
     }
 
     fn write(&self, verdict: &Verdict, total: Duration) {

@@ -86,6 +86,20 @@ impl UpstreamError {
         Self::Overloaded,
     ];
 
+    /// The one a request ended with, if the upstream is to blame for its end.
+    pub fn of(reason: Reason) -> Option<Self> {
+        let rows = [
+            (Reason::UpstreamUnreachable, Self::Connect),
+            (Reason::Draining, Self::Connect),
+            (Reason::UpstreamTimeout, Self::Timeout),
+            (Reason::UpstreamReset, Self::Reset),
+            (Reason::UpstreamMalformed, Self::Protocol),
+            (Reason::UpstreamOverloaded, Self::Overloaded),
+        ];
+        let row = rows.into_iter().find(|(blamed, _)| *blamed == reason);
+        row.map(|(_, error)| error)
+    }
+
     /// The label.
     pub const fn code(self) -> &'static str {
         match self {
