@@ -10,6 +10,7 @@
 )]
 
 mod agreement;
+mod cli;
 mod deploy;
 mod github;
 mod harness;

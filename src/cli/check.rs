@@ -12,12 +12,12 @@ use serde::Serialize;
 use super::output::{BAD, Format, GOOD, ODD, styled};
 use super::table::{View, printable};
 use super::{Context, Exit, Failure};
+use crate::app;
 use crate::directory::Directory;
 use crate::explain;
-use crate::oauth::token;
 use crate::policy::{self, Expectation, Policy};
 use crate::settings::Settings;
-use crate::words::{Fault, Faults, Method, Place};
+use crate::words::{Fault, Faults, Place};
 
 const VIEW: View = View {
     plural: "reports",
@@ -126,17 +126,13 @@ fn load(folder: Option<&Path>, context: &Context<'_>) -> Result<Result<Policy, F
     Ok(Settings::load(&settings).and_then(|settings| compile(&settings.policies, Some(&settings))))
 }
 
+/// The policy in `folder`, held against the settings if there are any.
 fn compile(folder: &Path, settings: Option<&Settings>) -> Result<Policy, Faults> {
-    let upstreams = settings.map(|settings| {
-        let rules = settings.upstreams.iter();
-        rules
-            .map(|(name, upstream)| (name.clone(), upstream.rules))
-            .collect()
-    });
-    let context = policy::compile::Context {
-        upstreams,
-        own_endpoints: vec![(Method::Post, token::PATH.to_owned())],
+    let alone = || policy::compile::Context {
+        upstreams: None,
+        own_endpoints: app::own_endpoints(),
     };
+    let context = settings.map_or_else(alone, app::policy_context);
     policy::compile::compile(&policy::folder::read(folder)?, &context)
 }
 

@@ -70,9 +70,10 @@ pub(super) fn run(init: &Init, context: &mut Context<'_>) -> Result<Exit, Failur
     }
     for (file, text) in &files {
         write_new(file, text)?;
-        context
-            .output
-            .remark(format_args!("wrote {}", file.display()))?;
+        context.output.remark(format_args!(
+            "wrote `{}`",
+            file.strip_prefix(".").unwrap_or(file).display()
+        ))?;
     }
     let folder = if init.folder == Path::new(".") {
         String::new()
@@ -112,6 +113,7 @@ fn occupied(file: &Path) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::compile;
 
     #[test]
     fn an_upstream_is_scheme_and_authority_or_a_socket() {
@@ -139,5 +141,20 @@ mod tests {
         let text = SETTINGS.replace("UPSTREAM", "unix:/run/app.sock");
         let settings = crate::settings::Settings::from_text(Path::new("portcullis.yaml"), &text);
         assert_eq!(settings.unwrap().upstreams.len(), 1);
+    }
+
+    #[test]
+    fn the_first_policy_compiles_and_brings_tests() {
+        let file = compile::SourceFile {
+            path: Path::new("api.yaml").into(),
+            text: POLICY.to_owned(),
+        };
+        let context = compile::Context {
+            upstreams: None,
+            own_endpoints: Vec::new(),
+        };
+        let policy = compile::compile(&[file], &context).unwrap();
+        assert_eq!(policy.upstreams, ["api".parse().unwrap()]);
+        assert!(policy.warnings.is_empty() && !policy.tests.is_empty());
     }
 }

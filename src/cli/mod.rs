@@ -203,7 +203,7 @@ fn dispatch(command: Command, context: &mut Context<'_>) -> Result<Exit, Failure
         Command::Tokens(command) => tokens::run(command, context),
         Command::Routes(command) => routes::run(command, context),
         Command::Permissions(command) => routes::run_permissions(command, context),
-        Command::Status => context.perform(Operation::Status {}, &server::VIEW),
+        Command::Status => server::status(context),
         Command::Reload => context.perform(Operation::Reload {}, &server::VIEW),
         Command::Drain => context.perform(Operation::Drain {}, &server::VIEW),
         Command::Completions(completions) => completions::run(&completions, context),

@@ -1,8 +1,10 @@
 //! `portcullis routes` and `portcullis permissions`: what the policy in force says.
 
 use clap::Subcommand;
+use serde_json::Value;
 
 use super::arguments::{method, target};
+use super::output::Format;
 use super::table::View;
 use super::transport::Operation;
 use super::{Context, Exit, Failure};
@@ -25,7 +27,11 @@ const VIEW: View = View {
 const PERMISSIONS: View = View {
     plural: "permissions",
     name: "name",
-    columns: &[("permission", "name"), ("description", "description")],
+    columns: &[
+        ("permission", "name"),
+        ("roles", "roles"),
+        ("description", "description"),
+    ],
 };
 
 /// Routes: methods and paths, and what each one needs
@@ -58,15 +64,29 @@ pub(super) enum Permissions {
 
 /// Runs one of them.
 pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, Failure> {
-    let operation = match command {
-        Command::List => Operation::RoutesList {},
-        Command::Match { method, path, host } => Operation::RoutesMatch {
-            method,
-            target: path,
-            host,
-        },
-    };
-    context.perform(operation, &VIEW)
+    match command {
+        Command::List => context.perform(Operation::RoutesList {}, &VIEW),
+        Command::Match { method, path, host } => {
+            let answer = context.ask(Operation::RoutesMatch {
+                method,
+                target: path,
+                host,
+            })?;
+            if context.output.format() == Format::Table {
+                context.output.answer(&met(&answer), &VIEW)?;
+            } else {
+                context.output.answer(&answer, &VIEW)?;
+            }
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+/// The route that answers, and those that must be satisfied too, as one list.
+fn met(answer: &Value) -> Value {
+    let also = answer.get("also").and_then(Value::as_array);
+    let routes = answer.get("route").into_iter();
+    routes.chain(also.into_iter().flatten()).cloned().collect()
 }
 
 /// Runs `portcullis permissions`.

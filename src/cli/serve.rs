@@ -22,6 +22,7 @@ pub(super) fn run(context: &mut Context<'_>) -> Result<Exit, Failure> {
 pub(super) fn failure(error: StartError) -> Failure {
     match error {
         StartError::Policy(faults) => faults.into(),
-        error @ (StartError::Store(_) | StartError::System { .. }) => Failure::server(error),
+        StartError::Store(error) => error.into(),
+        error @ StartError::System { .. } => Failure::server(error),
     }
 }

@@ -96,6 +96,7 @@ fn cell(field: &str, value: &Value, now: UnixTime) -> String {
             .map_or_else(|_| printable(text), |then| relative(then, now)),
         Value::String(text) if text.is_empty() => "-".to_owned(),
         Value::String(text) => printable(text),
+        Value::Array(items) if items.is_empty() && field == "allow_from" => "anywhere".to_owned(),
         Value::Array(items) if items.is_empty() => "-".to_owned(),
         Value::Array(items) => {
             let several_lines = items.iter().any(Value::is_object);

@@ -69,8 +69,8 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, F
                 token: Token(token),
             })?;
             context.output.answer(&answer, &VIEW)?;
-            let works = answer.get("active").and_then(Value::as_bool) != Some(false);
-            Ok(if works { Exit::Ok } else { Exit::No })
+            let good = answer.get("good").and_then(Value::as_bool) == Some(true);
+            Ok(if good { Exit::Ok } else { Exit::No })
         }
     }
 }

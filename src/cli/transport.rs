@@ -4,15 +4,18 @@
 use serde_json::Value;
 
 use super::{Exit, Failure};
-use crate::admin::{AdminError, ErrorKind};
+use crate::admin::{AdminError, ErrorKind, control};
 use crate::settings::Settings;
 
 pub(super) use crate::admin::{Grant, Operation, Token};
 
 /// Carries out `operation` where the settings say the state is.
+///
+/// # Errors
+///
+/// What the service says, or why it could not be reached.
 pub(super) fn ask(settings: &Settings, operation: Operation) -> Result<Value, Failure> {
-    let _ = (settings, operation);
-    Err(Failure::server("there is no way to the service yet"))
+    control::ask(settings, operation).map_err(Failure::from)
 }
 
 impl From<AdminError> for Failure {
