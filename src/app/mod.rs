@@ -323,8 +323,10 @@ impl Running {
         tracing::info!("draining");
         self.health.drain();
         self.draining.store(true, Ordering::Relaxed);
+        let delay = self.settings.drain.delay;
+        // Made inside the runtime: a timer made outside of it has no clock to go by.
         self.control
-            .block_on(tokio::time::sleep(self.settings.drain.delay));
+            .block_on(async { tokio::time::sleep(delay).await });
         self.tasks.drain().cancel();
         for core in self.cores {
             if core.join().is_err() {
