@@ -12,9 +12,11 @@
 mod agreement;
 mod cli;
 mod deploy;
+mod durability;
 mod github;
 mod harness;
 mod policies;
+mod store;
 mod supply;
 mod target;
 mod tidy;

@@ -187,3 +187,6 @@ fn problem(error: &AdminError) -> Response {
     let kind = [(header::CONTENT_TYPE, "application/problem+json")];
     (status, kind, body.to_string()).into_response()
 }
+
+#[cfg(test)]
+mod tests;

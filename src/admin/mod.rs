@@ -103,3 +103,6 @@ impl From<StoreError> for AdminError {
         Self::new(kind, error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests;

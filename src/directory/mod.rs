@@ -173,3 +173,6 @@ impl fmt::Debug for StoredDigest {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

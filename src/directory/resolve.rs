@@ -4,7 +4,7 @@
 //! something near it. A role that is unknown or has two meanings, a dimension the policy does not
 //! declare, a grant that was closed: nothing, and [`Closed`] says why.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -15,8 +15,8 @@ use super::{Directory, Key, SigningKeys, StoredDigest};
 use crate::policy::{FileAccount, FileGrant, Policy};
 use crate::store::{AccountRecord, GrantRecord, Records, RoleRecord};
 use crate::words::{
-    Account, AccountId, AccountName, AddressRules, Boundary, DimensionId, DimensionName, GroupName,
-    Holding, KeyId, Limit, PermissionId, PermissionSet, RoleName, UnixTime,
+    Account, AccountId, AccountName, AddressRules, Boundary, DimensionName, GroupName, Holding,
+    KeyId, Limit, PermissionId, PermissionSet, Place, RoleName, UnixTime,
 };
 
 /// A directory, and what should be said about how it came out.
@@ -70,7 +70,7 @@ impl Directory {
         before: Option<&Self>,
     ) -> Built {
         let mut resolver = Resolver::new(policy, records);
-        resolver.index_groups();
+        resolver.index();
         let mut directory = Self {
             signing,
             ..Self::default()
@@ -88,6 +88,13 @@ impl Directory {
             };
             conflicts.extend(conflict);
             let Some(account) = account else { continue };
+            if let Some(other) = directory.account(&account.id) {
+                conflicts.push(format!(
+                    "{}: id `{}` of account `{name}` is also the id of account `{}`: choose another",
+                    entry.place, account.id, other.name
+                ));
+                continue;
+            }
             directory.put(account, reach);
         }
         for key in records.keys() {
@@ -204,7 +211,11 @@ impl Directory {
         before: Option<&Self>,
     ) {
         let id = resolver.file_id(name, entry);
-        let Some(account) = id.and_then(|id| self.accounts.get(id)).cloned() else {
+        // Where name or id stand for an account of the store or of another file, that account must
+        // not get these keys.
+        let stranger = id.is_none_or(|id| resolver.records.accounts.contains_key(id));
+        let account = id.and_then(|id| self.accounts.get(id)).cloned();
+        let Some(account) = account.filter(|account| !stranger && account.name == *name) else {
             return;
         };
         for key in &entry.keys {
@@ -250,6 +261,8 @@ pub(crate) struct Resolver<'a> {
     /// Groups by member, where all accounts are worked out; otherwise all groups are looked at.
     groups_of: Option<HashMap<&'a AccountId, Vec<&'a GroupName>>>,
     file_groups_of: Option<HashMap<&'a AccountName, Vec<&'a GroupName>>>,
+    /// The names of the store's accounts, likewise.
+    stored_names: Option<HashSet<&'a AccountName>>,
 }
 
 impl<'a> Resolver<'a> {
@@ -260,10 +273,12 @@ impl<'a> Resolver<'a> {
             roles: HashMap::new(),
             groups_of: None,
             file_groups_of: None,
+            stored_names: None,
         }
     }
 
-    fn index_groups(&mut self) {
+    /// Turns around what is asked of every account, where all of them are worked out.
+    fn index(&mut self) {
         let mut by_id: HashMap<_, Vec<_>> = HashMap::new();
         for (name, group) in &self.records.groups {
             for member in &group.members {
@@ -277,16 +292,12 @@ impl<'a> Resolver<'a> {
             }
         }
         (self.groups_of, self.file_groups_of) = (Some(by_id), Some(by_name));
+        let names = self.records.accounts.values().map(|record| &record.name);
+        self.stored_names = Some(names.collect());
     }
 
     /// Roles, groups and accounts that stand in the files and in the store.
     fn twofold_names(&self) -> Vec<String> {
-        let both = |what: &str, name: &str, place: &crate::words::Place| {
-            format!(
-                "{what} `{name}` stands in the store and in {place}: delete one, or rename the one \
-                 in the file"
-            )
-        };
         let (policy, records) = (self.policy, self.records);
         let roles = policy
             .roles
@@ -324,13 +335,7 @@ impl<'a> Resolver<'a> {
         entry: &FileAccount,
     ) -> (Option<Account>, Option<String>) {
         let Some(id) = self.file_id(name, entry).cloned() else {
-            let said = format!(
-                "{}: account `{name}` has no `id`, and without a store it needs one: add \
-                 `id: {}`",
-                entry.place,
-                AccountId::random()
-            );
-            return (None, Some(said));
+            return (None, Some(self.without_id(name, entry)));
         };
         let conflict = self.conflict(name, &id, entry);
         let row = self.records.file_accounts.get(name);
@@ -347,19 +352,32 @@ impl<'a> Resolver<'a> {
         (made, conflict)
     }
 
+    fn without_id(&self, name: &AccountName, entry: &FileAccount) -> String {
+        self.twofold_account(name, entry).unwrap_or_else(|| {
+            format!(
+                "{}: account `{name}` has no `id`, and without a store it needs one: add `id: {}`",
+                entry.place,
+                AccountId::random()
+            )
+        })
+    }
+
+    fn twofold_account(&self, name: &AccountName, entry: &FileAccount) -> Option<String> {
+        let stored = match &self.stored_names {
+            Some(names) => names.contains(name),
+            None => {
+                let mut accounts = self.records.accounts.values();
+                accounts.any(|record| record.name == *name)
+            }
+        };
+        stored.then(|| both("account", name.as_str(), &entry.place))
+    }
+
     fn conflict(&self, name: &AccountName, id: &AccountId, entry: &FileAccount) -> Option<String> {
-        let place = &entry.place;
-        if self
-            .records
-            .accounts
-            .values()
-            .any(|record| record.name == *name)
-        {
-            return Some(format!(
-                "account `{name}` stands in the store and in {place}: delete one, or rename the \
-                 one in the file"
-            ));
+        if let Some(twofold) = self.twofold_account(name, entry) {
+            return Some(twofold);
         }
+        let place = &entry.place;
         let dead = self.records.dead_accounts.contains(id);
         let taken = self.records.accounts.contains_key(id);
         (dead || taken).then(|| {
@@ -467,7 +485,8 @@ impl<'a> Resolver<'a> {
         let permissions = self.role(role)?;
         let limit = |(dimension, values): (&DimensionName, &BTreeSet<String>)| {
             let values = values.iter().map(|value| value.as_str().into()).collect();
-            dimension_id(self.policy, dimension)
+            self.policy
+                .dimension_id(dimension.as_str())
                 .map(|dimension| Limit { dimension, values })
                 .ok_or_else(|| Closed::DimensionUnknown(dimension.clone()))
         };
@@ -495,6 +514,13 @@ impl<'a> Resolver<'a> {
         self.roles.insert(name.clone(), given.clone());
         given
     }
+}
+
+fn both(what: &str, name: &str, place: &Place) -> String {
+    format!(
+        "{what} `{name}` stands in the store and in {place}: delete one, or rename the one in the \
+         file"
+    )
 }
 
 /// What a custom role gives: its own permissions and those of all roles it includes. What is unknown
@@ -533,14 +559,6 @@ fn expand(
         }
     }
     given
-}
-
-/// The number of a dimension under `policy`.
-fn dimension_id(policy: &Policy, name: &DimensionName) -> Option<DimensionId> {
-    let place = policy
-        .dimensions
-        .binary_search_by(|(known, _)| known.cmp(name));
-    u16::try_from(place.ok()?).ok().map(DimensionId)
 }
 
 fn by_group(holding: Holding, group: &GroupName) -> Holding {

@@ -1,0 +1,574 @@
+//! What every store promises, and what SQLite promises besides.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use portcullis::store::{
+    AccountRecord, Adoption, Change, GrantRecord, GroupRecord, Holder, KeyRecord, Pepper, Records,
+    RoleRecord, SigningKeyRecord, Sqlite, Store, StoreError, pepper_path,
+};
+use portcullis::words::{AccountId, AccountName, Boundary, KeyId, UnixTime};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+/// A place where a store is, opened as often as a test likes.
+trait Kit {
+    fn open(&self) -> Result<Box<dyn Store>, StoreError>;
+}
+
+/// Each promise of [`Store`] as a test, for one kind of store.
+macro_rules! store_conformance {
+    ($name:ident, $kit:expr) => {
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn a_second_opener_is_told_who_holds_the_store() {
+                promises::one_writer(&$kit);
+            }
+            #[test]
+            fn a_change_is_all_or_nothing() {
+                promises::all_or_nothing(&$kit);
+            }
+            #[test]
+            fn an_id_is_never_given_twice() {
+                promises::no_id_twice(&$kit);
+            }
+            #[test]
+            fn unknown_names_and_names_that_are_taken_are_told_apart() {
+                promises::unknown_and_taken(&$kit);
+            }
+            #[test]
+            fn last_use_never_moves_backwards() {
+                promises::use_moves_forward(&$kit);
+            }
+            #[test]
+            fn one_signing_key_signs() {
+                promises::one_signs(&$kit);
+            }
+            proptest! {
+                #![proptest_config(ProptestConfig::with_cases(24))]
+                /// Law: what a store holds is what the changes it took make of nothing, in every
+                /// detail, before and after reopening.
+                #[test]
+                fn what_is_loaded_is_what_was_applied(
+                    steps in prop::collection::vec(any::<(u8, u8, u8)>(), 0..60),
+                ) {
+                    promises::loaded_is_applied(&$kit, &steps);
+                }
+            }
+        }
+    };
+}
+
+store_conformance!(sqlite, SqliteKit::new());
+
+mod promises {
+    use super::*;
+
+    pub(super) fn one_writer(kit: &impl Kit) {
+        let first = kit.open().unwrap();
+        let error = kit.open().err().expect("two writers");
+        assert!(matches!(error, StoreError::Locked { .. }) && error.is_transient());
+        let me = format!("process {}", std::process::id());
+        assert!(error.to_string().contains(&me), "{error}");
+        drop(first);
+        kit.open().unwrap();
+    }
+
+    pub(super) fn all_or_nothing(kit: &impl Kit) {
+        let mut store = kit.open().unwrap();
+        let owner = account(1);
+        store.apply(&Change::CreateAccount(owner.clone())).unwrap();
+        let before = store.load().unwrap();
+        let group = GroupRecord {
+            name: "g".parse().unwrap(),
+            description: String::new(),
+            members: BTreeSet::from([AccountId::random()]),
+            grants: vec![grant(1, 1)],
+            created_at: time(1),
+            updated_at: time(1),
+        };
+        let half = [
+            Change::RotateKey {
+                new: key(1, &owner.id),
+                old: KeyId::random(),
+                old_ends_at: time(9),
+            },
+            Change::CreateGroup(group),
+            Change::Adopt(Adoption {
+                seen: vec![("f".parse().unwrap(), AccountId::random())],
+                gone: vec!["nobody".parse().unwrap()],
+                ..Adoption::default()
+            }),
+        ];
+        for change in half {
+            assert!(store.apply(&change).is_err(), "{change:?}");
+            assert_eq!(store.load().unwrap(), before, "{change:?}");
+        }
+    }
+
+    pub(super) fn no_id_twice(kit: &impl Kit) {
+        let mut store = kit.open().unwrap();
+        let (stored, filed) = (account(1), AccountId::random());
+        let name: AccountName = "filed".parse().unwrap();
+        let seen = |id: &AccountId| {
+            let seen = vec![(name.clone(), id.clone())];
+            Change::Adopt(Adoption {
+                seen,
+                ..Adoption::default()
+            })
+        };
+        store.apply(&Change::CreateAccount(stored.clone())).unwrap();
+        store.apply(&Change::CreateKey(key(1, &stored.id))).unwrap();
+        store.apply(&seen(&filed)).unwrap();
+        store
+            .apply(&Change::DeleteAccount {
+                id: stored.id.clone(),
+                now: time(2),
+            })
+            .unwrap();
+        let gone = Adoption {
+            gone: vec![name.clone()],
+            now: time(2),
+            ..Adoption::default()
+        };
+        store.apply(&Change::Adopt(gone)).unwrap();
+        drop(store);
+        let mut store = kit.open().unwrap();
+        assert_eq!(store.load().unwrap().keys().count(), 0);
+        let again = AccountRecord {
+            name: "other".parse().unwrap(),
+            ..stored.clone()
+        };
+        for change in [Change::CreateAccount(again), seen(&filed), seen(&stored.id)] {
+            let error = store.apply(&change).unwrap_err();
+            assert!(matches!(error, StoreError::Conflict(_)), "{error}");
+        }
+        let orphan = store
+            .apply(&Change::CreateKey(key(2, &stored.id)))
+            .unwrap_err();
+        assert!(matches!(orphan, StoreError::NotFound { .. }), "{orphan}");
+    }
+
+    pub(super) fn unknown_and_taken(kit: &impl Kit) {
+        let mut store = kit.open().unwrap();
+        let (one, other) = (
+            account(1),
+            AccountRecord {
+                id: AccountId::random(),
+                ..account(1)
+            },
+        );
+        store.apply(&Change::CreateAccount(one)).unwrap();
+        let taken = store.apply(&Change::CreateAccount(other)).unwrap_err();
+        assert_eq!(taken.to_string(), "account `a1` exists already");
+        let stranger = Holder::Account(AccountId::random());
+        let (role, within, now) = ("r1".parse().unwrap(), Boundary::default(), time(1));
+        let unknown = store.apply(&Change::Grant {
+            holder: stranger,
+            role,
+            within,
+            now,
+        });
+        assert!(matches!(
+            unknown.unwrap_err(),
+            StoreError::NotFound {
+                what: "account",
+                ..
+            }
+        ));
+        let id = KeyId::random();
+        let unknown = store
+            .apply(&Change::ExpireKey { id, at: now, now })
+            .unwrap_err();
+        assert_eq!(unknown.to_string(), format!("there is no key `{id}`"));
+    }
+
+    pub(super) fn use_moves_forward(kit: &impl Kit) {
+        let mut store = kit.open().unwrap();
+        let (owner, key) = (account(1), key(1, &account(1).id));
+        store.apply(&Change::CreateAccount(owner.clone())).unwrap();
+        store.apply(&Change::CreateKey(key.clone())).unwrap();
+        for at in [5, 3] {
+            let (keys, accounts) = (vec![(key.id, time(at))], vec![(owner.id.clone(), time(at))]);
+            store.apply(&Change::Used { keys, accounts }).unwrap();
+        }
+        let records = store.load().unwrap();
+        assert_eq!(records.key(&key.id).unwrap().last_used_at, Some(time(5)));
+        assert_eq!(records.accounts[&owner.id].last_used_at, Some(time(5)));
+    }
+
+    pub(super) fn one_signs(kit: &impl Kit) {
+        let mut store = kit.open().unwrap();
+        let first = store.load().unwrap().signing_keys;
+        assert_eq!(first.len(), 1, "a new store has one");
+        store.apply(&Change::AddSigningKey(signing_key(1))).unwrap();
+        let keys = store.load().unwrap().signing_keys;
+        let signing: Vec<_> = keys.iter().filter(|key| key.retired_at.is_none()).collect();
+        assert_eq!(
+            (keys.len(), signing.len(), signing[0].kid.as_str()),
+            (2, 1, "kid-1")
+        );
+    }
+
+    pub(super) fn loaded_is_applied(kit: &impl Kit, steps: &[(u8, u8, u8)]) {
+        let mut store = kit.open().unwrap();
+        let mut model = store.load().unwrap();
+        for (number, step) in steps.iter().enumerate() {
+            let Some(change) = change(&model, *step, time(100 + number as u64)) else {
+                continue;
+            };
+            match store.apply(&change) {
+                Ok(()) => drop(model.apply(&change)),
+                Err(error) => assert!(
+                    matches!(error, StoreError::Conflict(_) | StoreError::NotFound { .. }),
+                    "{change:?}: {error}"
+                ),
+            }
+        }
+        assert_eq!(store.load().unwrap(), model);
+        drop(store);
+        assert_eq!(kit.open().unwrap().load().unwrap(), model);
+    }
+}
+
+/// The change that three numbers stand for, over few names, so that they meet.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one arm a change, nothing between them"
+)]
+fn change(records: &Records, (kind, a, b): (u8, u8, u8), now: UnixTime) -> Option<Change> {
+    let known = |at: u8| records.accounts.keys().nth(usize::from(at) % 4).cloned();
+    let filed = |at: u8| {
+        records
+            .file_accounts
+            .values()
+            .nth(usize::from(at) % 2)
+            .map(|row| row.id.clone())
+    };
+    let any_key = |at: u8| records.keys().nth(usize::from(at) % 5).map(|key| key.id);
+    let group = || format!("g{}", a % 2).parse().unwrap();
+    let holder = || match a % 3 {
+        0 => Some(Holder::Group(group())),
+        _ => known(a).map(Holder::Account),
+    };
+    Some(match kind % 21 {
+        0 | 1 => Change::CreateAccount(account(a % 5)),
+        2 => {
+            let description = (b % 2 == 0).then(|| format!("d{b}"));
+            let allow_from = (b % 3 == 0).then(|| vec!["10.0.0.0/8".parse().unwrap()]);
+            Change::UpdateAccount {
+                id: known(a)?,
+                description,
+                allow_from,
+                now,
+            }
+        }
+        3 => Change::SetEnabled {
+            id: known(a)?,
+            enabled: b % 2 == 0,
+            now,
+        },
+        4 => Change::DeleteAccount { id: known(a)?, now },
+        5 | 6 => {
+            let GrantRecord { role, within, .. } = grant(a, b);
+            Change::Grant {
+                holder: holder()?,
+                role,
+                within,
+                now,
+            }
+        }
+        7 => {
+            let GrantRecord { role, within, .. } = grant(a, b);
+            Change::Ungrant {
+                holder: holder()?,
+                role,
+                within,
+                now,
+            }
+        }
+        8 => Change::CreateKey(key(b, &known(a)?)),
+        9 => Change::CreateKey(key(b, &filed(a)?)),
+        10 => Change::ExpireKey {
+            id: any_key(a)?,
+            at: time(u64::from(b)),
+            now,
+        },
+        11 => {
+            let old = any_key(a)?;
+            let new = key(b, &records.key(&old)?.account);
+            Change::RotateKey {
+                new,
+                old,
+                old_ends_at: time(u64::from(b)),
+            }
+        }
+        12 => Change::CreateRole(role(a, b, now)),
+        13 => Change::UpdateRole(role(a, b, now)),
+        14 => Change::DeleteRole(role(a, b, now).name),
+        15 => Change::CreateGroup(GroupRecord {
+            name: group(),
+            description: format!("d{b}"),
+            members: known(b).into_iter().collect(),
+            grants: vec![grant(b, a), grant(a, b), grant(a, b)],
+            created_at: now,
+            updated_at: now,
+        }),
+        16 => match b % 3 {
+            0 => Change::DeleteGroup(group()),
+            1 => Change::AddMember {
+                group: group(),
+                account: known(b)?,
+                now,
+            },
+            _ => Change::RemoveMember {
+                group: group(),
+                account: known(b)?,
+                now,
+            },
+        },
+        17 | 18 => {
+            let name: AccountName = format!("f{}", a % 2).parse().unwrap();
+            let (seen, gone) = match b % 3 {
+                0 => (vec![], vec![name]),
+                1 => (vec![(name, AccountId::random())], vec![]),
+                _ => (vec![(name.clone(), AccountId::random())], vec![name]),
+            };
+            let closed = holder()
+                .into_iter()
+                .map(|holder| (holder, grant(a, b).role))
+                .collect();
+            Change::Adopt(Adoption {
+                seen,
+                gone,
+                closed,
+                now,
+            })
+        }
+        19 => {
+            let name = format!("f{}", a % 2).parse().unwrap();
+            match b % 2 {
+                0 => Change::OverrideFileAccount {
+                    name,
+                    disabled: b % 4 == 0,
+                    now,
+                },
+                _ => Change::EndFileKey {
+                    id: any_key(a)?,
+                    at: time(u64::from(b)),
+                },
+            }
+        }
+        _ => Change::Used {
+            keys: any_key(a)
+                .map(|id| (id, time(u64::from(b))))
+                .into_iter()
+                .collect(),
+            accounts: [known(a), filed(b)]
+                .into_iter()
+                .flatten()
+                .map(|id| (id, now))
+                .collect(),
+        },
+    })
+}
+
+fn account(number: u8) -> AccountRecord {
+    AccountRecord {
+        // One id for each number, so that deleted ones are tried again.
+        id: format!("sa_{number}").parse().unwrap(),
+        name: format!("a{number}").parse().unwrap(),
+        description: "snow ☃, quote ', zero \0".to_owned(),
+        enabled: number.is_multiple_of(2),
+        allow_from: vec![
+            "192.0.2.0/24".parse().unwrap(),
+            "2001:db8::/32".parse().unwrap(),
+        ],
+        grants: vec![grant(number, 1), grant(1, number)],
+        created_at: time(1),
+        updated_at: time(1),
+        last_used_at: None,
+    }
+}
+
+fn grant(role: u8, value: u8) -> GrantRecord {
+    let pairs = [
+        ("tenant", format!("t{}", value % 3)),
+        ("site", "ä/\"".to_owned()),
+    ];
+    let pairs = pairs.into_iter().take(usize::from(value % 3));
+    GrantRecord {
+        role: format!("r{}", role % 3).parse().unwrap(),
+        within: pairs
+            .map(|(name, value)| (name.parse().unwrap(), value))
+            .collect(),
+        closed_at: None,
+    }
+}
+
+fn key(number: u8, account: &AccountId) -> KeyRecord {
+    KeyRecord {
+        id: KeyId::random(),
+        account: account.clone(),
+        description: format!("k{number}"),
+        digest: [number; 32],
+        created_at: time(1),
+        updated_at: time(1),
+        expires_at: number.is_multiple_of(2).then(|| time(7)),
+        last_used_at: None,
+    }
+}
+
+fn role(number: u8, other: u8, now: UnixTime) -> RoleRecord {
+    RoleRecord {
+        name: format!("r{}", number % 3).parse().unwrap(),
+        description: format!("d{other}"),
+        permissions: vec![
+            "devices:*".parse().unwrap(),
+            "devices:view".parse().unwrap(),
+        ],
+        include: vec![format!("r{}", other % 3).parse().unwrap()],
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+fn signing_key(number: u8) -> SigningKeyRecord {
+    SigningKeyRecord {
+        kid: format!("kid-{number}"),
+        public: [number; 32],
+        wrapped: vec![number; 100],
+        created_at: time(1_000_000),
+        retired_at: None,
+    }
+}
+
+fn time(secs: u64) -> UnixTime {
+    UnixTime::from_secs(secs)
+}
+
+struct SqliteKit(TempDir);
+
+impl SqliteKit {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("p.db")
+    }
+
+    fn open_with(&self, pepper: &std::path::Path) -> Result<(Sqlite, Pepper), StoreError> {
+        Sqlite::open(&self.path(), pepper, time(1))
+    }
+}
+
+impl Kit for SqliteKit {
+    fn open(&self) -> Result<Box<dyn Store>, StoreError> {
+        let (store, _) = self.open_with(&pepper_path(&self.path()))?;
+        Ok(Box::new(store))
+    }
+}
+
+#[test]
+fn every_file_of_a_new_store_is_private() {
+    let kit = SqliteKit::new();
+    let mut store = kit.open().unwrap();
+    store.apply(&Change::CreateAccount(account(1))).unwrap();
+    let mut names = Vec::new();
+    for entry in kit.0.path().read_dir().unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().mode() & 0o777, 0o600, "{entry:?}");
+        names.push(entry.file_name().into_string().unwrap());
+    }
+    names.sort();
+    assert_eq!(
+        names,
+        ["p.db", "p.db-shm", "p.db-wal", "p.db.lock", "p.db.pepper"]
+    );
+}
+
+#[test]
+fn another_spelling_of_the_path_is_the_same_store() {
+    let kit = SqliteKit::new();
+    let _store = kit.open().unwrap();
+    let link = kit.0.path().join("link.db");
+    std::os::unix::fs::symlink(kit.path(), &link).unwrap();
+    for path in [kit.0.path().join("./p.db"), link] {
+        let error = Sqlite::open(&path, &pepper_path(&kit.path()), time(1)).unwrap_err();
+        assert!(matches!(error, StoreError::Locked { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_store_without_its_pepper_is_refused_with_a_sentence() {
+    let kit = SqliteKit::new();
+    drop(kit.open().unwrap());
+    let pepper = pepper_path(&kit.path());
+    let bytes = std::fs::read(&pepper).unwrap();
+    std::fs::remove_file(&pepper).unwrap();
+    let missing = kit.open_with(&pepper).unwrap_err();
+    assert!(missing.to_string().contains("is missing"), "{missing}");
+    assert!(!pepper.exists(), "a lost pepper is not replaced");
+    let other: Vec<_> = bytes.iter().map(|byte| byte ^ 1).collect();
+    std::fs::write(&pepper, other).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&pepper, mode).unwrap();
+    let different = kit.open_with(&pepper).unwrap_err();
+    assert!(
+        different
+            .to_string()
+            .contains("not the one the store was made with"),
+        "{different}"
+    );
+    std::fs::write(&pepper, bytes).unwrap();
+    kit.open().unwrap();
+}
+
+#[test]
+fn a_file_of_a_newer_gateway_or_of_another_program_is_left_alone() {
+    let kit = SqliteKit::new();
+    drop(kit.open().unwrap());
+    let set = |pragma: &str| {
+        let connection = rusqlite::Connection::open(kit.path()).unwrap();
+        connection.execute_batch(pragma).unwrap();
+        drop(connection);
+        std::fs::read(kit.path()).unwrap()
+    };
+    for (pragma, said) in [
+        (
+            "PRAGMA user_version = 99",
+            "written by a newer gateway (format 99",
+        ),
+        (
+            "PRAGMA application_id = 7",
+            "a database of some other program",
+        ),
+    ] {
+        let before = set(pragma);
+        let error = kit.open().err().expect("refused");
+        assert!(
+            error.to_string().contains(said) && !error.is_transient(),
+            "{error}"
+        );
+        assert_eq!(std::fs::read(kit.path()).unwrap(), before);
+    }
+    std::fs::write(
+        kit.path(),
+        "not a database at all, and longer than its header ".repeat(20),
+    )
+    .unwrap();
+    let error = kit.open().err().expect("refused");
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+}
+
+#[test]
+fn a_store_that_cannot_be_made_says_where() {
+    let kit = SqliteKit::new();
+    let path = kit.0.path().join("no/such/folder/p.db");
+    let error = Sqlite::open(&path, &pepper_path(&path), time(1)).unwrap_err();
+    assert!(error.to_string().contains("no/such/folder/p.db"), "{error}");
+}
