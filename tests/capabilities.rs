@@ -15,6 +15,7 @@ mod deploy;
 mod durability;
 mod github;
 mod harness;
+mod observability;
 mod policies;
 mod store;
 mod supply;
