@@ -57,6 +57,24 @@ impl Fixture {
         }
     }
 
+    /// A folder of policies as it is shipped, before the upstream at `url` that it names.
+    pub(crate) fn of_folder(folder: &str, upstream: &str, url: &str) -> Self {
+        let mut policies = BTreeMap::new();
+        for entry in std::fs::read_dir(folder).expect("a folder of policies") {
+            let path = entry.expect("a readable folder").path();
+            let name = path.file_name().expect("it has one").to_string_lossy();
+            let text = std::fs::read_to_string(&path).expect("a file of text");
+            policies.insert(name.into_owned(), text);
+        }
+        Self {
+            listeners: vec!["address: 127.0.0.1:0".to_owned()],
+            upstreams: BTreeMap::from([(upstream.to_owned(), format!("url: {url}"))]),
+            policies,
+            store: "sqlite:portcullis.db".to_owned(),
+            settings: String::new(),
+        }
+    }
+
     /// Adds to the first listener: `.listener("basic: true")`.
     pub(crate) fn listener(mut self, more: &str) -> Self {
         if let Some(first) = self.listeners.first_mut() {

@@ -15,6 +15,7 @@ mod fixture;
 mod gateway;
 mod lines;
 mod message;
+mod tools;
 mod upstream;
 
 use std::time::Duration;
@@ -22,7 +23,9 @@ use std::time::Duration;
 pub(crate) use client::{Client, raw, request};
 pub(crate) use fixture::{Files, Fixture, ITEMS};
 pub(crate) use gateway::{Gateway, Key};
+pub(crate) use lines::Lines;
 pub(crate) use message::{Kind, Message};
+pub(crate) use tools::{tool, tools};
 pub(crate) use upstream::{Behaviour, Upstream};
 
 /// Longest wait for anything. Generous: a slow machine must not fail a test, and a test that hangs
