@@ -15,7 +15,7 @@ mod deploy;
 mod durability;
 mod github;
 mod harness;
-mod observability;
+mod httpbin;
 mod policies;
 mod store;
 mod supply;
