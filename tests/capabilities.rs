@@ -11,6 +11,7 @@
 
 mod agreement;
 mod cli;
+mod clients;
 mod deploy;
 mod durability;
 mod github;

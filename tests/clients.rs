@@ -1,0 +1,212 @@
+//! Clients as people have them, on the way people go: a key, a token for it, a call with the token.
+//!
+//! What each script asserts stands in the script; here stands what must have arrived behind the
+//! gateway when it has run.
+
+use std::process::{Command, Output, Stdio};
+
+use crate::harness::{Fixture, Gateway, Key, Message, Upstream, tool, tools};
+
+/// The usual items, behind the gateway, and the key of somebody who may see and make them.
+struct Stage {
+    upstream: Upstream,
+    gateway: Gateway,
+    key: Key,
+    /// Well-formed, and not the one that goes with `key`.
+    other_secret: String,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let upstream = Upstream::start();
+        let gateway = Fixture::new(&upstream).start();
+        let key = gateway.account("ci", &["writer"]);
+        let other_secret = gateway.key("ci").secret;
+        Self {
+            upstream,
+            gateway,
+            key,
+            other_secret,
+        }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.gateway.address())
+    }
+
+    /// Runs a client that finds what it needs in its environment, and must succeed.
+    fn run(&self, command: &mut Command) -> String {
+        let output = command
+            .env("GATE", self.url(""))
+            .env("KEY", &self.key.id)
+            .env("SECRET", &self.key.secret)
+            .env("OTHER_SECRET", &self.other_secret)
+            .env("NO_PROXY", "*")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap_or_else(|error| panic!("{command:?} does not run ({error})"));
+        said(&output)
+    }
+
+    /// Method and target of what arrived upstream, without anything that could be a credential.
+    fn arrived(&self) -> Vec<String> {
+        let requests = self.upstream.requests();
+        for request in &requests {
+            let text = String::from_utf8_lossy(&request.raw);
+            assert_eq!(request.header("authorization"), None, "{text}");
+            assert!(!text.contains(&self.key.secret), "{text}");
+            assert_eq!(request.header("x-portcullis-account"), Some("ci"), "{text}");
+        }
+        let line = |request: &Message| format!("{} {}", request.method(), request.target());
+        requests.iter().map(line).collect()
+    }
+
+    /// Runs curl on a file of its options, so that no secret stands in the list of processes.
+    fn curl(&self, lines: &[&str]) -> String {
+        let mut script = "silent\nshow-error\nmax-time = 20\nnoproxy = *\n".to_owned();
+        for line in lines {
+            script += &line.replace("GATE", &self.url(""));
+            script += "\n";
+        }
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut file, script.as_bytes()).unwrap();
+        self.run(Command::new("curl").arg("--config").arg(file.path()))
+    }
+
+    fn curl_token(&self, credential: &[&str]) -> String {
+        let url = "url = GATE/oauth/token";
+        let answer = self.curl(
+            &[
+                &["fail", url, "data = grant_type=client_credentials"],
+                credential,
+            ]
+            .concat(),
+        );
+        let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        answer["access_token"].as_str().unwrap().to_owned()
+    }
+}
+
+/// What a client printed; it must have succeeded.
+fn said(output: &Output) -> String {
+    let (out, err) = (&output.stdout, String::from_utf8_lossy(&output.stderr));
+    let out = String::from_utf8_lossy(out).into_owned();
+    assert!(output.status.success(), "it failed:\n{out}\n{err}");
+    out
+}
+
+#[test]
+fn curl_gets_a_token_by_basic_or_by_body_and_calls() {
+    let stage = Stage::new();
+    let Key { id, secret } = &stage.key;
+    let basic = stage.curl_token(&[&format!("user = {id}:{secret}")]);
+    let (id, secret) = (format!("client_id={id}"), format!("client_secret={secret}"));
+    let body = stage.curl_token(&[&format!("data = {id}"), &format!("data = {secret}")]);
+    for token in [basic, body] {
+        let bearer = format!("oauth2-bearer = {token}");
+        let answer = stage.curl(&["fail", &bearer, "url = \"GATE/v1/items/7?a=b\""]);
+        assert_eq!(answer, r#"{"ok":true}"#);
+        let head = stage.curl(&["fail", "head", &bearer, "url = GATE/v1/items/8"]);
+        assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+        assert!(
+            head.to_lowercase().contains("\r\ncontent-length: 11\r\n"),
+            "{head}"
+        );
+    }
+    let two = ["GET /v1/items/7?a=b", "HEAD /v1/items/8"];
+    assert_eq!(stage.arrived(), [two, two].concat());
+}
+
+#[test]
+fn curl_is_told_why_it_is_refused() {
+    let stage = Stage::new();
+    let bearer = format!("oauth2-bearer = {}", stage.gateway.token(&stage.key));
+    let shown = r#"write-out = "\n%{http_code} %{content_type} %header{www-authenticate}""#;
+    let answer = stage.curl(&[&bearer, "request = DELETE", shown, "url = GATE/v1/items/7"]);
+    let (problem, rest) = answer.rsplit_once('\n').unwrap();
+    assert!(
+        rest.starts_with("403 application/problem+json Bearer "),
+        "{rest}"
+    );
+    assert!(rest.contains("scope=\"items:delete\""), "{rest}");
+    let problem: serde_json::Value = serde_json::from_str(problem).unwrap();
+    assert_eq!(problem["reason"], "permission_missing");
+    assert_eq!(problem["missing"], serde_json::json!(["items:delete"]));
+
+    let answer = stage.curl(&[shown, "url = GATE/v1/items/7"]);
+    assert!(
+        answer.contains("\n401 application/problem+json Bearer"),
+        "{answer}"
+    );
+    assert_eq!(stage.arrived(), [""; 0]);
+}
+
+/// curl asks before it sends a large body (`Expect: 100-continue`). Who is refused never sends it; who is let in is told to
+/// go on.
+#[test]
+fn curl_sends_no_body_that_is_refused() {
+    let stage = Stage::new();
+    let body = tempfile::NamedTempFile::new().unwrap();
+    body.as_file().set_len(8 << 20).unwrap();
+    let upload = format!("upload-file = {}", body.path().display());
+    let shown = r#"write-out = "\n%{http_code} %{size_upload}""#;
+    // Longer than the test lasts: only an answer makes it go on.
+    let patient = "expect100-timeout = 15";
+    let ask = |more: &[&str]| {
+        let usual = [
+            &upload,
+            patient,
+            shown,
+            "request = POST",
+            "url = GATE/v1/items",
+        ];
+        let answer = stage.curl(&[&usual, more].concat());
+        answer.rsplit_once('\n').unwrap().1.to_owned()
+    };
+    assert_eq!(ask(&[]), "401 0");
+    assert_eq!(stage.upstream.connections(), 0);
+    let bearer = format!("oauth2-bearer = {}", stage.gateway.token(&stage.key));
+    assert_eq!(ask(&[&bearer]), format!("200 {}", 8 << 20));
+    assert_eq!(stage.arrived(), ["POST /v1/items"]);
+    assert_eq!(stage.upstream.requests()[0].body.len(), 8 << 20);
+}
+
+#[test]
+fn requests_gets_a_token_and_calls() {
+    let stage = Stage::new();
+    stage.run(Command::new(tool("venv/bin/python")).arg("tests/clients/with_requests.py"));
+    let expected = [
+        "GET /v1/items/7?a=b+c",
+        "HEAD /v1/items/7",
+        "POST /v1/items",
+    ];
+    assert_eq!(stage.arrived(), expected);
+    assert_eq!(stage.upstream.requests()[2].body, b"one two");
+}
+
+#[test]
+fn authlib_gets_its_tokens_by_itself() {
+    for method in ["client_secret_basic", "client_secret_post"] {
+        let stage = Stage::new();
+        let script = ["tests/clients/with_authlib.py", method];
+        stage.run(Command::new(tool("venv/bin/python")).args(script));
+        let expected = ["GET /v1/items/7", "GET /v1/items/8", "GET /v1/items/9"];
+        assert_eq!(stage.arrived(), expected, "{method}");
+    }
+}
+
+#[test]
+fn openid_client_gets_a_token_and_calls() {
+    tool("node_modules/openid-client");
+    for method in ["client_secret_basic", "client_secret_post"] {
+        let stage = Stage::new();
+        let script = include_str!("clients/with_openid_client.mjs");
+        let mut node = Command::new("node");
+        // Modules are looked for from where the script is, which is where it runs.
+        node.args(["--input-type=module", "--eval", script])
+            .current_dir(tools())
+            .env("METHOD", method);
+        stage.run(&mut node);
+        assert_eq!(stage.arrived(), ["GET /v1/items/7"], "{method}");
+    }
+}
