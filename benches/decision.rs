@@ -9,14 +9,18 @@
 )]
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use http::uri::PathAndQuery;
 use portcullis::policy::matcher::{Entry, Lookup, Table};
 use portcullis::policy::overlap::pairs;
 use portcullis::policy::template::Template;
+use portcullis::reason::Reason;
 use portcullis::request::Target;
-use portcullis::words::{ClassSet, Method, MethodSet, RouteId};
+use portcullis::telemetry::log::{Decision, Event, Line, Log};
+use portcullis::telemetry::metrics::{self, AccountLabels, Denied, Finished, Metrics, Outcome};
+use portcullis::words::{ClassSet, Method, MethodSet, RequestIds, RouteId, UnixTime};
 
 const ROUTES: &str = include_str!("data/github-routes.txt");
 
@@ -113,7 +117,7 @@ fn builds(c: &mut Criterion) {
             );
         });
         group.bench_function(format!("overlaps of {count}"), |b| {
-            b.iter(|| pairs(&entries))
+            b.iter(|| pairs(&entries));
         });
     }
     group.finish();
@@ -137,5 +141,77 @@ fn targets(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, targets, lookups, builds);
+/// What it costs to write down what happened.
+fn records(c: &mut Criterion) {
+    let mut group = c.benchmark_group("record");
+    let log = Log::start(std::io::sink()).unwrap();
+    let handle = log.handle();
+    let id = RequestIds::new().next(UnixTime::from_secs(1_795_302_000));
+    let line = Line {
+        time: UnixTime::from_millis(1_795_302_000_123),
+        event: Event::Access,
+        decision: Decision::Allow,
+        request_id: &id,
+        client_request_id: None,
+        method: b"GET",
+        path: b"/repos/acme/site-12/issues/44/comments/7",
+        scheme: "http",
+        protocol: "1.1",
+        host: Some(b"api.example.com"),
+        user_agent: Some(b"python-requests/2.34.2"),
+        client: Some([192, 0, 2, 7].into()),
+        status: Some(200),
+        request_bytes: None,
+        response_bytes: Some(1041),
+        route: Some("GET /repos/{owner}/{repo}/issues/comments/{comment_id}"),
+        permission: Some("repos:view"),
+        missing: &[],
+        class: None,
+        hint: None,
+        account: None,
+        key: None,
+        token: Some(&[7; 8]),
+        upstream: Some("api"),
+        authz: Some(Duration::from_nanos(1_900)),
+        upstream_wait: Some(Duration::from_micros(210)),
+        total: Duration::from_micros(260),
+    };
+    group.bench_function("one line of the log", |b| {
+        b.iter(|| handle.write(black_box(&line)));
+    });
+    group.finish();
+    log.stop(Duration::from_secs(5));
+}
+
+fn counts(c: &mut Criterion) {
+    let mut group = c.benchmark_group("record");
+    let metrics = Metrics::new(AccountLabels::UpTo(500));
+    let allowed = Finished {
+        target: metrics::Target::None,
+        method: Some(Method::Get),
+        status: http::StatusCode::OK,
+        total: Duration::from_micros(260),
+        authz: Some(Duration::from_nanos(1_900)),
+        outcome: Outcome::Allowed,
+    };
+    let denied = Finished {
+        outcome: Outcome::Denied(Denied {
+            reason: Reason::PermissionMissing,
+            permission: "repos:edit",
+            account: Some("ci"),
+        }),
+        ..allowed
+    };
+    for (name, request) in [
+        ("an allowed request", allowed),
+        ("a refused request", denied),
+    ] {
+        group.bench_function(format!("counting {name}"), |b| {
+            b.iter(|| metrics.request_finished(black_box(&request)));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, targets, lookups, builds, records, counts);
 criterion_main!(benches);
