@@ -17,6 +17,7 @@ mod durability;
 mod github;
 mod harness;
 mod httpbin;
+mod observability;
 mod policies;
 mod store;
 mod supply;

@@ -1,8 +1,10 @@
 //! The command line: what it prints, in which form, and how it ends.
 
-use std::io::Write as _;
-use std::process::{Output, Stdio};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::harness::{Files, Fixture, Upstream, request};
@@ -355,6 +357,55 @@ fn the_demo_does_what_it_says() {
     let printed = ends(&files, "demo --check", 0);
     assert!(printed.contains("403 outside_boundary"), "{printed}");
     assert!(!printed.contains("\nno  "), "{printed}");
+}
+
+#[test]
+fn every_line_the_demo_prints_can_be_pasted() {
+    let files = offline();
+    let mut demo = files
+        .command(&["demo"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut folder, mut script) = (String::new(), String::new());
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
+    for line in lines.by_ref().map_while(Result::ok) {
+        if let Some(rest) = line.strip_prefix("  files ") {
+            folder = rest.trim().split(' ').next().unwrap().to_owned();
+        }
+        if let Some(command) = line.strip_prefix("   ") {
+            script += &format!("{command}\n");
+            if command.contains("keys expire") {
+                break;
+            }
+        }
+    }
+    let last = lines.by_ref().map_while(Result::ok);
+    let last = last.filter(|line| line.starts_with("   ")).take(1);
+    script.extend(last);
+    let pasted = Command::new("sh").arg("-c").arg(&script).output().unwrap();
+    let seen = stdout(&pasted);
+    for expected in [
+        "network inventory",
+        "credential_missing",
+        "edge-router",
+        "outside_boundary",
+        "accounts grant ci --role operator --within tenant=umbrella",
+        "token_invalid",
+    ] {
+        assert!(
+            seen.contains(expected),
+            "no {expected} from {script}: {seen}"
+        );
+    }
+    let pid = Pid::from_child(&demo);
+    kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(demo.wait().unwrap().code(), Some(0));
+    assert!(
+        !folder.is_empty() && !Path::new(&folder).exists(),
+        "{folder}"
+    );
 }
 
 #[test]

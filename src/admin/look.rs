@@ -59,7 +59,7 @@ fn route(policy: &Policy, route: &Route) -> Value {
         "name": route.name,
         "hosts": route.hosts,
         "needs": needs(policy, &route.requirement),
-        "within": within(policy, &route.boundary),
+        "within": within(policy, route),
         "upstream": policy.upstreams.get(usize::from(route.upstream.0)),
         "shadow": route.shadow,
         "file": route.place.to_string(),
@@ -81,15 +81,22 @@ fn needs(policy: &Policy, requirement: &Requirement) -> Value {
     }
 }
 
-fn within(policy: &Policy, boundary: &RouteBoundary) -> Value {
-    match boundary {
+fn within(policy: &Policy, route: &Route) -> Value {
+    // Where nothing is needed there is no boundary either.
+    if matches!(
+        route.requirement,
+        Requirement::Public | Requirement::AnyAccount
+    ) {
+        return Value::Null;
+    }
+    match &route.boundary {
         RouteBoundary::Unlimited => json!("unlimited"),
         RouteBoundary::Forwarded => json!("forwarded"),
         RouteBoundary::Bound(bound) => {
             let bound = bound.iter().map(|(dimension, source)| {
                 (
                     policy.dimension(*dimension).to_string(),
-                    json!(source_text(source)),
+                    json!(source_text(route, source)),
                 )
             });
             Value::Object(bound.collect::<Map<_, _>>())
@@ -97,9 +104,12 @@ fn within(policy: &Policy, boundary: &RouteBoundary) -> Value {
     }
 }
 
-fn source_text(source: &Source) -> String {
+fn source_text(route: &Route, source: &Source) -> String {
     match source {
-        Source::Path(place) => format!("path parameter {}", place + 1),
+        Source::Path(place) => {
+            let name = route.template.params().get(*place);
+            format!("path.{}", name.map_or("?", String::as_str))
+        }
         Source::Query {
             name,
             separator: None,

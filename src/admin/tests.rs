@@ -600,6 +600,70 @@ fn the_store_holds_no_secret_in_any_form_that_opens() {
 }
 
 #[test]
+fn questions_are_answered_from_the_state_in_force() {
+    let routes = "
+upstream: inventory
+within: { tenant: path.tenant }
+routes:
+  GET /about: public
+  GET /v1/{tenant}/devices: devices:view
+  GET /v1/search: { needs: { any: [devices:view, devices:edit] }, within: { tenant: { query: t, separator: \",\" } } }
+";
+    let world = World::new(&[POLICY, routes]);
+    world.create("ci", "reader");
+    let all = world.done(json!({ "operation": "routes_list" }));
+    let told = |route: &Value| {
+        format!(
+            "{} | {} | {}",
+            route["name"], route["needs"], route["within"]
+        )
+    };
+    let told: Vec<_> = all.as_array().unwrap().iter().map(told).collect();
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    "GET /about" | "public" | null
+    "GET /v1/{tenant}/devices" | "devices:view" | {"tenant":"path.tenant"}
+    "GET /v1/search" | {"any":["devices:edit","devices:view"]} | {"tenant":"query.t, separated by `,`"}
+    "#);
+    let met = json!({ "operation": "routes_match", "method": "GET", "target": "/v1/acme/devices" });
+    assert_eq!(world.done(met)["route"]["needs"], "devices:view");
+    let other = json!({ "operation": "routes_match", "method": "PUT", "target": "/about" });
+    assert_eq!(world.refused(other).0, ErrorKind::NotFound);
+    let permissions = world.done(json!({ "operation": "permissions_list" }));
+    assert_eq!(permissions[0]["roles"], json!(["operator"]));
+    let ask = |target: &str| {
+        world.done(json!({
+            "operation": "explain", "method": "GET", "target": target, "account": "ci",
+        }))
+    };
+    assert_eq!(ask("/v1/acme/devices")["allowed"], true);
+    assert_eq!(ask("/v1/umbrella/devices")["reason"], "outside_boundary");
+    let issued = world.done(json!({
+        "operation": "tokens_issue", "account": "ci", "scope": ["devices:view"],
+    }));
+    let inspect =
+        |token: &Value| world.done(json!({ "operation": "tokens_inspect", "token": token }));
+    let seen = inspect(&issued["access_token"]);
+    assert_eq!(
+        (&seen["good"], &seen["account"]),
+        (&json!(true), &json!("ci"))
+    );
+    world.done(json!({ "operation": "accounts_disable", "name": "ci" }));
+    assert_eq!(
+        inspect(&issued["access_token"])["reason"],
+        "account_disabled"
+    );
+    let status = world.done(json!({ "operation": "status" }));
+    assert_eq!(
+        (&status["accounts"], &status["routes"]),
+        (&json!(1), &json!(3))
+    );
+    assert_eq!(
+        world.refused(json!({ "operation": "reload" })).0,
+        ErrorKind::Unavailable
+    );
+}
+
+#[test]
 fn a_service_says_nothing_of_what_it_holds_when_printed() {
     let shown = format!("{:?}", World::new(&[POLICY]).service);
     assert!(

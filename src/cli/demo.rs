@@ -99,18 +99,17 @@ pub(super) fn run(demo: &Demo, context: &mut Context<'_>) -> Result<Exit, Failur
     let stage = set_up(demo)?;
     introduce(&stage, context.output)?;
     let script = Script::of(&stage)?;
-    let exit = if demo.check {
-        script.check(&stage, &runtime, context.output)?
-    } else {
-        script.print(&stage, context.output)?;
-        context.output.remark("Ctrl-C ends the demo.")?;
-        runtime
-            .block_on(tokio::signal::ctrl_c())
-            .map_err(|error| Failure::server(format_args!("cannot wait for Ctrl-C: {error}")))?;
-        Exit::Ok
-    };
-    stage.gateway.stop();
-    Ok(exit)
+    if demo.check {
+        let exit = script.check(&stage, &runtime, context.output)?;
+        stage.gateway.stop();
+        return Ok(exit);
+    }
+    script.print(&stage, context.output)?;
+    context
+        .output
+        .remark("Decisions are logged here as they are made. Ctrl-C ends the demo.")?;
+    stage.gateway.wait().map_err(serve::failure)?;
+    Ok(Exit::Ok)
 }
 
 fn introduce(stage: &Stage, output: &mut Output) -> Result<(), Failure> {

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::lines::Lines;
-use super::{Client, Files, Message, request};
+use super::{Client, Files, Fixture, Message, Upstream, request};
 
 /// A key of an account, with its secret.
 #[derive(Clone, Debug)]
@@ -265,4 +265,22 @@ impl Event {
         let listener = field("listener").zip(address);
         Some(Self { message, listener })
     }
+}
+
+#[test]
+fn a_gateway_comes_and_goes_as_it_is_told() {
+    let upstream = Upstream::start();
+    let mut gateway = Fixture::new(&upstream)
+        .settings("drain: { delay: 0s }")
+        .start();
+    let key = gateway.account("reader", &["reader"]);
+    assert_eq!(gateway.ask("GET /public/x", None).status(), 200);
+    assert_eq!(gateway.decisions(1).len(), 1);
+    gateway.crash();
+    let token = gateway.token(&key);
+    assert_eq!(gateway.ask("GET /v1/items/7", Some(&token)).status(), 200);
+    assert_eq!(gateway.ops("/livez").status(), 200);
+    gateway.signal(Signal::TERM);
+    assert!(gateway.wait().success());
+    assert!(!gateway.printed().contains(&key.secret));
 }

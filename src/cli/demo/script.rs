@@ -89,10 +89,13 @@ impl Script {
             )?;
         }
         let expire = stage.command(&format!("keys expire {}", stage.key));
-        say(
-            "Take the key back: the next request with its token is a 401",
-            &expire,
-        )
+        say("Take the key back", &expire)?;
+        let allowed = |call: &&Call| call.with_token && call.expect == Expect::Forwarded;
+        if let Some(call) = self.calls.iter().find(allowed) {
+            let title = "A call it could make: its token is worth nothing any more";
+            say(title, &call.as_curl(&gateway))?;
+        }
+        Ok(())
     }
 
     /// Makes every call and says how it went.
@@ -196,7 +199,7 @@ impl Call {
         } else {
             ""
         };
-        format!("curl -si{method}{token} '{gateway}{}'", self.path)
+        format!("curl -siw '\\n'{method}{token} '{gateway}{}'", self.path)
     }
 
     async fn make(&self, stage: &Stage, token: &str) -> Result<Reply, String> {
