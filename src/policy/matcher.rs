@@ -10,12 +10,12 @@
 //! A lookup allocates nothing unless more than [`COUNTED_INLINE`] routes count. It takes at most one
 //! comparison of a segment for each node of the tree (`trie` tells why).
 
-use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
 use smallvec::SmallVec;
 
 use super::overlap::{Relation, covers, relation};
+use super::segment::{Class, Segment};
 use super::template::Template;
 use super::trie::{Trie, of_method};
 use crate::words::{Method, MethodSet, RouteId};
@@ -97,7 +97,7 @@ impl Table {
 
     /// The same with at most `most` companions remembered for a route, so tests see both ways.
     pub(super) fn with_companions(mut entries: Vec<Entry>, most: usize) -> Self {
-        entries.sort_by(precedence);
+        entries.sort_by_cached_key(precedence);
         let mut trie = Trie::default();
         for (row, entry) in (0..).zip(&entries) {
             trie.insert(&entry.template, entry.methods, row);
@@ -199,20 +199,9 @@ impl Table {
 }
 
 /// From the left, the more literal segment; then the text of the template; then the route.
-fn precedence(a: &Entry, b: &Entry) -> Ordering {
-    let classes = |entry: &Entry| {
-        let segments: Vec<_> = entry
-            .template
-            .segments()
-            .iter()
-            .map(|s| s.class())
-            .collect();
-        segments
-    };
-    classes(a)
-        .cmp(&classes(b))
-        .then_with(|| a.template.as_str().cmp(b.template.as_str()))
-        .then_with(|| a.route.cmp(&b.route))
+fn precedence(entry: &Entry) -> (Vec<Class>, String, RouteId) {
+    let classes = entry.template.segments().iter().map(Segment::class);
+    (classes.collect(), entry.template.to_string(), entry.route)
 }
 
 fn companions(trie: &Trie, entries: &[Entry], entry: &Entry, most: usize) -> Companions {
