@@ -8,6 +8,7 @@
 //!
 //! Not here: what is on disk (the store), and who may change it (the admin service).
 
+mod build;
 mod resolve;
 mod shards;
 mod signing;
@@ -18,8 +19,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
+pub use build::Built;
+pub use resolve::Closed;
 pub(crate) use resolve::Resolver;
-pub use resolve::{Built, Closed};
 pub use signing::{SigningKey, SigningKeyError, SigningKeys};
 
 use crate::policy::Policy;

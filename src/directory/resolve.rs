@@ -1,4 +1,4 @@
-//! Works out what accounts are worth: records and files in, a directory out.
+//! Works out what accounts are worth under a policy.
 //!
 //! The rule for everything unclear is the same: a grant gives what it says or nothing, never
 //! something near it. A role that is unknown or has two meanings, a dimension the policy does not
@@ -6,28 +6,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use http::HeaderValue;
 
-use super::{Directory, Key, SigningKeys, StoredDigest};
 use crate::policy::{FileAccount, FileGrant, Policy};
 use crate::store::{AccountRecord, GrantRecord, Records, RoleRecord};
 use crate::words::{
     Account, AccountId, AccountName, AddressRules, Boundary, DimensionName, GroupName, Holding,
-    KeyId, Limit, PermissionId, PermissionSet, Place, RoleName, UnixTime,
+    Limit, PermissionId, PermissionSet, Place, RoleName, UnixTime,
 };
-
-/// A directory, and what should be said about how it came out.
-#[derive(Debug)]
-pub struct Built {
-    /// The directory.
-    pub directory: Directory,
-    /// Names that stand in both the files and the store, and accounts that cannot be used: one
-    /// sentence each. A reload fails on them; a start goes on without what they speak of.
-    pub conflicts: Vec<String>,
-}
 
 /// Why a grant gives nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,202 +47,10 @@ impl fmt::Display for Closed {
     }
 }
 
-impl Directory {
-    /// The directory of `records` and of the policy's own accounts. Keys keep the last use they had
-    /// in `before`.
-    pub fn build(
-        policy: &Policy,
-        records: &Records,
-        signing: Arc<SigningKeys>,
-        before: Option<&Self>,
-    ) -> Built {
-        let mut resolver = Resolver::new(policy, records);
-        resolver.index();
-        let mut directory = Self {
-            signing,
-            ..Self::default()
-        };
-        let mut conflicts = resolver.twofold_names();
-        for record in records.accounts.values() {
-            directory.put(resolver.stored(record), Reach::ByName);
-        }
-        for (name, entry) in &policy.accounts {
-            let (account, conflict) = resolver.filed(name, entry);
-            let reach = if conflict.is_some() {
-                Reach::ByIdOnly
-            } else {
-                Reach::ByName
-            };
-            conflicts.extend(conflict);
-            let Some(account) = account else { continue };
-            if let Some(other) = directory.account(&account.id) {
-                conflicts.push(format!(
-                    "{}: id `{}` of account `{name}` is also the id of account `{}`: choose another",
-                    entry.place, account.id, other.name
-                ));
-                continue;
-            }
-            directory.put(account, reach);
-        }
-        for key in records.keys() {
-            directory.put_stored_key(key, before);
-        }
-        for (name, entry) in &policy.accounts {
-            directory.put_filed_keys(&resolver, (name, entry), before);
-        }
-        Built {
-            directory,
-            conflicts,
-        }
-    }
-
-    /// The directory of a policy's own accounts alone, for asking what a policy would do: `check`,
-    /// `can-i` without a server. Accounts without an id get one for the occasion.
-    pub fn of_files(policy: &Policy) -> Built {
-        let mut records = Records::default();
-        for (name, entry) in &policy.accounts {
-            let row = crate::store::FileAccountRecord {
-                id: entry.id.clone().unwrap_or_else(AccountId::random),
-                disabled: false,
-                created_at: UnixTime::default(),
-                updated_at: UnixTime::default(),
-                last_used_at: None,
-                gone_at: None,
-            };
-            records.file_accounts.insert(name.clone(), row);
-        }
-        Self::build(policy, &records, Arc::default(), None)
-    }
-
-    /// This directory with the accounts `ids` and their keys worked out again. Costs what those
-    /// accounts cost, however many others there are. Accounts of `ids` that are gone from the
-    /// records must have been taken out with [`Directory::without`].
-    #[must_use]
-    pub fn with(&self, policy: &Policy, records: &Records, ids: &BTreeSet<AccountId>) -> Self {
-        let mut resolver = Resolver::new(policy, records);
-        let mut directory = self.clone();
-        for id in ids {
-            if let Some(record) = records.accounts.get(id) {
-                directory.put(resolver.stored(record), Reach::ByName);
-            } else if let Some((name, entry)) = resolver.file_account(id)
-                && let (Some(account), conflict) = resolver.filed(name, entry)
-            {
-                let reach = if conflict.is_some() {
-                    Reach::ByIdOnly
-                } else {
-                    Reach::ByName
-                };
-                directory.put(account, reach);
-                directory.put_filed_keys(&resolver, (name, entry), Some(self));
-            }
-            for key in records.keys_of(id) {
-                directory.put_stored_key(key, Some(self));
-            }
-        }
-        directory
-    }
-
-    /// This directory without an account and its keys.
-    #[must_use]
-    pub fn without(&self, id: &AccountId, keys: &BTreeSet<KeyId>) -> Self {
-        let mut directory = self.clone();
-        if let Some(account) = self.accounts.get(id) {
-            let named = self.names.get(&account.name);
-            if named.is_some_and(|named| named.id == *id) {
-                directory.names.remove(&account.name);
-            }
-        }
-        directory.accounts.remove(id);
-        keys.iter().for_each(|key| directory.keys.remove(key));
-        directory
-    }
-
-    /// This directory with other signing keys.
-    #[must_use]
-    pub fn with_signing(&self, signing: Arc<SigningKeys>) -> Self {
-        Self {
-            signing,
-            ..self.clone()
-        }
-    }
-
-    fn put(&mut self, account: Account, reach: Reach) {
-        let account = Arc::new(account);
-        if reach == Reach::ByName {
-            self.names
-                .insert(account.name.clone(), Arc::clone(&account));
-        }
-        self.accounts.insert(account.id.clone(), account);
-    }
-
-    fn put_stored_key(&mut self, record: &crate::store::KeyRecord, before: Option<&Self>) {
-        let last_used = last_used(record.id, record.last_used_at, before);
-        // A key whose account is not there opens nothing, so it need not be known.
-        if let Some(account) = self.accounts.get(&record.account) {
-            let key = Key {
-                id: record.id,
-                account: Arc::clone(account),
-                digest: StoredDigest::Keyed(record.digest),
-                expires_at: record.expires_at,
-                subset: None,
-                last_used,
-            };
-            self.keys.insert(record.id, key);
-        }
-    }
-
-    fn put_filed_keys(
-        &mut self,
-        resolver: &Resolver<'_>,
-        (name, entry): (&AccountName, &FileAccount),
-        before: Option<&Self>,
-    ) {
-        let id = resolver.file_id(name, entry);
-        // Where name or id stand for an account of the store or of another file, that account must
-        // not get these keys.
-        let stranger = id.is_none_or(|id| resolver.records.accounts.contains_key(id));
-        let account = id.and_then(|id| self.accounts.get(id)).cloned();
-        let Some(account) = account.filter(|account| !stranger && account.name == *name) else {
-            return;
-        };
-        for key in &entry.keys {
-            // The store's key of that id came first, and two meanings are none.
-            if resolver.records.key(&key.id).is_some() {
-                continue;
-            }
-            let ends = resolver.records.file_key_ends.get(&key.id);
-            let expires_at = key.expires_at.into_iter().chain(ends.copied()).min();
-            let key = Key {
-                id: key.id,
-                account: Arc::clone(&account),
-                digest: StoredDigest::Plain(key.digest),
-                expires_at,
-                subset: None,
-                last_used: last_used(key.id, None, before),
-            };
-            self.keys.insert(key.id, key);
-        }
-    }
-}
-
-/// Whether an account is found by its name. One whose name stands for another is not.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Reach {
-    ByName,
-    ByIdOnly,
-}
-
-fn last_used(id: KeyId, at: Option<UnixTime>, before: Option<&Directory>) -> Arc<AtomicU64> {
-    match before.and_then(|before| before.key(&id)) {
-        Some(known) => Arc::clone(&known.last_used),
-        None => Arc::new(AtomicU64::new(at.map_or(0, UnixTime::as_millis))),
-    }
-}
-
 /// Works grants out against one policy and one set of records.
 pub(crate) struct Resolver<'a> {
     policy: &'a Policy,
-    records: &'a Records,
+    pub(super) records: &'a Records,
     /// What roles turned out to give.
     roles: HashMap<RoleName, Result<PermissionSet, Closed>>,
     /// Groups by member, where all accounts are worked out; otherwise all groups are looked at.
@@ -278,7 +73,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// Turns around what is asked of every account, where all of them are worked out.
-    fn index(&mut self) {
+    pub(super) fn index(&mut self) {
         let mut by_id: HashMap<_, Vec<_>> = HashMap::new();
         for (name, group) in &self.records.groups {
             for member in &group.members {
@@ -297,7 +92,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// Roles, groups and accounts that stand in the files and in the store.
-    fn twofold_names(&self) -> Vec<String> {
+    pub(super) fn twofold_names(&self) -> Vec<String> {
         let (policy, records) = (self.policy, self.records);
         let roles = policy
             .roles
@@ -313,7 +108,7 @@ impl<'a> Resolver<'a> {
             .collect()
     }
 
-    fn stored(&mut self, record: &AccountRecord) -> Account {
+    pub(super) fn stored(&mut self, record: &AccountRecord) -> Account {
         let own: Vec<_> = record
             .grants
             .iter()
@@ -329,7 +124,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// An account of a file, `None` if it has no id, with the reason why it is refused everything.
-    fn filed(
+    pub(super) fn filed(
         &mut self,
         name: &AccountName,
         entry: &FileAccount,
@@ -391,13 +186,20 @@ impl<'a> Resolver<'a> {
     }
 
     /// The id of an account of a file: its own, or the one the store has given it.
-    fn file_id<'s>(&'s self, name: &AccountName, entry: &'s FileAccount) -> Option<&'s AccountId> {
+    pub(super) fn file_id<'s>(
+        &'s self,
+        name: &AccountName,
+        entry: &'s FileAccount,
+    ) -> Option<&'s AccountId> {
         let row = self.records.file_accounts.get(name);
         let given = row.filter(|row| row.gone_at.is_none()).map(|row| &row.id);
         entry.id.as_ref().or(given)
     }
 
-    fn file_account(&self, id: &AccountId) -> Option<(&'a AccountName, &'a FileAccount)> {
+    pub(super) fn file_account(
+        &self,
+        id: &AccountId,
+    ) -> Option<(&'a AccountName, &'a FileAccount)> {
         let policy = self.policy;
         let mut accounts = policy.accounts.iter();
         accounts.find(|(name, entry)| self.file_id(name, entry) == Some(id))

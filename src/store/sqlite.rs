@@ -7,6 +7,7 @@
 
 mod apply;
 mod rows;
+mod upkeep;
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};

@@ -1,13 +1,13 @@
 //! Changes, one transaction each. Whoever calls commits, or drops the transaction on a refusal.
 
-use rusqlite::{OptionalExtension, Params, Transaction, params};
+use rusqlite::{Params, Transaction, params};
 
-use super::rows::{insert_signing_key, json, millis};
+use super::rows::{json, millis};
+use super::upkeep;
 use crate::store::{
-    AccountRecord, Adoption, Change, GrantRecord, GroupRecord, Holder, KeyRecord, RoleRecord,
-    SigningKeyRecord, StoreError,
+    AccountRecord, Change, GrantRecord, GroupRecord, Holder, KeyRecord, RoleRecord, StoreError,
 };
-use crate::words::{AccountId, AccountName, Boundary, GroupName, KeyId, RoleName, UnixTime};
+use crate::words::{AccountId, Boundary, GroupName, KeyId, RoleName, UnixTime};
 
 /// Why a change was not made: a rule, or the engine.
 pub(super) enum Refusal {
@@ -21,8 +21,8 @@ impl From<rusqlite::Error> for Refusal {
     }
 }
 
-type Done = Result<(), Refusal>;
-type Tx<'t> = &'t Transaction<'t>;
+pub(super) type Done = Result<(), Refusal>;
+pub(super) type Tx<'t> = &'t Transaction<'t>;
 
 pub(super) fn apply(tx: Tx<'_>, change: &Change) -> Done {
     match change {
@@ -73,15 +73,15 @@ pub(super) fn apply(tx: Tx<'_>, change: &Change) -> Done {
             account,
             now,
         } => remove_member(tx, group, account, *now),
-        Change::Adopt(adoption) => adopt(tx, adoption),
+        Change::Adopt(adoption) => upkeep::adopt(tx, adoption),
         Change::OverrideFileAccount {
             name,
             disabled,
             now,
-        } => override_file_account(tx, name, *disabled, *now),
-        Change::EndFileKey { id, at } => end_file_key(tx, id, *at),
-        Change::Used { keys, accounts } => used(tx, keys, accounts),
-        Change::AddSigningKey(key) => add_signing_key(tx, key),
+        } => upkeep::override_file_account(tx, name, *disabled, *now),
+        Change::EndFileKey { id, at } => upkeep::end_file_key(tx, id, *at),
+        Change::Used { keys, accounts } => upkeep::used(tx, keys, accounts),
+        Change::AddSigningKey(key) => upkeep::add_signing_key(tx, key),
     }
 }
 
@@ -163,7 +163,7 @@ fn bury(tx: Tx<'_>, id: &AccountId, now: UnixTime) -> Done {
     Ok(())
 }
 
-fn give_id(tx: Tx<'_>, id: &AccountId) -> Done {
+pub(super) fn give_id(tx: Tx<'_>, id: &AccountId) -> Done {
     if exists(tx, "SELECT 1 FROM ids WHERE id = ?1", id.as_str())? {
         let said = format!("id `{id}` belongs to another account, or did: ids are not used twice");
         return Err(Refusal::Rule(StoreError::Conflict(said)));
@@ -268,13 +268,6 @@ fn end_key(tx: Tx<'_>, id: &KeyId, at: UnixTime, now: UnixTime) -> Done {
     found(changed, "key", id.as_str())
 }
 
-fn end_file_key(tx: Tx<'_>, id: &KeyId, at: UnixTime) -> Done {
-    let upsert = "INSERT INTO file_key_ends (id, ends_at) VALUES (?1, ?2) \
-                  ON CONFLICT DO UPDATE SET ends_at = excluded.ends_at";
-    run(tx, upsert, params![id.as_str(), millis(at)])?;
-    Ok(())
-}
-
 fn create_role(tx: Tx<'_>, role: &RoleRecord) -> Done {
     let name = role.name.as_str();
     refuse_twice(tx, "SELECT 1 FROM roles WHERE name = ?1", "role", name)?;
@@ -360,93 +353,7 @@ fn remove_member(tx: Tx<'_>, group: &GroupName, account: &AccountId, now: UnixTi
     found(gone, "member", account.as_str())
 }
 
-fn adopt(tx: Tx<'_>, adoption: &Adoption) -> Done {
-    // First what is gone: a name whose id was changed in the file stands in both lists.
-    for name in &adoption.gone {
-        let row = params![name.as_str(), millis(adoption.now)];
-        let update = "UPDATE file_accounts SET gone_at = ?2 WHERE name = ?1 RETURNING id";
-        let id = tx
-            .prepare(update)?
-            .query_row(row, |row| row.get::<_, String>(0));
-        let Some(id) = id.optional()? else {
-            return found(0, "account", name.as_str());
-        };
-        run(tx, "DELETE FROM keys WHERE account = ?1", [&id])?;
-        run(
-            tx,
-            "UPDATE ids SET dead_at = ?2 WHERE id = ?1",
-            params![id, millis(adoption.now)],
-        )?;
-    }
-    for (name, id) in &adoption.seen {
-        give_id(tx, id)?;
-        // The override stays: removing and adding a file must not let a disabled account in again.
-        run(
-            tx,
-            "INSERT INTO file_accounts (name, id, disabled, created_at, updated_at) \
-             VALUES (?1, ?2, 0, ?3, ?3) ON CONFLICT (name) DO UPDATE SET id = excluded.id, \
-             created_at = excluded.created_at, updated_at = excluded.updated_at, \
-             last_used_at = NULL, gone_at = NULL",
-            params![name.as_str(), id.as_str(), millis(adoption.now)],
-        )?;
-    }
-    for (holder, role) in &adoption.closed {
-        let (update, whose) = match holder {
-            Holder::Account(id) => (
-                "account_grants SET closed_at = ?3 WHERE account",
-                id.as_str(),
-            ),
-            Holder::Group(name) => (
-                "group_grants SET closed_at = ?3 WHERE group_name",
-                name.as_str(),
-            ),
-        };
-        let update = format!("UPDATE {update} = ?1 AND role = ?2 AND closed_at IS NULL");
-        run(
-            tx,
-            &update,
-            params![whose, role.as_str(), millis(adoption.now)],
-        )?;
-    }
-    Ok(())
-}
-
-fn override_file_account(tx: Tx<'_>, name: &AccountName, disabled: bool, now: UnixTime) -> Done {
-    let update = "UPDATE file_accounts SET disabled = ?2, updated_at = ?3 \
-                  WHERE name = ?1 AND gone_at IS NULL";
-    let changed = run(tx, update, params![name.as_str(), disabled, millis(now)])?;
-    found(changed, "account", name.as_str())
-}
-
-fn used(tx: Tx<'_>, keys: &[(KeyId, UnixTime)], accounts: &[(AccountId, UnixTime)]) -> Done {
-    // Rows that are gone by now are passed over: nobody asks when a dead key was last used.
-    let later = "SET last_used_at = max(coalesce(last_used_at, 0), ?2) WHERE id = ?1";
-    let mut key = tx.prepare(&format!("UPDATE keys {later}"))?;
-    let mut account = tx.prepare(&format!("UPDATE accounts {later}"))?;
-    let mut file_account = tx.prepare(&format!("UPDATE file_accounts {later}"))?;
-    for (id, time) in keys {
-        key.execute(params![id.as_str(), millis(*time)])?;
-    }
-    for (id, time) in accounts {
-        account.execute(params![id.as_str(), millis(*time)])?;
-        file_account.execute(params![id.as_str(), millis(*time)])?;
-    }
-    Ok(())
-}
-
-fn add_signing_key(tx: Tx<'_>, key: &SigningKeyRecord) -> Done {
-    let retire = "UPDATE signing_keys SET retired_at = ?1 WHERE retired_at IS NULL";
-    run(tx, retire, [millis(key.created_at)])?;
-    refuse_twice(
-        tx,
-        "SELECT 1 FROM signing_keys WHERE kid = ?1",
-        "signing key",
-        &key.kid,
-    )?;
-    Ok(insert_signing_key(tx, key)?)
-}
-
-fn run(tx: Tx<'_>, statement: &str, row: impl Params) -> Result<usize, Refusal> {
+pub(super) fn run(tx: Tx<'_>, statement: &str, row: impl Params) -> Result<usize, Refusal> {
     Ok(tx.prepare(statement)?.execute(row)?)
 }
 
@@ -454,7 +361,7 @@ fn exists(tx: Tx<'_>, query: &str, name: &str) -> Result<bool, Refusal> {
     Ok(tx.prepare(query)?.exists([name])?)
 }
 
-fn refuse_twice(tx: Tx<'_>, query: &str, what: &str, name: &str) -> Done {
+pub(super) fn refuse_twice(tx: Tx<'_>, query: &str, what: &str, name: &str) -> Done {
     if exists(tx, query, name)? {
         let said = format!("{what} `{name}` exists already");
         return Err(Refusal::Rule(StoreError::Conflict(said)));
@@ -462,7 +369,7 @@ fn refuse_twice(tx: Tx<'_>, query: &str, what: &str, name: &str) -> Done {
     Ok(())
 }
 
-fn found(changed: usize, what: &'static str, name: &str) -> Done {
+pub(super) fn found(changed: usize, what: &'static str, name: &str) -> Done {
     if changed == 0 {
         let name = name.to_owned();
         return Err(Refusal::Rule(StoreError::NotFound { what, name }));
