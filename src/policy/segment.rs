@@ -199,8 +199,9 @@ impl Parts {
 
 /// Says whether `text` can be the value of a parameter.
 fn is_value(text: &str) -> bool {
-    // Hardly a value has an escape: looking for one is much cheaper than looking for this one.
-    !text.is_empty() && !(text.bytes().any(|byte| byte == b'%') && text.contains(ENCODED_SLASH))
+    // Hardly a value has an escape: looking for any is much cheaper than looking for this one.
+    let escaped = text.bytes().any(|byte| byte == b'%');
+    !text.is_empty() && !(escaped && text.contains(ENCODED_SLASH))
 }
 
 /// What stands before and after the first `literal` in `text` that has something before it.
