@@ -169,8 +169,9 @@ fn several_faults_are_reported_at_once() {
     assert_eq!(faults.lines().count(), 4, "{faults}");
 }
 
-/// 100 ms is what is meant; a debug build on a busy machine is not what is shipped.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// 100 ms is what is meant; but a debug build on a busy machine is not what is shipped, and a bomb
+/// that does go off takes hours.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn g23_bombs_go_off_cheaply() {
