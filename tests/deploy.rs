@@ -10,6 +10,8 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+use crate::harness::tool;
+
 /// The oldest Kubernetes the manifests are for, one that is about to go, and the newest known.
 const KUBERNETES: [&str; 3] = ["1.29", "1.33", "1.37"];
 
@@ -44,15 +46,6 @@ fn expect_success(output: &Output, what: &str) {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-}
-
-/// A tool that `tests/run` keeps beside the build.
-fn tool(path: &str) -> PathBuf {
-    let tools = std::env::var_os("PORTCULLIS_TEST_TOOLS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools"),
-        PathBuf::from,
-    );
-    tools.join(path)
 }
 
 /// Debian has no kubectl; where there is none, `tests/run` says so.

@@ -11,6 +11,8 @@ use portcullis::policy::overlap::{Relation, pairs};
 use portcullis::policy::template::Template;
 use portcullis::words::{Method, MethodSet, RouteId};
 
+use crate::harness::tool;
+
 #[path = "../src/policy/oracle.rs"]
 mod oracle;
 
@@ -44,18 +46,7 @@ fn operations() -> Vec<Operation> {
 }
 
 fn document() -> PathBuf {
-    let tools = std::env::var_os("PORTCULLIS_TEST_TOOLS");
-    let tools = tools.map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools"),
-        PathBuf::from,
-    );
-    let path = tools.join("node_modules/@octokit/openapi/generated/api.github.com.json");
-    assert!(
-        path.exists(),
-        "GitHub's OpenAPI document is not at `{}`: `tests/run` installs it",
-        path.display()
-    );
-    path
+    tool("node_modules/@octokit/openapi/generated/api.github.com.json")
 }
 
 /// A route for each operation, numbered in the order of their paths.
