@@ -197,6 +197,29 @@ fn with_the_permission_every_endpoint_is_reached() {
     }
 }
 
+/// What httpbin answers besides, and the policy leaves out.
+#[test]
+fn methods_without_a_route_are_not_forwarded() {
+    let upstream = Upstream::start();
+    let stage = Stage::before(&upstream.url());
+    for row in TABLE {
+        for (method, status) in [("OPTIONS", 405), ("TRACE", 501)] {
+            // Where no route lets it pass, an Authorization of its own is a second credential.
+            let bare = Row {
+                headers: &[],
+                ..*row
+            };
+            let answer = stage.ask(&bare, method);
+            let status = match row.access {
+                Access::Closed(_) if method == "OPTIONS" => 404,
+                Access::Closed(_) | Access::Needs(_) | Access::Public => status,
+            };
+            assert_eq!(answer.status(), status, "{method} {row:?}");
+        }
+    }
+    assert_eq!(arrived(&upstream), [""; 0]);
+}
+
 /// The request lines of a row, as they have to arrive.
 fn lines(row: &Row) -> Vec<String> {
     let line = |method| format!("{method} {}", row.target());
