@@ -201,7 +201,8 @@ impl Parts {
 fn is_value(text: &str) -> bool {
     // Hardly a value has an escape: looking for any is much cheaper than looking for this one.
     let escaped = text.bytes().any(|byte| byte == b'%');
-    !text.is_empty() && !(escaped && text.contains(ENCODED_SLASH))
+    let spans_slash = escaped && text.contains(ENCODED_SLASH);
+    !text.is_empty() && !spans_slash
 }
 
 /// What stands before and after the first `literal` in `text` that has something before it.
