@@ -185,11 +185,12 @@ pub(crate) fn basic_pair(encoded: &[u8]) -> Option<Zeroizing<String>> {
     Some(Zeroizing::new(text)).filter(|text| text.contains(':'))
 }
 
-/// `b64token` of RFC 6750, section 2.1.
+/// `b64token` of RFC 6750, section 2.1. Every request passes here, so it looks at all bytes rather
+/// than stop at the first wrong one: the compiler then looks at sixteen at a time.
 fn is_b64token(text: &str) -> bool {
     let body = text.trim_end_matches('=');
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b);
-    !body.is_empty() && body.bytes().all(plain)
+    let plain = |b: u8| b.is_ascii_alphanumeric() | matches!(b, b'-'..=b'/' | b'_' | b'~' | b'+');
+    !body.is_empty() & body.bytes().fold(true, |all, b| all & plain(b))
 }
 
 /// Says whether a header value holds something of the form of a credential of ours, which then

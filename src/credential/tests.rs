@@ -106,6 +106,15 @@ fn c11_what_is_not_a_b64token_behind_its_scheme_is_malformed() {
 }
 
 #[test]
+fn c11_the_bytes_of_a_token_are_those_the_rfc_lists() {
+    for byte in 0_u8..=127 {
+        let text = format!("a{}a", char::from(byte));
+        let listed = byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
+        assert_eq!(is_b64token(&text), listed, "{text:?}");
+    }
+}
+
+#[test]
 fn c18_a_credential_is_bounded_and_plain_before_anybody_hashes_it() {
     let longest = format!("Bearer {}", "a".repeat(CREDENTIAL_BYTES_MAX));
     check(&[("authorization", longest.as_bytes())], ALL, "Bearer(..)");
