@@ -73,7 +73,7 @@ const HANDS_OFF: [&str; 12] = [
 const LINES_MAX: usize = 400;
 
 /// Files that are longer, and how long they may be. The list may only shrink.
-const LONG: &[(&str, usize)] = &[("src/explain.rs", 450), ("src/oauth/token.rs", 450)];
+const LONG: &[(&str, usize)] = &[("src/explain.rs", 430), ("src/oauth/token.rs", 415)];
 
 struct Source {
     /// Below the root, with `/` between.
@@ -278,6 +278,12 @@ fn no_file_outgrows_one_head() {
     for (_, source) in modules() {
         let lines = source.code.len();
         let allowed = allowed(&source.path);
+        if lines <= LINES_MAX && allowed > LINES_MAX {
+            faults.push(format!(
+                "{}: {lines} lines, so take it off LONG",
+                source.path
+            ));
+        }
         if lines > allowed {
             faults.push(format!(
                 "{}: {lines} lines, {allowed} are allowed",
