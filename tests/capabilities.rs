@@ -19,6 +19,7 @@ mod harness;
 mod httpbin;
 mod observability;
 mod policies;
+mod scenarios;
 mod store;
 mod supply;
 mod target;

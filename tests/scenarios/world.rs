@@ -1,0 +1,379 @@
+//! A policy, its accounts and their credentials, and the way of a request through them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use http::header::{AUTHORIZATION, HOST};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Request, Uri};
+use portcullis::credential::{self, Accepts, Foreign, Issuers};
+use portcullis::decision::{self, Denial, Outcome, Question};
+use portcullis::directory::{Directory, SigningKey, SigningKeys, State};
+use portcullis::oauth::{self, MintRequest, TokenRequest};
+use portcullis::policy::compile::{Context, SourceFile, compile};
+use portcullis::policy::{FileKey, Policy};
+use portcullis::reason::Reason;
+use portcullis::request::Target;
+use portcullis::settings::{Tokens, UpstreamRules};
+use portcullis::store::{FileAccountRecord, Records};
+use portcullis::verify::Verifier;
+use portcullis::words::{
+    AccountId, AccountName, KeyId, Method, PathClass, Permission, Place, Secret, UnixTime,
+};
+use portcullis::{head, source};
+
+use super::answer::Answer;
+use super::file::{Caller, Case, File, Listener, Shows, Upstream, Wrong};
+
+/// Second 0 of every scenario: 2026-11-21T23:00:00Z.
+const START: u64 = 1_795_302_000;
+
+/// Longest request target, as listeners have it when nobody says otherwise.
+const TARGET_BYTES: usize = 16 * 1024;
+
+/// Where a scenario happens.
+pub(super) struct World {
+    state: State,
+    verifier: Verifier,
+    tokens: Tokens,
+    issuers: Issuers,
+    listener: Listener,
+    /// One header each.
+    credentials: BTreeMap<String, (HeaderName, HeaderValue)>,
+}
+
+impl World {
+    pub(super) fn new(path: &Path, file: &File) -> Self {
+        let tokens = Tokens {
+            issuer: "https://gate.example".to_owned(),
+            audience: "inventory".to_owned(),
+            lifetime: Duration::from_secs(900),
+            signing_key: None,
+            cache_entries: 100,
+        };
+        let maker = Maker::new(path, file, &tokens);
+        let credentials = file.callers.iter();
+        let credentials = credentials
+            .map(|(name, caller)| (name.clone(), maker.credential(name, caller)))
+            .collect();
+        Self {
+            verifier: Verifier::new(&tokens, None),
+            issuers: Issuers::new([tokens.issuer.as_str()]),
+            listener: file.listener.clone(),
+            state: maker.state(file),
+            tokens,
+            credentials,
+        }
+    }
+
+    /// Asks as a case says, in the order of the gateway.
+    pub(super) fn ask(&self, case: &Case) -> Answer {
+        let Some(parts) = self.parts(case) else {
+            // The parser's word.
+            return Answer::refused(&Denial::new(Reason::RequestMalformed));
+        };
+        self.judge(case, &parts)
+            .unwrap_or_else(|denial| Answer::refused(&denial))
+    }
+
+    fn judge(&self, case: &Case, parts: &Parts) -> Result<Answer, Box<Denial>> {
+        let policy = &*self.state.policy;
+        let now = UnixTime::from_secs(START + case.at);
+        let source = source::of(case.from, &self.listener.trusted_proxies, &parts.headers);
+        let head = head::check(parts, TARGET_BYTES)?;
+        let target = Target::parse(&head.path_and_query, policy.classes_allowed)
+            .map_err(|ambiguous| Box::new(Denial::from(ambiguous)))?;
+        if target.path() == oauth::token::PATH {
+            let body = case.form.as_deref().unwrap_or_default();
+            let asked = TokenRequest {
+                method: &parts.method,
+                query: parts.uri.query(),
+                headers: &parts.headers,
+                body: body.as_bytes(),
+                source: Some(source.address),
+            };
+            let answer = oauth::answer(&self.verifier, &self.state, &self.tokens, &asked, now);
+            let response = answer.response;
+            return Ok(match answer.reason {
+                None => Answer::Issued { response },
+                Some(reason) => Answer::Refused {
+                    reason,
+                    route: String::new(),
+                    response,
+                },
+            });
+        }
+        let lookup = policy
+            .find(Some(&head.host), head.method, target.path())
+            .map_err(|_| Box::new(Denial::new(Reason::HostUnknown)))?;
+        let caller = if decision::asks_for_caller(policy, &lookup) {
+            let foreign = if decision::foreign_may_pass(policy, &lookup) {
+                Foreign::MayPass(&self.issuers)
+            } else {
+                Foreign::Counts
+            };
+            let accepts = Accepts {
+                basic: self.listener.basic,
+                api_key: self.listener.api_key,
+            };
+            credential::read(&parts.headers, accepts, foreign)
+                .and_then(|credential| self.verifier.verify(&credential, &self.state, now))
+        } else {
+            Ok(None)
+        };
+        let question = Question {
+            policy,
+            target: &target,
+            lookup: &lookup,
+            headers: &parts.headers,
+            source: Some(source.address),
+        };
+        let (permit, despite) = match decision::decide(&question, caller) {
+            Outcome::Allowed(permit) => (permit, None),
+            Outcome::Shadowed(permit, denial) => (permit, Some(denial.reason)),
+            Outcome::Denied(denial) => return Err(denial),
+        };
+        let permit = Box::new(permit);
+        Ok(Answer::Forwarded { permit, despite })
+    }
+
+    /// The head of a case's request; `None` if it is none.
+    fn parts(&self, case: &Case) -> Option<Parts> {
+        let (method, target) = case.request.split_once(' ').expect("`METHOD /path`");
+        let uri = Uri::try_from(target).ok()?;
+        let method = http::Method::from_bytes(method.as_bytes()).ok()?;
+        let (mut parts, ()) = Request::new(()).into_parts();
+        (parts.method, parts.uri) = (method, uri);
+        let host = case.host.as_deref().unwrap_or("gate.example");
+        if host != "none" {
+            parts.headers.insert(HOST, host.parse().ok()?);
+        }
+        for line in &case.headers {
+            let (name, value) = line.split_once(':').expect("`Name: value`");
+            let name: HeaderName = name.parse().ok()?;
+            parts.headers.append(name, value.trim().parse().ok()?);
+        }
+        for name in case.callers.iter() {
+            let known = self.credentials.get(name);
+            let (header, value) = known.unwrap_or_else(|| panic!("there is no caller `{name}`"));
+            parts.headers.append(header, value.clone());
+        }
+        if case.form.is_some() {
+            let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+            parts.headers.insert(http::header::CONTENT_TYPE, form);
+        }
+        Some(parts)
+    }
+}
+
+/// Makes credentials while everybody is still there, and then the state in which they are shown.
+struct Maker<'a> {
+    tokens: &'a Tokens,
+    policy: Policy,
+    /// Each account's id.
+    ids: BTreeMap<AccountName, AccountId>,
+    /// One each, by caller.
+    keys: BTreeMap<String, (KeyId, Secret)>,
+    /// Everybody, as long as nothing has been taken away.
+    before: Directory,
+    signer: SigningKey,
+    signing: Arc<SigningKeys>,
+}
+
+impl<'a> Maker<'a> {
+    fn new(path: &Path, file: &File, tokens: &'a Tokens) -> Self {
+        let mut policy = policy(path, file);
+        let mut keys = BTreeMap::new();
+        for (name, caller) in &file.callers {
+            let (id, secret) = (KeyId::random(), Secret::random());
+            let key = FileKey {
+                id,
+                digest: secret.digest(),
+                expires_at: caller.key_ends.map(|end| UnixTime::from_secs(START + end)),
+                place: Place::whole(path),
+            };
+            let account = policy.accounts.get_mut(caller.account.as_str());
+            let account = account.unwrap_or_else(|| panic!("`{name}` is of no account"));
+            account.keys.push(key);
+            keys.insert(name.clone(), (id, secret));
+        }
+        let ids: BTreeMap<_, _> = policy
+            .accounts
+            .keys()
+            .map(|name| (name.clone(), AccountId::random()))
+            .collect();
+        let (signer, private) = SigningKey::generate(UnixTime::from_secs(START));
+        let same = SigningKey::from_pkcs8(&private, signer.created_at).unwrap();
+        let signing = if file.without_signing_key {
+            Arc::default()
+        } else {
+            Arc::new(SigningKeys::new(vec![same]))
+        };
+        let before = directory(&policy, &ids, &[], &signing);
+        Self {
+            tokens,
+            policy,
+            ids,
+            keys,
+            before,
+            signer,
+            signing,
+        }
+    }
+
+    /// What is in force when the cases are asked.
+    fn state(mut self, file: &File) -> State {
+        for (name, caller) in &file.callers {
+            let (id, _) = &self.keys[name];
+            let account = self.policy.accounts.get_mut(caller.account.as_str());
+            if let Some(account) = account.filter(|_| caller.key_revoked) {
+                account.keys.retain(|key| key.id != *id);
+            }
+        }
+        for name in &file.deleted {
+            let gone = self.policy.accounts.remove(name.as_str());
+            assert!(
+                gone.is_some(),
+                "`{name}` cannot be deleted: there is no such account"
+            );
+        }
+        State {
+            directory: directory(&self.policy, &self.ids, &file.disabled, &self.signing),
+            policy: Arc::new(self.policy),
+        }
+    }
+
+    /// The header a caller shows.
+    fn credential(&self, name: &str, caller: &Caller) -> (HeaderName, HeaderValue) {
+        let (id, secret) = &self.keys[name];
+        let mut secret = secret.reveal().to_owned();
+        if caller.wrong == Some(Wrong::Secret) {
+            secret = Secret::random().reveal().to_owned();
+        }
+        if caller.wrong == Some(Wrong::Checksum) {
+            let last = secret.pop();
+            secret.push(if last == Some('0') { '1' } else { '0' });
+        }
+        let (header, text) = match caller.shows {
+            Shows::Token => (
+                AUTHORIZATION,
+                format!("Bearer {}", self.token(caller, Some(*id))),
+            ),
+            Shows::IssuedToken => (
+                AUTHORIZATION,
+                format!("Bearer {}", self.token(caller, None)),
+            ),
+            Shows::Basic => {
+                let pair = STANDARD.encode(format!("{id}:{secret}"));
+                (AUTHORIZATION, format!("Basic {pair}"))
+            }
+            Shows::ApiKey => (credential::X_API_KEY, format!("{id}.{secret}")),
+        };
+        (header, text.parse().unwrap())
+    }
+
+    fn token(&self, caller: &Caller, key: Option<KeyId>) -> String {
+        let scope: Option<Vec<Permission>> = caller
+            .scope
+            .as_ref()
+            .map(|names| names.iter().map(|name| name.parse().unwrap()).collect());
+        let request = MintRequest {
+            account: self.before.account_named(&caller.account).unwrap(),
+            key,
+            scope: scope.as_deref(),
+            lifetime: Duration::from_secs(caller.lives),
+        };
+        let made = UnixTime::from_secs(START + caller.made);
+        let stranger = || SigningKey::generate(made).0;
+        let mint = |signer: &SigningKey, tokens: &Tokens| {
+            oauth::mint(Some(signer), tokens, request, made).unwrap()
+        };
+        let tokens = self.tokens.clone();
+        match caller.wrong {
+            None | Some(Wrong::Secret | Wrong::Checksum) => mint(&self.signer, &tokens),
+            Some(Wrong::Audience) => mint(
+                &self.signer,
+                &Tokens {
+                    audience: "warehouse".to_owned(),
+                    ..tokens
+                },
+            ),
+            Some(Wrong::Issuer) => mint(
+                &self.signer,
+                &Tokens {
+                    issuer: "https://elsewhere.example".to_owned(),
+                    ..tokens
+                },
+            ),
+            Some(Wrong::SigningKey) => mint(&stranger(), &tokens),
+            Some(Wrong::Signature) => {
+                let kid = self.signer.kid.clone();
+                mint(&SigningKey { kid, ..stranger() }, &tokens)
+            }
+            Some(Wrong::Claims) => altered(&mint(&self.signer, &tokens)),
+        }
+    }
+}
+
+/// The token with a year added to its end.
+fn altered(token: &str) -> String {
+    let parts: Vec<_> = token.split('.').collect();
+    let json = URL_SAFE_NO_PAD.decode(parts[1]).unwrap();
+    let mut claims: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    claims["exp"] = (START + 365 * 86_400).into();
+    let claims = URL_SAFE_NO_PAD.encode(claims.to_string());
+    format!("{}.{claims}.{}", parts[0], parts[2])
+}
+
+fn policy(path: &Path, file: &File) -> Policy {
+    let source = |text: &str| SourceFile {
+        path: path.into(),
+        text: text.to_owned(),
+    };
+    let sources: Vec<_> = file.policy.iter().map(source).collect();
+    let rules = |(name, written): (&String, &Upstream)| {
+        let class = |code: &String| {
+            let known = PathClass::ALL.iter().find(|class| class.code() == code);
+            *known.unwrap_or_else(|| panic!("there is no class `{code}`"))
+        };
+        let rules = UpstreamRules {
+            unsafe_allow: written.unsafe_allow.iter().map(class).collect(),
+            shadow: written.shadow,
+            pass_authorization: written.pass_authorization,
+        };
+        (name.parse().unwrap(), rules)
+    };
+    let upstreams = file.upstreams.as_ref();
+    let context = Context {
+        upstreams: upstreams.map(|upstreams| upstreams.iter().map(rules).collect()),
+        own_endpoints: vec![(Method::Post, oauth::token::PATH.to_owned())],
+    };
+    compile(&sources, &context).unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+fn directory(
+    policy: &Policy,
+    ids: &BTreeMap<AccountName, AccountId>,
+    disabled: &[String],
+    signing: &Arc<SigningKeys>,
+) -> Directory {
+    let mut records = Records::default();
+    for (name, id) in ids {
+        let row = FileAccountRecord {
+            id: id.clone(),
+            disabled: disabled.iter().any(|other| other == name.as_str()),
+            created_at: UnixTime::from_secs(START),
+            updated_at: UnixTime::from_secs(START),
+            last_used_at: None,
+            gone_at: None,
+        };
+        records.file_accounts.insert(name.clone(), row);
+    }
+    let built = Directory::build(policy, &records, Arc::clone(signing), None);
+    assert!(built.conflicts.is_empty(), "{:?}", built.conflicts);
+    built.directory
+}
