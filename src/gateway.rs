@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use http::header::{CONNECTION, HOST, USER_AGENT};
+use http::header::{CONNECTION, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
@@ -215,13 +215,15 @@ impl Gateway {
             .and_then(|identity| identity.permissions.clone());
         let upstream = state.policy.upstream(permit.route().upstream);
         let listener = &asked.connection.listener;
-        let host = asked.parts.headers.get(HOST).cloned();
+        let host = head::stated_host(&asked.parts).map(HeaderValue::from_str);
         let terms = Terms {
             id: &verdict.id.clone(),
             tls: listener.tls.is_some(),
             peer: asked.connection.peer,
             trusted_chain: asked.source.trusted_chain.as_deref(),
-            host: &host.unwrap_or_else(|| HeaderValue::from_static("")),
+            host: &host
+                .and_then(Result::ok)
+                .unwrap_or_else(|| HeaderValue::from_static("")),
             body_bytes_max: listener.limits.body_bytes,
         };
         let request = Request::from_parts(asked.parts, asked.body);
@@ -303,11 +305,6 @@ impl Gateway {
             &connection.listener.trusted_proxies,
             headers,
         );
-        let text = |name| {
-            headers
-                .get(name)
-                .and_then(|value: &HeaderValue| value.to_str().ok())
-        };
         let verdict = Verdict {
             id: self.ids.borrow_mut().next(now),
             at: now,
@@ -320,7 +317,7 @@ impl Gateway {
                 "http"
             },
             version: parts.version,
-            host: text(HOST).unwrap_or_default().to_owned(),
+            host: head::stated_host(parts).unwrap_or_default().to_owned(),
             source: source.address,
             peer: connection.peer,
             user_agent: headers.get(USER_AGENT).cloned(),

@@ -121,6 +121,15 @@ fn host(parts: &Parts) -> Result<String, &'static str> {
     })
 }
 
+/// The host asked for, as the client wrote it: that of an absolute target, else `Host`. What is
+/// sent on and logged must be what [`check`] looked at, and nothing else a head says besides.
+pub fn stated_host(parts: &Parts) -> Option<&str> {
+    match parts.uri.authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => parts.headers.get(HOST)?.to_str().ok(),
+    }
+}
+
 fn without_port(authority: &str) -> Result<&str, &'static str> {
     const BAD: &str = "the Host is not a host and an optional port";
     let (host, port) = match authority.strip_prefix('[') {
