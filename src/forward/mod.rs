@@ -22,9 +22,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
-use http::header::HOST;
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+};
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
@@ -105,9 +107,11 @@ impl Forwarder {
         let wait = permit.timeout().unwrap_or(pool.upstream().response_timeout);
         let (parts, body) = request.into_parts();
         let (upload, sent) = Upload::new(body, terms.body_bytes_max);
-        let message = self
+        let framing = framing(&parts.headers, &upload);
+        let mut message = self
             .head(&permit, pool.upstream(), parts, terms)
             .map(|()| upload);
+        message.headers_mut().extend(framing);
         let response = exchange(pool, message, sent, wait).await;
         let response = response.and_then(|(response, lease)| relay(response, lease));
         Answer {
@@ -138,6 +142,19 @@ impl Forwarder {
         *message.version_mut() = Version::HTTP_11;
         *message.headers_mut() = headers;
         message
+    }
+}
+
+/// How the end of the body is told where the HTTP library would not tell it. It takes a GET for one
+/// without a body unless the head says otherwise, and many an upstream answers 411 to a POST that
+/// says nothing.
+fn framing(asked: &HeaderMap, body: &Upload) -> Option<(HeaderName, HeaderValue)> {
+    match http_body::Body::size_hint(body).exact() {
+        None => Some((TRANSFER_ENCODING, HeaderValue::from_static("chunked"))),
+        Some(0) if asked.contains_key(CONTENT_LENGTH) => {
+            Some((CONTENT_LENGTH, HeaderValue::from_static("0")))
+        }
+        Some(_) => None,
     }
 }
 
