@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UnixStream};
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::body::Upload;
@@ -34,9 +35,23 @@ pub struct Pool {
 
 #[derive(Debug)]
 struct Resting {
-    sender: SendRequest<Upload>,
+    wire: Wire,
     slot: Slot,
     since: Instant,
+}
+
+/// A connection. Closed when dropped, whatever it is at: a body that nobody waits for any more, in
+/// either direction, would otherwise keep it, and its place, for as long as the other end likes.
+#[derive(Debug)]
+struct Wire {
+    sender: SendRequest<Upload>,
+    task: AbortHandle,
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 /// A place among the connections an upstream may have; given up when dropped.
@@ -53,7 +68,7 @@ impl Drop for Slot {
 #[derive(Debug)]
 pub struct Lease {
     pool: Rc<Pool>,
-    sender: SendRequest<Upload>,
+    wire: Wire,
     slot: Slot,
     reused: bool,
     sent: Rc<Cell<bool>>,
@@ -81,16 +96,14 @@ impl Pool {
     /// As [`Pool::connect`].
     pub async fn lease(self: &Rc<Self>) -> Result<Lease, Reason> {
         while let Some(resting) = self.pop() {
-            let Resting {
-                mut sender, slot, ..
-            } = resting;
+            let Resting { mut wire, slot, .. } = resting;
             // Its last request is over, so this waits for the connection's own task to notice, and
             // for nothing else.
-            if !sender.is_closed() && sender.ready().await.is_ok() {
+            if !wire.sender.is_closed() && wire.sender.ready().await.is_ok() {
                 let pool = Rc::clone(self);
                 return Ok(Lease {
                     pool,
-                    sender,
+                    wire,
                     slot,
                     reused: true,
                     sent: Rc::default(),
@@ -116,7 +129,7 @@ impl Pool {
         let limit = self.upstream.idle_timeout;
         self.resting
             .borrow_mut()
-            .retain(|one| one.since.elapsed() < limit && !one.sender.is_closed());
+            .retain(|one| one.since.elapsed() < limit && !one.wire.sender.is_closed());
     }
 
     /// A new connection.
@@ -129,8 +142,8 @@ impl Pool {
     pub async fn connect(self: &Rc<Self>) -> Result<Lease, Reason> {
         let slot = self.slot().ok_or(Reason::UpstreamOverloaded)?;
         let opened = timeout(self.upstream.connect_timeout, self.open()).await;
-        let sender = match opened {
-            Ok(Ok(sender)) => sender,
+        let wire = match opened {
+            Ok(Ok(wire)) => wire,
             Ok(Err(error)) => {
                 tracing::debug!(upstream = %self.upstream.name, %error, "cannot connect");
                 return Err(Reason::UpstreamUnreachable);
@@ -140,7 +153,7 @@ impl Pool {
         let pool = Rc::clone(self);
         Ok(Lease {
             pool,
-            sender,
+            wire,
             slot,
             reused: false,
             sent: Rc::default(),
@@ -153,7 +166,7 @@ impl Pool {
         (taken < self.upstream.connections_max).then_some(slot)
     }
 
-    async fn open(&self) -> io::Result<SendRequest<Upload>> {
+    async fn open(&self) -> io::Result<Wire> {
         match &self.upstream.address {
             UpstreamAddress::Tcp { host, port } => {
                 let stream = TcpStream::connect((host.as_str(), *port)).await?;
@@ -167,7 +180,7 @@ impl Pool {
     }
 }
 
-async fn handshake<T>(io: T) -> io::Result<SendRequest<Upload>>
+async fn handshake<T>(io: T) -> io::Result<Wire>
 where
     T: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
 {
@@ -176,11 +189,12 @@ where
         .max_headers(128)
         .max_header_size(RESPONSE_HEAD_BYTES_MAX);
     let (sender, connection) = builder.handshake(io).await.map_err(io::Error::other)?;
-    tokio::task::spawn_local(async move {
+    let task = tokio::task::spawn_local(async move {
         // How it ends is told to whoever waits for a response on it.
         let _ = connection.await;
     });
-    Ok(sender)
+    let task = task.abort_handle();
+    Ok(Wire { sender, task })
 }
 
 impl Lease {
@@ -198,7 +212,7 @@ impl Lease {
         hyper::client::conn::TrySendError<http::Request<Upload>>,
     > {
         self.sent = sent;
-        self.sender.try_send_request(request).await
+        self.wire.sender.try_send_request(request).await
     }
 
     /// Whether the connection has carried a request before.
@@ -208,11 +222,11 @@ impl Lease {
 
     /// Lets the connection rest until the next request; closes it if its request was not sent whole.
     pub fn give_back(self) {
-        if !self.sent.get() || self.sender.is_closed() {
+        if !self.sent.get() || self.wire.sender.is_closed() {
             return;
         }
         let resting = Resting {
-            sender: self.sender,
+            wire: self.wire,
             slot: self.slot,
             since: Instant::now(),
         };
