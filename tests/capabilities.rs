@@ -14,6 +14,7 @@ mod cli;
 mod clients;
 mod deploy;
 mod durability;
+mod forwarding;
 mod github;
 mod harness;
 mod httpbin;

@@ -20,14 +20,18 @@ pub(crate) struct Client {
 }
 
 /// Bytes in and out: a socket, or TLS on one.
-trait Wire: Read + Write {}
+trait Wire: Read + Write + Send {}
 
-impl<T: Read + Write> Wire for T {}
+impl<T: Read + Write + Send> Wire for T {}
 
 impl Client {
     /// Connects to `address`.
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let socket = socket(address);
+        Self::of(socket(address))
+    }
+
+    /// The other end of a connection that was accepted.
+    pub(crate) fn of(socket: TcpStream) -> Self {
         let wire = socket.try_clone().expect("a socket can be shared");
         Self::over(Box::new(wire), socket)
     }
@@ -126,6 +130,28 @@ impl Client {
             );
         }
         std::mem::take(&mut self.pending)
+    }
+
+    /// The next head, as far as its blank line; the body stays.
+    pub(crate) fn head(&mut self) -> String {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let end = self.pending.windows(4).position(|four| four == b"\r\n\r\n");
+            if let Some(end) = end {
+                let head: Vec<u8> = self.pending.drain(..end + 4).collect();
+                return String::from_utf8_lossy(&head).into_owned();
+            }
+            assert!(
+                !self.ended && self.read(until),
+                "instead of a head came {:?}",
+                String::from_utf8_lossy(&self.pending)
+            );
+        }
+    }
+
+    /// The socket below.
+    pub(crate) fn socket(&self) -> &TcpStream {
+        &self.socket
     }
 
     /// Everything until the peer hangs up.

@@ -48,9 +48,14 @@ pub(crate) struct Fixture {
 impl Fixture {
     /// The standard one: [`ITEMS`] before `upstream`, an empty SQLite store, one plain listener.
     pub(crate) fn new(upstream: &Upstream) -> Self {
+        Self::before(&upstream.url())
+    }
+
+    /// The standard one, before the upstream at `url`.
+    pub(crate) fn before(url: &str) -> Self {
         Self {
             listeners: vec!["address: 127.0.0.1:0".to_owned()],
-            upstreams: BTreeMap::from([("items".to_owned(), format!("url: {}", upstream.url()))]),
+            upstreams: BTreeMap::from([("items".to_owned(), format!("url: {url}"))]),
             policies: BTreeMap::from([("items.yaml".to_owned(), ITEMS.to_owned())]),
             store: "sqlite:portcullis.db".to_owned(),
             settings: String::new(),

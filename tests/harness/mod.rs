@@ -15,6 +15,7 @@ mod fixture;
 mod gateway;
 mod lines;
 mod message;
+mod scripted;
 mod tools;
 mod upstream;
 
@@ -25,6 +26,7 @@ pub(crate) use fixture::{Files, Fixture, ITEMS};
 pub(crate) use gateway::{Gateway, Key};
 pub(crate) use lines::Lines;
 pub(crate) use message::{Kind, Message};
+pub(crate) use scripted::Scripted;
 pub(crate) use tools::{tool, tools};
 pub(crate) use upstream::{Behaviour, Upstream};
 
