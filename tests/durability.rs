@@ -1,24 +1,31 @@
 //! What is acknowledged survives `kill -9` at any instant.
 //!
-//! The test starts itself anew as a child that changes a store and says so after each change, kills
-//! it in the middle, and looks whether everything that was said is there.
+//! Twice: the server itself is killed while operators change things and requests flow, and what it
+//! acknowledged is asked for on the wire. And the test starts itself anew as a child that does
+//! nothing but change a store and say so, which dies inside a change far more often.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use portcullis::admin::{Actor, Operation, Service, open_server};
+use portcullis::admin::{Actor, Operation, Service, control, open_server};
 use portcullis::clock::Clock;
 use portcullis::policy::compile::{Context, SourceFile, compile};
 use portcullis::settings::Settings;
 use portcullis::words::KeyId;
 use serde_json::{Value, json};
 
+use crate::harness::{Client, Fixture, Gateway, Key, Upstream, request};
+
 /// Where the child finds its store; only the child has it.
 const CHILD: &str = "PORTCULLIS_TEST_STORE";
 /// How often the child is killed while it writes.
 const DEATHS: u64 = 50;
+/// How often the server is killed.
+const CRASHES: usize = 50;
 /// How often a first start is killed.
 const BIRTHS: u64 = 20;
 
@@ -27,6 +34,175 @@ dimensions: { tenant: The customer }
 permissions: { devices:view: See }
 roles: { reader: { description: Reads, permissions: [devices:view] } }
 ";
+
+/// What the server answers by.
+const SERVED: &str = "
+upstream: items
+dimensions: { tenant: The customer }
+permissions: { devices:view: See }
+roles: { reader: { description: Reads, permissions: [devices:view] } }
+routes:
+  GET /v1/tenants/{tenant}/devices: { needs: devices:view, within: { tenant: path.tenant } }
+";
+
+#[test]
+fn what_the_server_acknowledged_is_there_after_every_kill_of_it() {
+    let upstream = Upstream::start();
+    let mut gateway = Fixture::new(&upstream)
+        .policy("items.yaml", SERVED)
+        .listener("api_key: true")
+        .start();
+    gateway.account("caller", &["reader"]);
+    let caller = gateway.key("caller");
+    let (mut facts, mut answered) = (Vec::new(), 0);
+    for crash in 0..CRASHES {
+        let socket = gateway.files().path("control.sock");
+        let address = gateway.address();
+        let learnt = std::thread::scope(|scope| {
+            let (say, heard) = channel();
+            let operator = scope.spawn(move || operate(&socket, crash, &say));
+            let caller = &caller;
+            let requests = scope.spawn(move || call_until_it_dies(address, caller));
+            // Another number of changes, and another moment within one, each time.
+            for _ in 0..3 + (crash * 7) % 23 {
+                heard.recv().expect("the server acknowledges changes");
+            }
+            std::thread::sleep(Duration::from_micros((crash as u64 * 373) % 3000));
+            gateway.crash();
+            answered += requests.join().unwrap();
+            operator.join().unwrap()
+        });
+        Wire::to(&gateway).holds(&learnt);
+        facts.extend(learnt);
+    }
+    assert!(answered > CRASHES, "hardly a request was under way");
+    assert!(facts.len() > 3 * CRASHES, "hardly anything was changed");
+    let mut wire = Wire::to(&gateway);
+    wire.holds(&facts);
+    assert_eq!(wire.ask(&caller, "any"), 200);
+}
+
+/// One thing the server acknowledged.
+enum Fact {
+    /// The key works at the tenant.
+    Works(Key, String),
+    /// The key is over.
+    Over(Key),
+}
+
+/// Changes things through the control socket until the server dies, and returns what it
+/// acknowledged; `say` hears of each.
+fn operate(socket: &Path, round: usize, say: &Sender<()>) -> Vec<Fact> {
+    let ask = |operation: Value| {
+        let operation: Operation = serde_json::from_value(operation).unwrap();
+        control::Client::connect(socket)
+            .ok()??
+            .call(&operation)
+            .ok()
+    };
+    let name = format!("round-{round}");
+    let account = json!({
+        "operation": "accounts_create", "name": name,
+        "grants": [{ "role": "reader", "within": { "tenant": ["own"] } }],
+    });
+    let mut facts = Vec::new();
+    let mut change = || -> Option<()> {
+        ask(account.clone())?;
+        // Proves the grants, and lives on.
+        let mut first: Option<Key> = None;
+        for number in 0.. {
+            let made = ask(json!({ "operation": "keys_create", "account": name }))?;
+            let text = |field: &str| made[field].as_str().unwrap().to_owned();
+            let (id, secret) = (text("id"), text("secret"));
+            let key = Key { id, secret };
+            let first = first.get_or_insert_with(|| key.clone());
+            facts.push(Fact::Works(key.clone(), "own".to_owned()));
+            let _ = say.send(());
+            let tenant = format!("t{number}");
+            ask(json!({
+                "operation": "accounts_grant", "name": name, "role": "reader",
+                "within": { "tenant": [tenant] },
+            }))?;
+            facts.push(Fact::Works(first.clone(), tenant));
+            let _ = say.send(());
+            if number % 2 == 1 {
+                // While the end is not acknowledged, the key may live or not.
+                facts.retain(|fact| !matches!(fact, Fact::Works(old, _) if old.id == key.id));
+                ask(json!({ "operation": "keys_expire", "key": key.id }))?;
+                facts.push(Fact::Over(key));
+                let _ = say.send(());
+            }
+        }
+        Some(())
+    };
+    let _ = change();
+    facts
+}
+
+/// Sends requests, one connection each, until nobody answers; how many were answered.
+fn call_until_it_dies(address: SocketAddr, key: &Key) -> usize {
+    let headers = [
+        ("X-Api-Key", key.api_key()),
+        ("Connection", "close".to_owned()),
+    ];
+    let headers = headers
+        .each_ref()
+        .map(|(name, value)| (*name, value.as_str()));
+    let bytes = request("GET /v1/tenants/any/devices", &headers, b"");
+    let call = || -> std::io::Result<Vec<u8>> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.write_all(&bytes)?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        Ok(answer)
+    };
+    let mut answered = 0;
+    while let Ok(answer) = call() {
+        let whole = b"HTTP/1.1 200 ";
+        if !answer.starts_with(whole) {
+            // The kill cut it short; nothing else may come.
+            assert!(
+                whole.starts_with(&answer),
+                "{}",
+                String::from_utf8_lossy(&answer)
+            );
+            break;
+        }
+        answered += 1;
+    }
+    answered
+}
+
+/// A connection to the gateway.
+struct Wire(Client);
+
+impl Wire {
+    fn to(gateway: &Gateway) -> Self {
+        Self(Client::connect(gateway.address()))
+    }
+
+    fn ask(&mut self, key: &Key, tenant: &str) -> u16 {
+        let line = format!("GET /v1/tenants/{tenant}/devices");
+        let headers = [("X-Api-Key", &*key.api_key())];
+        self.0
+            .send(request(&line, &headers, b""))
+            .response()
+            .status()
+    }
+
+    fn holds(&mut self, facts: &[Fact]) {
+        for fact in facts {
+            match fact {
+                Fact::Works(key, tenant) => {
+                    assert_eq!(self.ask(key, tenant), 200, "lost: {} at {tenant}", key.id);
+                    // It works because of the grant, and of nothing else.
+                    assert_eq!(self.ask(key, "other"), 403);
+                }
+                Fact::Over(key) => assert_eq!(self.ask(key, "own"), 401, "alive: {}", key.id),
+            }
+        }
+    }
+}
 
 #[test]
 fn what_was_acknowledged_is_there_after_every_kill() {
