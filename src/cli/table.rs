@@ -107,8 +107,8 @@ fn cell(field: &str, value: &Value, now: UnixTime) -> String {
     }
 }
 
-/// A grant as `operator within tenant acme`, a boundary as `tenant acme`, anything else as
-/// `field value, field value`.
+/// A grant as `operator within tenant acme`, a boundary as `tenant acme`, where a route reads its own
+/// as `tenant = path.tenant`, what it needs as `a or b`, anything else as `field value, field value`.
 fn object(field: &str, value: &Value, now: UnixTime) -> String {
     if let Some(role) = value.get("role").and_then(Value::as_str) {
         let within = value.get("within").unwrap_or(&Value::Null);
@@ -126,9 +126,23 @@ fn object(field: &str, value: &Value, now: UnixTime) -> String {
     {
         return printable(&boundary.to_string());
     }
+    if let Some(between) = ["all", "any"].iter().find(|word| value.get(word).is_some()) {
+        let items = value.get(between).and_then(Value::as_array);
+        let items: Vec<_> = items
+            .into_iter()
+            .flatten()
+            .map(|item| cell("", item, now))
+            .collect();
+        return items.join(if *between == "all" { " and " } else { " or " });
+    }
+    // What a route reads its boundary from is an equation, as it stands in the policy.
+    let between = if field == "within" { " = " } else { " " };
     let fields = value.as_object().into_iter().flatten();
     let fields: Vec<_> = fields
-        .map(|(field, value)| format!("{} {}", printable(field), cell(field, value, now)))
+        .map(|(field, value)| {
+            let value = cell(field, value, now);
+            format!("{}{between}{value}", printable(field))
+        })
         .collect();
     fields.join(", ")
 }
@@ -209,6 +223,26 @@ mod tests {
         NAME            ENABLED  GRANTS                                         LAST USED
         ci              yes      operator within tenant acme, globex; baseline  3 days ago
         nightly-export  no       -                                              never
+        ");
+    }
+
+    #[test]
+    fn a_route_reads_as_in_its_policy() {
+        let list = json!([
+            {"name": "GET /a", "needs": "a:view", "within": {"tenant": "path.tenant", "site": "query.site"}},
+            {"name": "GET /b", "needs": {"any": ["a:view", "b:view"]}, "within": "unlimited"},
+            {"name": "GET /c", "needs": {"all": ["a:view", "b:view"]}, "within": null},
+        ]);
+        let view = View {
+            plural: "routes",
+            name: "name",
+            columns: &[("route", "name"), ("needs", "needs"), ("within", "within")],
+        };
+        insta::assert_snapshot!(drawn(&list, &view), @r"
+        ROUTE   NEEDS              WITHIN
+        GET /a  a:view             tenant = path.tenant, site = query.site
+        GET /b  a:view or b:view   unlimited
+        GET /c  a:view and b:view  -
         ");
     }
 
