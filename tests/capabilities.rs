@@ -20,6 +20,7 @@ mod harness;
 mod httpbin;
 mod observability;
 mod policies;
+mod readme;
 mod scenarios;
 mod store;
 mod supply;
