@@ -26,3 +26,4 @@ mod store;
 mod supply;
 mod target;
 mod tidy;
+mod upstream_faults;
