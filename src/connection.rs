@@ -4,12 +4,15 @@
 //! request by request (see `head`). What it refuses itself never becomes a request, and is counted
 //! and logged here, once a connection, so that nothing is refused in silence.
 
+use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::gateway::{Connection, Gateway};
@@ -19,6 +22,11 @@ use crate::settings::ListenerLimits;
 /// again for what follows it.
 const BUFFER_FACTOR: usize = 2;
 
+/// How long a connection that has brought no request yet may still bring one when the gateway goes
+/// away: who was let in just before the door closed is on his way, and to hang up on him is to fail
+/// a request that was taken. A second is many round trips.
+const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
+
 /// Serves one connection until it ends, or until the answer in progress when `drain` is heard.
 pub async fn serve<S>(gateway: Rc<Gateway>, connection: Connection, io: S, drain: CancellationToken)
 where
@@ -27,14 +35,25 @@ where
     let builder = builder(&connection.listener.limits);
     let handler = Rc::clone(&gateway);
     let arrived = connection.clone();
-    let service = service_fn(move |request| Rc::clone(&handler).handle(arrived.clone(), request));
+    let begun = Rc::new(Cell::new(false));
+    let first = Rc::clone(&begun);
+    let service = service_fn(move |request| {
+        first.set(true);
+        Rc::clone(&handler).handle(arrived.clone(), request)
+    });
     let http = builder.serve_connection(TokioIo::new(io), service);
     let mut http = std::pin::pin!(http);
     let ended = tokio::select! {
         ended = http.as_mut() => ended,
         () = drain.cancelled() => {
-            http.as_mut().graceful_shutdown();
-            http.await
+            let wait = if begun.get() { Duration::ZERO } else { FIRST_REQUEST_GRACE };
+            match timeout(wait, http.as_mut()).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    http.as_mut().graceful_shutdown();
+                    http.await
+                }
+            }
         }
     };
     if let Err(error) = ended
