@@ -18,6 +18,7 @@ mod forwarding;
 mod github;
 mod harness;
 mod httpbin;
+mod lifecycle;
 mod observability;
 mod policies;
 mod readme;

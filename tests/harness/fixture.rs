@@ -1,6 +1,7 @@
 //! What stands in the files of a gateway.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
@@ -78,6 +79,12 @@ impl Fixture {
             store: "sqlite:portcullis.db".to_owned(),
             settings: String::new(),
         }
+    }
+
+    /// Listens at `address` instead of a port that is free.
+    pub(crate) fn at(mut self, address: SocketAddr) -> Self {
+        self.listeners = vec![format!("address: '{address}'")];
+        self
     }
 
     /// Adds to the first listener: `.listener("basic: true")`.

@@ -6,7 +6,6 @@
 
 #![expect(
     dead_code,
-    unused_imports,
     reason = "a harness offers more than the tests of the day use"
 )]
 
