@@ -1,5 +1,6 @@
 //! What operators can ask for, as a command or another program sends it.
 
+use std::fmt::Display;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -178,6 +179,59 @@ operations! {
     Drain {};
 }
 
+impl Operation {
+    /// What it is about, for logs: the account, key, role, group or path it names. Never a token, a
+    /// query, a header or a description: those are where secrets are pasted.
+    pub fn object(&self) -> Option<String> {
+        use Operation as O;
+        let given = |whose: &dyn Display, role: &RoleName, within: &Boundary| {
+            format!("{whose}, role `{role}`, {within}")
+        };
+        let object = match self {
+            O::AccountsCreate { name, .. }
+            | O::AccountsShow { name }
+            | O::AccountsUpdate { name, .. }
+            | O::AccountsDisable { name }
+            | O::AccountsEnable { name }
+            | O::AccountsDelete { name }
+            | O::KeysCreate { account: name, .. }
+            | O::TokensIssue { account: name, .. } => format!("account `{name}`"),
+            O::AccountsGrant { name, role, within } | O::AccountsUngrant { name, role, within } => {
+                given(&format_args!("account `{name}`"), role, within)
+            }
+            O::KeysList { account } => format!("account `{}`", account.as_ref()?),
+            O::KeysRotate { key, .. } | O::KeysExpire { key, .. } => format!("key `{key}`"),
+            O::RolesCreate { name, .. }
+            | O::RolesShow { name }
+            | O::RolesUpdate { name, .. }
+            | O::RolesDelete { name } => format!("role `{name}`"),
+            O::GroupsCreate { name, .. } | O::GroupsShow { name } | O::GroupsDelete { name } => {
+                format!("group `{name}`")
+            }
+            O::GroupsAdd { group, account } | O::GroupsRemove { group, account } => {
+                format!("group `{group}`, account `{account}`")
+            }
+            O::GroupsGrant { name, role, within } | O::GroupsUngrant { name, role, within } => {
+                given(&format_args!("group `{name}`"), role, within)
+            }
+            O::RoutesMatch { method, target, .. } | O::Explain { method, target, .. } => {
+                let path = target.split(['?', '#']).next().unwrap_or_default();
+                format!("{method} {path}")
+            }
+            O::AccountsList {}
+            | O::RolesList {}
+            | O::GroupsList {}
+            | O::TokensInspect { .. }
+            | O::RoutesList {}
+            | O::PermissionsList {}
+            | O::Status {}
+            | O::Reload {}
+            | O::Drain {} => return None,
+        };
+        Some(object)
+    }
+}
+
 /// A token on its way to be looked at. It does not print itself.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -186,5 +240,51 @@ pub struct Token(pub String);
 impl std::fmt::Debug for Token {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Token(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_log_names_what_an_operation_is_about_and_no_secret() {
+        let object = |operation| {
+            serde_json::from_value::<Operation>(operation)
+                .unwrap()
+                .object()
+        };
+        let key = KeyId::random();
+        let named = [
+            (
+                json!({ "operation": "accounts_grant", "name": "ci", "role": "reader",
+                    "within": { "tenant": ["acme"] } }),
+                "account `ci`, role `reader`, tenant acme".to_owned(),
+            ),
+            (
+                json!({ "operation": "keys_create", "account": "ci", "description": "hush" }),
+                "account `ci`".to_owned(),
+            ),
+            (
+                json!({ "operation": "keys_expire", "key": key }),
+                format!("key `{key}`"),
+            ),
+            (
+                json!({ "operation": "groups_add", "group": "night", "account": "ci" }),
+                "group `night`, account `ci`".to_owned(),
+            ),
+            (
+                json!({ "operation": "explain", "method": "GET", "target": "/v1/x?token=hush",
+                    "headers": [["authorization", "Bearer hush"]] }),
+                "GET /v1/x".to_owned(),
+            ),
+        ];
+        for (operation, expected) in named {
+            assert_eq!(object(operation), Some(expected));
+        }
+        let inspect = json!({ "operation": "tokens_inspect", "token": "hush" });
+        assert_eq!(object(inspect), None);
     }
 }

@@ -161,7 +161,9 @@ impl Service {
     ///
     /// Why not; nothing has changed then.
     pub fn execute(&self, operation: Operation, actor: &Actor) -> Result<Value, AdminError> {
-        let (name, changes) = (operation.name(), operation.changes());
+        let asked = operation
+            .changes()
+            .then(|| (operation.name(), operation.object()));
         // What the process does comes first: a reload takes the lock itself.
         let answer = if operation == (Operation::Reload {}) {
             self.reload()
@@ -172,11 +174,14 @@ impl Service {
         } else {
             self.desk().and_then(|mut desk| desk.execute(operation))
         };
-        if changes {
+        if let Some((operation, object)) = asked {
             let outcome = answer
                 .as_ref()
                 .map_or_else(AdminError::to_string, |_| "done".to_owned());
-            tracing::info!(operation = name, %actor, outcome, "asked by an operator");
+            // The id of what was made: of a key, its public half.
+            let made = answer.as_ref().ok().and_then(|answer| answer.get("id"));
+            let made = made.and_then(Value::as_str);
+            tracing::info!(operation, object, id = made, %actor, outcome, "asked by an operator");
         }
         answer
     }
