@@ -157,16 +157,14 @@ impl Gateway {
         let head = head::check(parts, listener.limits.target_bytes)?;
         let target = Target::parse(&head.path_and_query, policy.classes_allowed)
             .map_err(|ambiguous| Box::new(Denial::from(ambiguous)))?;
-        if target.path() != verdict.path {
-            target.path().clone_into(&mut verdict.path);
-        }
+        verdict.target = Some(target.path_and_query().clone());
         if target.path() == oauth::token::PATH {
             // Our own endpoints win over any route that overlaps them.
             verdict.token_endpoint = true;
             return Ok(Act::Token);
         }
         let lookup = policy
-            .find(Some(&head.host), head.method, target.path())
+            .find(Some(head.host), head.method, target.path())
             .map_err(|_| Box::new(Denial::new(Reason::HostUnknown)))?;
         let caller = if decision::asks_for_caller(policy, &lookup) {
             let foreign = if decision::foreign_may_pass(policy, &lookup) {
@@ -215,15 +213,13 @@ impl Gateway {
             .and_then(|identity| identity.permissions.clone());
         let upstream = state.policy.upstream(permit.route().upstream);
         let listener = &asked.connection.listener;
-        let host = head::stated_host(&asked.parts).map(HeaderValue::from_str);
+        let host = verdict.host.clone();
         let terms = Terms {
             id: &verdict.id.clone(),
             tls: listener.tls.is_some(),
             peer: asked.connection.peer,
             trusted_chain: asked.source.trusted_chain.as_deref(),
-            host: &host
-                .and_then(Result::ok)
-                .unwrap_or_else(|| HeaderValue::from_static("")),
+            host: &host.unwrap_or_else(|| HeaderValue::from_static("")),
             body_bytes_max: listener.limits.body_bytes,
         };
         let request = Request::from_parts(asked.parts, asked.body);
@@ -292,7 +288,7 @@ impl Gateway {
         } else {
             Reason::RequestMalformed
         };
-        verdict.path.clear();
+        verdict.target = None;
         verdict.status = reason.status();
         verdict.denial = Some(Box::new(Denial::new(reason)));
     }
@@ -310,14 +306,14 @@ impl Gateway {
             at: now,
             started: Instant::now(),
             method: parts.method.clone(),
-            path: parts.uri.path().to_owned(),
+            target: parts.uri.path_and_query().cloned(),
             scheme: if connection.listener.tls.is_some() {
                 "https"
             } else {
                 "http"
             },
             version: parts.version,
-            host: head::stated_host(parts).unwrap_or_default().to_owned(),
+            host: head::stated_host(parts),
             source: source.address,
             peer: connection.peer,
             user_agent: headers.get(USER_AGENT).cloned(),

@@ -18,11 +18,11 @@ use crate::words::Method;
 
 /// What a head says, once it is fit to be looked at.
 #[derive(Debug)]
-pub struct Head {
+pub struct Head<'a> {
     /// The method.
     pub method: Method,
     /// The host asked for, without its port; empty if the client sent an empty `Host`.
-    pub host: String,
+    pub host: &'a str,
     /// Path and query as sent.
     pub path_and_query: PathAndQuery,
 }
@@ -56,7 +56,7 @@ const END_TO_END: [&str; 6] = [
 ///
 /// A [`Denial`] with `request_malformed`, `method_unknown`, `target_too_long`,
 /// `transfer_coding_unknown` or `expectation_failed`.
-pub fn check(parts: &Parts, target_bytes_max: usize) -> Result<Head, Box<Denial>> {
+pub fn check(parts: &Parts, target_bytes_max: usize) -> Result<Head<'_>, Box<Denial>> {
     let malformed = |hint| Box::new(Denial::because(Reason::RequestMalformed, hint));
     let method =
         Method::parse(parts.method.as_str()).ok_or_else(|| refusal(Reason::MethodUnknown))?;
@@ -105,7 +105,7 @@ fn origin_form(parts: &Parts) -> Result<PathAndQuery, &'static str> {
 
 /// The host asked for. In an absolute form the target's wins over `Host` (RFC 9112 §3.2.2), which
 /// has to be there and well formed all the same.
-fn host(parts: &Parts) -> Result<String, &'static str> {
+fn host(parts: &Parts) -> Result<&str, &'static str> {
     let mut values = parts.headers.get_all(HOST).iter();
     let stated = match (values.next(), values.next()) {
         (Some(value), None) => value
@@ -115,18 +115,18 @@ fn host(parts: &Parts) -> Result<String, &'static str> {
         (None, _) => return Err("there is no Host header"),
     };
     let stated = without_port(stated)?;
-    Ok(match parts.uri.authority() {
-        Some(authority) => without_port(authority.as_str())?.to_owned(),
-        None => stated.to_owned(),
-    })
+    parts
+        .uri
+        .authority()
+        .map_or(Ok(stated), |authority| without_port(authority.as_str()))
 }
 
 /// The host asked for, as the client wrote it: that of an absolute target, else `Host`. What is
 /// sent on and logged must be what [`check`] looked at, and nothing else a head says besides.
-pub fn stated_host(parts: &Parts) -> Option<&str> {
+pub fn stated_host(parts: &Parts) -> Option<HeaderValue> {
     match parts.uri.authority() {
-        Some(authority) => Some(authority.as_str()),
-        None => parts.headers.get(HOST)?.to_str().ok(),
+        Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
+        None => parts.headers.get(HOST).cloned(),
     }
 }
 
@@ -223,9 +223,13 @@ pub fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
 mod tests {
     use super::*;
 
-    fn verdict(request: http::request::Builder) -> Result<Head, (Reason, Option<&'static str>)> {
+    /// Host and target, or what was wrong.
+    fn verdict(
+        request: http::request::Builder,
+    ) -> Result<(String, String), (Reason, Option<&'static str>)> {
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        check(&parts, 16 * 1024).map_err(|denial| (denial.reason, denial.hint))
+        let head = check(&parts, 16 * 1024).map_err(|denial| (denial.reason, denial.hint))?;
+        Ok((head.host.to_owned(), head.path_and_query.to_string()))
     }
 
     fn get(target: &str) -> http::request::Builder {
@@ -251,31 +255,25 @@ mod tests {
                 "{bad}"
             );
         }
-        assert_eq!(
-            verdict(get("/a?b")).unwrap().path_and_query.as_str(),
-            "/a?b"
-        );
-        assert_eq!(
-            verdict(get("http://a")).unwrap().path_and_query.as_str(),
-            "/"
-        );
+        assert_eq!(verdict(get("/a?b")).unwrap().1, "/a?b");
+        assert_eq!(verdict(get("http://a")).unwrap().1, "/");
     }
 
     /// A24: the host of an absolute target wins.
     #[test]
     fn the_targets_host_wins() {
         assert_eq!(
-            verdict(get("http://b.example:80/x")).unwrap().host,
+            verdict(get("http://b.example:80/x")).unwrap().0,
             "b.example"
         );
-        assert_eq!(verdict(get("/x")).unwrap().host, "a.example");
+        assert_eq!(verdict(get("/x")).unwrap().0, "a.example");
     }
 
     /// B17.
     #[test]
     fn a_host_is_one_host() {
         let with = |host: &str| {
-            verdict(http::Request::builder().uri("/").header("host", host)).map(|head| head.host)
+            verdict(http::Request::builder().uri("/").header("host", host)).map(|head| head.0)
         };
         for bad in [
             "a,b", "u@a", "a/b", "a b", "[::1", "a:99999", "a:b", "a:1:2", "[x]", "a%41",

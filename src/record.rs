@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::uri::PathAndQuery;
 use http::{HeaderValue, StatusCode, Version};
 use smallvec::SmallVec;
 
@@ -35,14 +36,14 @@ pub struct Verdict {
     pub started: Instant,
     /// Its method, as sent.
     pub method: http::Method,
-    /// Its path as decided on, or as sent if it was refused before that.
-    pub path: String,
+    /// Its path and query as decided on, or as sent if it was refused before that.
+    pub target: Option<PathAndQuery>,
     /// `http` or `https`.
     pub scheme: &'static str,
     /// Its version.
     pub version: Version,
-    /// The host asked for.
-    pub host: String,
+    /// The `Host` it came with.
+    pub host: Option<HeaderValue>,
     /// Where it came from.
     pub source: IpAddr,
     /// The socket's peer.
@@ -220,10 +221,14 @@ impl Recorder {
                 .as_ref()
                 .map(HeaderValue::as_bytes),
             method: verdict.method.as_str().as_bytes(),
-            path: verdict.path.as_bytes(),
+            path: verdict
+                .target
+                .as_ref()
+                .map_or("", PathAndQuery::path)
+                .as_bytes(),
             scheme: verdict.scheme,
             protocol: version(verdict.version),
-            host: (!verdict.host.is_empty()).then_some(verdict.host.as_bytes()),
+            host: verdict.host.as_ref().map(HeaderValue::as_bytes),
             user_agent: verdict.user_agent.as_ref().map(HeaderValue::as_bytes),
             client: Some(verdict.source),
             status: Some(verdict.status.as_u16()),
@@ -265,14 +270,18 @@ fn version(version: Version) -> &'static str {
 /// A verdict on its way to the record: written when dropped.
 #[derive(Debug)]
 pub struct Ticket {
-    verdict: Verdict,
+    /// Boxed, because it is handed on several times and is large.
+    verdict: Box<Verdict>,
     recorder: Rc<Recorder>,
 }
 
 impl Ticket {
     /// A ticket for a request that has just arrived.
     pub fn new(verdict: Verdict, recorder: Rc<Recorder>) -> Self {
-        Self { verdict, recorder }
+        Self {
+            verdict: Box::new(verdict),
+            recorder,
+        }
     }
 
     /// What is known so far.

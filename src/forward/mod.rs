@@ -108,9 +108,7 @@ impl Forwarder {
         let (parts, body) = request.into_parts();
         let (upload, sent) = Upload::new(body, terms.body_bytes_max);
         let framing = framing(&parts.headers, &upload);
-        let mut message = self
-            .head(&permit, pool.upstream(), parts, terms)
-            .map(|()| upload);
+        let mut message = self.head(&permit, pool, parts, terms).map(|()| upload);
         message.headers_mut().extend(framing);
         let response = exchange(pool, message, sent, wait).await;
         let response = response.and_then(|(response, lease)| relay(response, lease));
@@ -121,18 +119,11 @@ impl Forwarder {
     }
 
     /// The head of the message for the upstream.
-    fn head(
-        &self,
-        permit: &Permit,
-        upstream: &Upstream,
-        parts: Parts,
-        terms: &Terms<'_>,
-    ) -> Request<()> {
+    fn head(&self, permit: &Permit, pool: &Pool, parts: Parts, terms: &Terms<'_>) -> Request<()> {
         let mut headers = parts.headers;
         headers::prepare(&mut headers, permit, terms, &self.issuers);
-        let host = match upstream.host_header {
-            HostHeader::Upstream => HeaderValue::from_str(&upstream.authority)
-                .expect("the settings' authority is checked to be visible ASCII"),
+        let host = match pool.upstream().host_header {
+            HostHeader::Upstream => pool.host().clone(),
             HostHeader::Client => terms.host.clone(),
         };
         headers.insert(HOST, host);

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use http::HeaderValue;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UnixStream};
@@ -28,6 +29,8 @@ const RESPONSE_HEAD_BYTES_MAX: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Pool {
     upstream: Arc<Upstream>,
+    /// The upstream's own `Host`.
+    host: HeaderValue,
     resting: RefCell<Vec<Resting>>,
     /// Connections of all cores together, open or being opened.
     open: Arc<AtomicUsize>,
@@ -76,12 +79,23 @@ pub struct Lease {
 
 impl Pool {
     /// A pool without connections. `open` is shared by the pools of all cores.
+    ///
+    /// # Panics
+    ///
+    /// Never: the settings check that an authority is visible ASCII.
     pub fn new(upstream: Arc<Upstream>, open: Arc<AtomicUsize>) -> Rc<Self> {
         Rc::new(Self {
+            host: HeaderValue::from_str(&upstream.authority)
+                .expect("the settings' authority is checked to be visible ASCII"),
             upstream,
             resting: RefCell::new(Vec::new()),
             open,
         })
+    }
+
+    /// The upstream's own `Host`.
+    pub fn host(&self) -> &HeaderValue {
+        &self.host
     }
 
     /// The upstream it leads to.

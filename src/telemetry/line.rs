@@ -68,6 +68,10 @@ impl Decision {
     fn severity(self) -> &'static str {
         match self {
             Self::Allow => "INFO",
+            // 501 and 505 answer what a client asked for; a stranger must not fill the error log.
+            Self::Deny(
+                Reason::MethodUnknown | Reason::TransferCodingUnknown | Reason::VersionUnknown,
+            ) => "WARN",
             Self::Deny(reason) if reason.status().is_server_error() => "ERROR",
             Self::Deny(_) | Self::ShadowDeny(_) => "WARN",
         }

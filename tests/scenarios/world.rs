@@ -108,7 +108,7 @@ impl World {
             });
         }
         let lookup = policy
-            .find(Some(&head.host), head.method, target.path())
+            .find(Some(head.host), head.method, target.path())
             .map_err(|_| Box::new(Denial::new(Reason::HostUnknown)))?;
         let caller = if decision::asks_for_caller(policy, &lookup) {
             let foreign = if decision::foreign_may_pass(policy, &lookup) {
