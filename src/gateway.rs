@@ -127,7 +127,7 @@ impl Gateway {
                 };
                 self.forward(permit, &state, asked, &mut ticket).await
             }
-            Act::Token => self.token(&asked, &state, body, &mut ticket).await,
+            Act::Token => self.token(&asked, body, &mut ticket).await,
             Act::Refuse(denial) => refuse(denial, &mut ticket),
         };
         let headers = response.headers_mut();
@@ -158,14 +158,14 @@ impl Gateway {
         let target = Target::parse(&head.path_and_query, policy.classes_allowed)
             .map_err(|ambiguous| Box::new(Denial::from(ambiguous)))?;
         verdict.target = Some(target.path_and_query().clone());
+        let lookup = policy
+            .find(Some(head.host), head.method, target.path())
+            .map_err(|_| Box::new(Denial::new(Reason::HostUnknown)))?;
         if target.path() == oauth::token::PATH {
             // Our own endpoints win over any route that overlaps them.
             verdict.token_endpoint = true;
             return Ok(Act::Token);
         }
-        let lookup = policy
-            .find(Some(head.host), head.method, target.path())
-            .map_err(|_| Box::new(Denial::new(Reason::HostUnknown)))?;
         let caller = if decision::asks_for_caller(policy, &lookup) {
             let foreign = if decision::foreign_may_pass(policy, &lookup) {
                 Foreign::MayPass(&self.issuers)
@@ -247,7 +247,6 @@ impl Gateway {
     async fn token(
         &self,
         asked: &Asked<'_>,
-        state: &State,
         body: Incoming,
         ticket: &mut Ticket,
     ) -> Response<Outgoing> {
@@ -264,8 +263,9 @@ impl Gateway {
             body: &body,
             source: Some(asked.source.address),
         };
-        let now = ticket.verdict().at;
-        let answer = oauth::token::answer(&self.verifier, state, &self.tokens, &asked, now);
+        // The body may have taken its time; what was revoked meanwhile is revoked.
+        let (state, now) = (self.state.snapshot(), self.clock.now());
+        let answer = oauth::token::answer(&self.verifier, &state, &self.tokens, &asked, now);
         ticket
             .recorder()
             .metrics()

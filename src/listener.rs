@@ -146,7 +146,10 @@ pub async fn accept(
     let acceptor = tls.map(TlsAcceptor::from);
     while let Some((stream, peer)) = next(&socket, &tasks).await {
         // A connection more than allowed waits here, and those behind it in the backlog.
-        let Ok(place) = Arc::clone(&admission).acquire_owned().await else {
+        let place = tasks
+            .drain()
+            .run_until_cancelled(Arc::clone(&admission).acquire_owned());
+        let Some(Ok(place)) = place.await else {
             return;
         };
         let connection = Connection {

@@ -24,6 +24,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use thiserror::Error;
 use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -58,7 +59,11 @@ pub struct Running {
     cores: Vec<JoinHandle<()>>,
     control: Runtime,
     log: Log,
+    /// Heard when a signal or an operator asks for the end.
     asked_to_stop: CancellationToken,
+    /// Heard by the control plane when the data plane has come home: while requests are served, keys
+    /// can be expired.
+    over: CancellationToken,
 }
 
 /// Where a gateway listens, with the ports it really has.
@@ -127,7 +132,8 @@ pub fn policy_in_force(settings: &Settings) -> Result<Policy, Faults> {
 
 /// The gateway's own endpoints on its listeners; they win over any route.
 pub fn own_endpoints() -> Vec<(Method, String)> {
-    vec![(Method::Post, crate::oauth::token::PATH.to_owned())]
+    let token = |method: &Method| (*method, crate::oauth::token::PATH.to_owned());
+    Method::ALL.iter().map(token).collect()
 }
 
 /// Starts a gateway. Decisions are logged to `decisions`.
@@ -174,6 +180,7 @@ pub fn start(
         cores: Vec::with_capacity(cores),
         control: control_runtime().map_err(system("cannot start the control plane"))?,
         asked_to_stop: CancellationToken::new(),
+        over: CancellationToken::new(),
         settings,
         service,
         log,
@@ -240,11 +247,12 @@ impl Running {
             asked_to_stop: self.asked_to_stop.clone(),
             status: self.status(),
         }));
-        let stop = self.asked_to_stop.clone();
+        let hang_up = signal(SignalKind::hangup()).map_err(system("cannot hear SIGHUP"))?;
+        let stop = self.over.clone();
         self.addresses.control =
             admin::control::serve(&self.settings, &self.service, &self.tasks, stop.clone())?;
         self.tasks
-            .spawn(reload::watch(reloader, watch, stop.clone()));
+            .spawn(reload::watch(reloader, watch, hang_up, stop.clone()));
         let (service, metrics) = (Arc::clone(&self.service), Arc::clone(metrics));
         self.tasks.spawn(books::keep(service, metrics, clock, stop));
         Ok(())
@@ -333,7 +341,7 @@ impl Running {
                 tracing::error!("a core ended by a panic");
             }
         }
-        self.asked_to_stop.cancel();
+        self.over.cancel();
         self.tasks.stop().cancel();
         self.control
             .block_on(self.tasks.finish(Duration::from_secs(1)));
@@ -359,7 +367,6 @@ impl fmt::Debug for Running {
 /// Returns when SIGTERM or SIGINT arrives, or an operator asks for a drain. Hears the second signal
 /// from then on.
 async fn until_asked(asked: CancellationToken) -> io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::select! {

@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
+use tokio::signal::unix::Signal;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Service;
@@ -82,15 +83,12 @@ impl Reloader {
 }
 
 /// Reloads whenever the folder has changed, or SIGHUP says so, until `stop`.
-pub(super) async fn watch(reloader: Arc<Reloader>, mut watch: Watch, stop: CancellationToken) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut hang_up = match signal(SignalKind::hangup()) {
-        Ok(hang_up) => hang_up,
-        Err(error) => {
-            tracing::error!(%error, "cannot hear SIGHUP; edits are not picked up");
-            return;
-        }
-    };
+pub(super) async fn watch(
+    reloader: Arc<Reloader>,
+    mut watch: Watch,
+    mut hang_up: Signal,
+    stop: CancellationToken,
+) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,

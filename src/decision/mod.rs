@@ -29,7 +29,7 @@ use crate::reason::Reason;
 use crate::request::Target;
 use crate::words::{Caller, ClassSet, PathClass, RouteId};
 use place::Malformed;
-use rights::Shortfall;
+use rights::{Satisfied, Shortfall};
 
 /// Everything a decision depends on.
 #[derive(Debug)]
@@ -92,7 +92,9 @@ pub fn decide(question: &Question<'_>, caller: Result<Option<Caller>, Reason>) -
     let denial = match known(question, caller) {
         Err(denial) => denial,
         Ok(caller) => match allowed(question, matched.as_ref(), &caller) {
-            Ok(matched) => return Outcome::Allowed(Permit::granted(question, matched, caller)),
+            Ok((matched, satisfied)) => {
+                return Outcome::Allowed(Permit::granted(question, matched, caller, satisfied));
+            }
             Err(denial) => Box::new(Denial {
                 caller: Some(caller),
                 ..*denial
@@ -179,12 +181,12 @@ fn known(
     Ok(caller)
 }
 
-/// What a known caller may do: the routes it satisfied.
+/// What a known caller may do: the routes it satisfied, and by which permissions.
 fn allowed<'m>(
     question: &Question<'_>,
     matched: Option<&'m Matched>,
     caller: &Caller,
-) -> Result<&'m Matched, Box<Denial>> {
+) -> Result<(&'m Matched, Satisfied), Box<Denial>> {
     let Some(matched) = matched else {
         return Err(Box::new(match question.lookup {
             Lookup::OtherMethods(allow) => Denial {
@@ -197,17 +199,24 @@ fn allowed<'m>(
     if let Some(class) = refused_class(question, matched) {
         return Err(Box::new(crate::request::Ambiguous { class }.into()));
     }
-    matched
-        .iter()
-        .try_for_each(|route| satisfied(question, route, caller))?;
-    Ok(matched)
+    let mut by = Satisfied::new();
+    for route in matched.iter() {
+        by.extend(satisfied(question, route, caller)?);
+    }
+    Ok((matched, by))
 }
 
-fn satisfied(question: &Question<'_>, route: &Route, caller: &Caller) -> Result<(), Box<Denial>> {
+fn satisfied(
+    question: &Question<'_>,
+    route: &Route,
+    caller: &Caller,
+) -> Result<Satisfied, Box<Denial>> {
     let bounds = place::read(route, question.target, question.headers)
         .map_err(|Malformed(hint)| Box::new(Denial::because(Reason::RequestMalformed, hint)))?;
-    let Err(shortfall) = rights::check(caller, &route.requirement, &route.boundary, &bounds) else {
-        return Ok(());
+    let checked = rights::check(caller, &route.requirement, &route.boundary, &bounds);
+    let shortfall = match checked {
+        Ok(satisfied) => return Ok(satisfied),
+        Err(shortfall) => shortfall,
     };
     let policy = question.policy;
     let needs = needs(policy, &route.requirement);

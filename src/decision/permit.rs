@@ -7,7 +7,8 @@ use std::time::Duration;
 use http::HeaderValue;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{Matched, Question, rights};
+use super::rights::Satisfied;
+use super::{Matched, Question};
 use crate::policy::{Requirement, Route, RouteBoundary};
 use crate::request::Target;
 use crate::words::{Boundary, Caller, PermissionId};
@@ -51,8 +52,13 @@ impl Permit {
         }
     }
 
-    pub(super) fn granted(question: &Question<'_>, matched: &Matched, caller: Caller) -> Self {
-        let permissions = permissions(question, matched, &caller);
+    pub(super) fn granted(
+        question: &Question<'_>,
+        matched: &Matched,
+        caller: Caller,
+        satisfied: Satisfied,
+    ) -> Self {
+        let permissions = permissions(question, satisfied);
         let forwards = |route: &&Arc<Route>| route.boundary == RouteBoundary::Forwarded;
         let boundary = matched.iter().any(|route| forwards(&route)).then(|| {
             let text = boundaries(matched.iter().filter(forwards), &caller);
@@ -106,25 +112,15 @@ impl Permit {
     }
 }
 
-/// The permissions the matching routes needed; of an `any`, those the caller has.
-fn permissions(question: &Question<'_>, matched: &Matched, caller: &Caller) -> Option<HeaderValue> {
-    let mut ids: Vec<PermissionId> = Vec::new();
-    for route in matched.iter() {
-        match &route.requirement {
-            Requirement::Public | Requirement::AnyAccount => {}
-            Requirement::All(needed) => ids.extend(needed),
-            Requirement::Any(needed) => {
-                ids.extend(needed.iter().filter(|id| rights::held(caller, **id)));
-            }
-        }
+/// The permissions that satisfied the routes, for the upstream; nothing where none was needed.
+fn permissions(question: &Question<'_>, mut satisfied: Satisfied) -> Option<HeaderValue> {
+    satisfied.sort_unstable();
+    satisfied.dedup();
+    let mut text = String::with_capacity(64);
+    for id in satisfied {
+        let space = if text.is_empty() { "" } else { " " };
+        let _ = write!(text, "{space}{}", question.policy.permission(id));
     }
-    ids.sort_unstable();
-    ids.dedup();
-    let names: Vec<_> = ids
-        .iter()
-        .map(|id| question.policy.permission(*id).as_str())
-        .collect();
-    let text = names.join(" ");
     (!text.is_empty()).then(|| {
         HeaderValue::from_str(&text).expect("the names' invariant allows visible ASCII only")
     })
@@ -141,8 +137,9 @@ const VALUE: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// One entry per grant, never merged: `tenant=acme|globex;site=7, *`. Only grants that give what
-/// each forwarding route needs count. Entries only ever add rights, so those that do not fit are
+/// One entry per grant, never merged: `tenant=acme|globex;site=7, *`. Only grants that give all of
+/// what each forwarding route needs count, so a caller that holds two needed permissions by two
+/// grants is sent on with an empty list, which allows nothing. Entries only ever add rights, so those that do not fit are
 /// left out rather than cut.
 fn boundaries<'a>(routes: impl Iterator<Item = &'a Arc<Route>>, caller: &Caller) -> String {
     let routes: Vec<_> = routes.collect();

@@ -19,7 +19,11 @@ pub enum Shortfall {
     Place(Vec<(crate::words::DimensionId, Option<String>)>),
 }
 
-/// Checks one route's requirement.
+/// Permissions that were needed and are held where they were needed.
+pub type Satisfied = SmallVec<[PermissionId; 4]>;
+
+/// Checks one route's requirement. Returns the permissions that satisfy it *at this place*: all that
+/// were needed, or of an `any` those that hold here.
 ///
 /// # Errors
 ///
@@ -30,9 +34,10 @@ pub fn check(
     requirement: &Requirement,
     boundary: &RouteBoundary,
     bounds: &[Bound],
-) -> Result<(), Shortfall> {
+) -> Result<Satisfied, Shortfall> {
+    let here = |permission: &PermissionId| at(caller, *permission, boundary, bounds);
     match requirement {
-        Requirement::Public | Requirement::AnyAccount => Ok(()),
+        Requirement::Public | Requirement::AnyAccount => Ok(Satisfied::new()),
         Requirement::All(needed) => {
             let missing: Vec<_> = needed
                 .iter()
@@ -42,28 +47,32 @@ pub fn check(
             if !missing.is_empty() {
                 return Err(Shortfall::Permissions(missing));
             }
-            needed
-                .iter()
-                .try_for_each(|permission| at(caller, *permission, boundary, bounds))
+            needed.iter().try_for_each(here)?;
+            Ok(Satisfied::from_slice(needed))
         }
         Requirement::Any(needed) => {
-            let mut held_somewhere = needed
+            let mut failed = None;
+            let mut satisfied = Satisfied::new();
+            for permission in needed
                 .iter()
-                .filter(|permission| held(caller, **permission));
-            let Some(first) = held_somewhere.next() else {
-                return Err(Shortfall::Permissions(needed.clone()));
-            };
-            let first = at(caller, *first, boundary, bounds);
-            if first.is_ok() || held_somewhere.any(|p| at(caller, *p, boundary, bounds).is_ok()) {
-                return Ok(());
+                .filter(|permission| held(caller, **permission))
+            {
+                match here(permission) {
+                    Ok(()) => satisfied.push(*permission),
+                    Err(shortfall) => failed = failed.or(Some(shortfall)),
+                }
             }
-            first
+            match failed {
+                _ if !satisfied.is_empty() => Ok(satisfied),
+                Some(shortfall) => Err(shortfall),
+                None => Err(Shortfall::Permissions(needed.clone())),
+            }
         }
     }
 }
 
 /// Whether the credential may use the permission and any grant gives it, wherever.
-pub fn held(caller: &Caller, permission: PermissionId) -> bool {
+fn held(caller: &Caller, permission: PermissionId) -> bool {
     usable(caller, permission)
         && caller
             .account

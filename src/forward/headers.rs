@@ -10,7 +10,7 @@ use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::Terms;
-use crate::credential::{self, Issuers};
+use crate::credential::{self, Issuers, X_API_KEY};
 use crate::decision::Permit;
 use crate::head::{HOP_BY_HOP, tokens};
 use crate::words::RequestId;
@@ -21,7 +21,6 @@ const ACCOUNT: HeaderName = HeaderName::from_static("x-portcullis-account");
 const ACCOUNT_ID: HeaderName = HeaderName::from_static("x-portcullis-account-id");
 const PERMISSIONS: HeaderName = HeaderName::from_static("x-portcullis-permissions");
 const BOUNDARY: HeaderName = HeaderName::from_static("x-portcullis-boundary");
-const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -109,8 +108,9 @@ fn is_unwanted(
     if *name == AUTHORIZATION {
         return !pass_authorization || credential::is_ours(value, issuers);
     }
-    if *name == X_API_KEY {
-        return credential::is_ours(value, issuers);
+    // Wherever it stands: a token in a cookie is a token.
+    if (*name == X_API_KEY || may_hold_ours(value)) && credential::is_ours(value, issuers) {
+        return true;
     }
     // Rebuilt by whoever writes the message: one Host, one length.
     if matches!(*name, HOST | CONTENT_LENGTH | EXPECT) {
@@ -124,6 +124,15 @@ fn is_unwanted(
         // A CGI-like reader takes `x_portcullis_account` for `x-portcullis-account`; a name that
         // can be read two ways is not sent.
         || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+/// A quick look that finds every value [`credential::is_ours`] could mean but encoded ones, which
+/// stand in `Authorization` or `X-Api-Key`: the start of a key, or of a JWT.
+fn may_hold_ours(value: &HeaderValue) -> bool {
+    value
+        .as_bytes()
+        .windows(3)
+        .any(|three| matches!(three, b"pck" | b"pcs" | b"eyJ"))
 }
 
 fn forwarded_for(terms: &Terms<'_>) -> HeaderValue {
