@@ -101,6 +101,27 @@ fn the_guide_works_as_it_is_printed() {
     assert!(reader.ran > 12, "only {} commands were run", reader.ran);
 }
 
+/// Whoever does not write a policy of his own at once has one that works.
+#[test]
+fn the_first_files_serve_as_they_are() {
+    let mut reader = Reader::new();
+    for line in [
+        "portcullis init --upstream http://127.0.0.1:3000",
+        "portcullis check",
+        "portcullis serve &",
+        "portcullis accounts create ci --role reader",
+        "portcullis keys create ci -o json",
+        "KEY=pck_…:pcs_…",
+        "curl -su $KEY -d grant_type=client_credentials http://127.0.0.1:7080/oauth/token",
+        "TOKEN=…",
+        "curl -i -H \"Authorization: Bearer $TOKEN\" http://127.0.0.1:7080/v1/things",
+        "curl -s -X POST -H \"Authorization: Bearer $TOKEN\" http://127.0.0.1:7080/v1/things",
+    ] {
+        reader.does(line);
+    }
+    assert_eq!(reader.json()["missing"], serde_json::json!(["things:edit"]));
+}
+
 /// Somebody who follows the guide in an empty folder, with an API of his own.
 struct Reader {
     folder: TempDir,

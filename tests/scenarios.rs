@@ -113,6 +113,28 @@ fn what_a_known_caller_is_told_a_stranger_is_not() {
     });
 }
 
+/// One function decides, whoever asks: the gateway, `can-i`, `explain`, or a policy's own tests.
+#[test]
+fn what_explain_says_is_what_the_gateway_does() {
+    every_case(|world, case| {
+        let done = world.ask(case).reason();
+        // Nobody shows `explain` a credential; what is wrong with one is the gateway's to say.
+        let shown = |reason: Reason| {
+            let told = [Reason::CredentialMissing, Reason::AccountDisabled];
+            reason.status().as_u16() == 401 && !told.contains(&reason)
+        };
+        let done_code = done.map(Reason::code);
+        match world.explained(case) {
+            Some(said) if said != done_code && !done.is_some_and(shown) => {
+                vec![format!(
+                    "explain says {said:?}, and the gateway {done_code:?}"
+                )]
+            }
+            Some(_) | None => Vec::new(),
+        }
+    });
+}
+
 /// The answer to a request is a pure function of it, the state and the instant.
 #[test]
 fn asked_again_the_answer_is_the_same() {

@@ -13,6 +13,7 @@ use http::{HeaderName, HeaderValue, Request, Uri};
 use portcullis::credential::{self, Accepts, Foreign, Issuers};
 use portcullis::decision::{self, Denial, Outcome, Question};
 use portcullis::directory::{Directory, SigningKey, SigningKeys, State};
+use portcullis::explain::{Hypothesis, explain};
 use portcullis::oauth::{self, MintRequest, TokenRequest};
 use portcullis::policy::compile::{Context, SourceFile, compile};
 use portcullis::policy::{FileKey, Policy};
@@ -80,6 +81,38 @@ impl World {
             .unwrap_or_else(|denial| Answer::refused(&denial))
     }
 
+    /// The reason `explain` and `can-i` have against a case, if it is one that can be put to them:
+    /// with a head that is HTTP, a good credential or none, and not for an endpoint of ours.
+    pub(super) fn explained(&self, case: &Case) -> Option<Option<&'static str>> {
+        let parts = self.parts(case)?;
+        let head = head::check(&parts, TARGET_BYTES).ok()?;
+        if parts.uri.path() == oauth::token::PATH {
+            return None;
+        }
+        let accepts = self.accepts();
+        let foreign = Foreign::MayPass(&self.issuers);
+        let credential = credential::read(&parts.headers, accepts, foreign).ok()?;
+        let now = UnixTime::from_secs(START + case.at);
+        let caller = self.verifier.verify(&credential, &self.state, now).ok()?;
+        let source = source::of(case.from, &self.listener.trusted_proxies, &parts.headers);
+        let call = Hypothesis {
+            method: head.method,
+            target: head.path_and_query.as_str(),
+            host: Some(&head.host),
+            headers: &parts.headers,
+            caller,
+            source: Some(source.address),
+        };
+        Some(explain(&self.state.policy, &call).reason)
+    }
+
+    fn accepts(&self) -> Accepts {
+        Accepts {
+            basic: self.listener.basic,
+            api_key: self.listener.api_key,
+        }
+    }
+
     fn judge(&self, case: &Case, parts: &Parts) -> Result<Answer, Box<Denial>> {
         let policy = &*self.state.policy;
         let now = UnixTime::from_secs(START + case.at);
@@ -116,11 +149,7 @@ impl World {
             } else {
                 Foreign::Counts
             };
-            let accepts = Accepts {
-                basic: self.listener.basic,
-                api_key: self.listener.api_key,
-            };
-            credential::read(&parts.headers, accepts, foreign)
+            credential::read(&parts.headers, self.accepts(), foreign)
                 .and_then(|credential| self.verifier.verify(&credential, &self.state, now))
         } else {
             Ok(None)
