@@ -33,17 +33,7 @@ pub(super) fn create(
             "the key would end at {end}, which is over: name a later time"
         )));
     }
-    let alive = desk
-        .records()
-        .keys_of(&id)
-        .filter(|key| is_alive(key, desk.now))
-        .count();
-    if alive >= KEYS_MAX {
-        return Err(conflict(format!(
-            "account `{account}` has {alive} keys that are alive, and at most {KEYS_MAX} are \
-             allowed: expire some"
-        )));
-    }
+    check_room(desk, &id, account, None)?;
     let (key, secret) = new_key(desk, id, description, expires_at)?;
     let id = key.id;
     desk.change(&Change::CreateKey(key))?;
@@ -69,6 +59,28 @@ fn holder(desk: &Desk<'_>, account: &AccountName) -> Result<AccountId, AdminErro
             })
         }
     }
+}
+
+/// Refuses one more key where there are as many as there may be; `ending` is about to end and does
+/// not count.
+fn check_room(
+    desk: &Desk<'_>,
+    id: &AccountId,
+    account: &AccountName,
+    ending: Option<KeyId>,
+) -> Result<(), AdminError> {
+    let alive = desk
+        .records()
+        .keys_of(id)
+        .filter(|key| is_alive(key, desk.now) && Some(key.id) != ending)
+        .count();
+    if alive >= KEYS_MAX {
+        return Err(conflict(format!(
+            "account `{account}` has {alive} keys that are alive, and at most {KEYS_MAX} are \
+             allowed: expire some"
+        )));
+    }
+    Ok(())
 }
 
 fn is_alive(key: &KeyRecord, now: UnixTime) -> bool {
@@ -131,7 +143,8 @@ pub(super) fn list(desk: &Desk<'_>, account: Option<&AccountName>) -> Answer {
     Ok(keys.into_iter().map(|key| view::key(desk, key)).collect())
 }
 
-/// A second key for the same account, and an end for the first. The new one has no end of its own.
+/// A second key for the same account, and an end for the first. The new one ends when the first was
+/// meant to: whoever holds a key for a while does not get one for ever by replacing it.
 pub(super) fn rotate(desk: &mut Desk<'_>, old: KeyId, overlap_seconds: u64) -> Answer {
     if let Some(filed) = file_key(desk, &old) {
         return Err(conflict(format!(
@@ -156,9 +169,13 @@ pub(super) fn rotate(desk: &mut Desk<'_>, old: KeyId, overlap_seconds: u64) -> A
         )));
     }
     let ends_at = desk.now.plus(overlap);
-    let old_ends_at = record.expires_at.map_or(ends_at, |end| end.min(ends_at));
+    let meant_to_end_at = record.expires_at;
+    let old_ends_at = meant_to_end_at.map_or(ends_at, |end| end.min(ends_at));
     let (account, description) = (record.account.clone(), record.description.clone());
-    let (new, secret) = new_key(desk, account, description, None)?;
+    let name = find(desk, &old)?.account.name.clone();
+    let ending = (old_ends_at <= desk.now).then_some(old);
+    check_room(desk, &account, &name, ending)?;
+    let (new, secret) = new_key(desk, account, description, meant_to_end_at)?;
     let id = new.id;
     desk.change(&Change::RotateKey {
         new,

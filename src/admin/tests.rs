@@ -262,6 +262,40 @@ fn a_rotation_makes_a_second_key_and_ends_the_first_after_the_overlap() {
 }
 
 #[test]
+fn a_rotated_key_does_not_outlive_what_the_old_one_was_allowed() {
+    let world = World::new(&[POLICY]);
+    world.create("ci", "operator");
+    for (overlap, old_ends_at) in [
+        (60, "2026-11-21T23:01:00.000Z"),
+        (7200, "2026-11-22T00:00:00.000Z"),
+    ] {
+        let old = world.done(json!({
+            "operation": "keys_create", "account": "ci", "expires_at": "2026-11-22T00:00:00Z",
+        }));
+        let made = world.done(json!({
+            "operation": "keys_rotate", "key": old["id"], "overlap_seconds": overlap,
+        }));
+        assert_eq!(made["expires_at"], old["expires_at"]);
+        assert_eq!(made["replaces_expires_at"], old_ends_at);
+    }
+}
+
+#[test]
+fn a_rotation_makes_no_more_keys_than_there_may_be() {
+    let world = World::new(&[POLICY]);
+    world.create("ci", "operator");
+    let keys: Vec<KeyId> = (0..256).map(|_| world.key("ci")).collect();
+    let rotate = |overlap: u64| {
+        world.ask(json!({
+            "operation": "keys_rotate", "key": keys[0], "overlap_seconds": overlap,
+        }))
+    };
+    assert_eq!(rotate(60).unwrap_err().kind, ErrorKind::Conflict);
+    // The old one makes room when it ends at once.
+    assert!(rotate(0).is_ok());
+}
+
+#[test]
 fn names_that_do_not_exist_are_refused_with_the_nearest_that_does() {
     let world = World::new(&[POLICY]);
     world.create("ci", "operator");
