@@ -199,7 +199,7 @@ impl<'a> Desk<'a> {
     }
 
     fn rebuild(&mut self) -> Result<(), AdminError> {
-        self.service.rebuild(&self.inner);
+        self.service.rebuild(&mut self.inner);
         self.state = self.service.handle.snapshot();
         Ok(())
     }
@@ -211,7 +211,7 @@ impl<'a> Desk<'a> {
             && let Ok(records) = self.inner.store.load()
         {
             self.inner.records = records;
-            self.service.rebuild(&self.inner);
+            self.service.rebuild(&mut self.inner);
         }
         error.into()
     }

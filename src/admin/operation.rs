@@ -183,50 +183,53 @@ impl Operation {
     /// What it is about, for logs: the account, key, role, group or path it names. Never a token, a
     /// query, a header or a description: those are where secrets are pasted.
     pub fn object(&self) -> Option<String> {
-        use Operation as O;
         let given = |whose: &dyn Display, role: &RoleName, within: &Boundary| {
             format!("{whose}, role `{role}`, {within}")
         };
         let object = match self {
-            O::AccountsCreate { name, .. }
-            | O::AccountsShow { name }
-            | O::AccountsUpdate { name, .. }
-            | O::AccountsDisable { name }
-            | O::AccountsEnable { name }
-            | O::AccountsDelete { name }
-            | O::KeysCreate { account: name, .. }
-            | O::TokensIssue { account: name, .. } => format!("account `{name}`"),
-            O::AccountsGrant { name, role, within } | O::AccountsUngrant { name, role, within } => {
+            Self::AccountsCreate { name, .. }
+            | Self::AccountsShow { name }
+            | Self::AccountsUpdate { name, .. }
+            | Self::AccountsDisable { name }
+            | Self::AccountsEnable { name }
+            | Self::AccountsDelete { name }
+            | Self::KeysCreate { account: name, .. }
+            | Self::TokensIssue { account: name, .. } => format!("account `{name}`"),
+            Self::AccountsGrant { name, role, within }
+            | Self::AccountsUngrant { name, role, within } => {
                 given(&format_args!("account `{name}`"), role, within)
             }
-            O::KeysList { account } => format!("account `{}`", account.as_ref()?),
-            O::KeysRotate { key, .. } | O::KeysExpire { key, .. } => format!("key `{key}`"),
-            O::RolesCreate { name, .. }
-            | O::RolesShow { name }
-            | O::RolesUpdate { name, .. }
-            | O::RolesDelete { name } => format!("role `{name}`"),
-            O::GroupsCreate { name, .. } | O::GroupsShow { name } | O::GroupsDelete { name } => {
+            Self::KeysList { account } => format!("account `{}`", account.as_ref()?),
+            Self::KeysRotate { key, .. } | Self::KeysExpire { key, .. } => format!("key `{key}`"),
+            Self::RolesCreate { name, .. }
+            | Self::RolesShow { name }
+            | Self::RolesUpdate { name, .. }
+            | Self::RolesDelete { name } => format!("role `{name}`"),
+            Self::GroupsCreate { name, .. }
+            | Self::GroupsShow { name }
+            | Self::GroupsDelete { name } => {
                 format!("group `{name}`")
             }
-            O::GroupsAdd { group, account } | O::GroupsRemove { group, account } => {
+            Self::GroupsAdd { group, account } | Self::GroupsRemove { group, account } => {
                 format!("group `{group}`, account `{account}`")
             }
-            O::GroupsGrant { name, role, within } | O::GroupsUngrant { name, role, within } => {
+            Self::GroupsGrant { name, role, within }
+            | Self::GroupsUngrant { name, role, within } => {
                 given(&format_args!("group `{name}`"), role, within)
             }
-            O::RoutesMatch { method, target, .. } | O::Explain { method, target, .. } => {
+            Self::RoutesMatch { method, target, .. } | Self::Explain { method, target, .. } => {
                 let path = target.split(['?', '#']).next().unwrap_or_default();
                 format!("{method} {path}")
             }
-            O::AccountsList {}
-            | O::RolesList {}
-            | O::GroupsList {}
-            | O::TokensInspect { .. }
-            | O::RoutesList {}
-            | O::PermissionsList {}
-            | O::Status {}
-            | O::Reload {}
-            | O::Drain {} => return None,
+            Self::AccountsList {}
+            | Self::RolesList {}
+            | Self::GroupsList {}
+            | Self::TokensInspect { .. }
+            | Self::RoutesList {}
+            | Self::PermissionsList {}
+            | Self::Status {}
+            | Self::Reload {}
+            | Self::Drain {} => return None,
         };
         Some(object)
     }

@@ -71,7 +71,6 @@ pub struct Service {
     pub(super) files_only: bool,
     pub(super) policy_fault: Option<String>,
     instance: String,
-    conflicts: Vec<String>,
     inner: Mutex<Inner>,
     host: OnceLock<Arc<dyn Host>>,
 }
@@ -81,6 +80,8 @@ pub(super) struct Inner {
     pub(super) store: Box<dyn Store>,
     /// What the store holds, as far as it was acknowledged.
     pub(super) records: Records,
+    /// What could not be used of the files and the records when they were last put together.
+    conflicts: Vec<String>,
 }
 
 impl Service {
@@ -112,10 +113,10 @@ impl Service {
             files_only: parts.files_only,
             policy_fault: parts.policy_fault,
             instance: format!("in_{}", random_base62(22)),
-            conflicts: built.conflicts,
             inner: Mutex::new(Inner {
                 store: parts.store,
                 records: parts.records,
+                conflicts: built.conflicts,
             }),
             host: OnceLock::new(),
         })
@@ -146,10 +147,13 @@ impl Service {
         &self.instance
     }
 
-    /// What stood in both the policy files and the store at the start, or could not be used: one
+    /// What stands in both the policy files and the store, or cannot be used, as of now: one
     /// sentence each. The accounts of the files they speak of are refused everything.
-    pub fn conflicts(&self) -> &[String] {
-        &self.conflicts
+    pub fn conflicts(&self) -> Vec<String> {
+        match self.lock() {
+            Ok(inner) => inner.conflicts.clone(),
+            Err(error) => vec![error.to_string()],
+        }
     }
 
     /// Does what `operation` says and returns what there is to show.
@@ -214,6 +218,7 @@ impl Service {
             inner.store.apply(change).map_err(ReplaceError::Store)?;
         }
         inner.records = after;
+        inner.conflicts = built.conflicts;
         self.handle.store(State {
             policy,
             directory: built.directory,
@@ -250,7 +255,7 @@ impl Service {
             Err(poisoned) => {
                 let mut inner = poisoned.into_inner();
                 inner.records = inner.store.load()?;
-                self.rebuild(&inner);
+                self.rebuild(&mut inner);
                 self.inner.clear_poison();
                 Ok(inner)
             }
@@ -258,11 +263,12 @@ impl Service {
     }
 
     /// Works everything out again from the records.
-    pub(super) fn rebuild(&self, inner: &Inner) {
+    pub(super) fn rebuild(&self, inner: &mut Inner) {
         let before = self.handle.snapshot();
         let policy = Arc::clone(&before.policy);
         let signing = before.directory.signing_arc();
         let built = Directory::build(&policy, &inner.records, signing, Some(&before.directory));
+        inner.conflicts = built.conflicts;
         self.handle.store(State {
             policy,
             directory: built.directory,
@@ -295,7 +301,10 @@ impl Service {
     /// What the service knows, and whatever the process adds.
     fn status(&self) -> Result<Value, AdminError> {
         let state = self.handle.snapshot();
-        let store = self.lock()?.store.describe();
+        let (store, conflicts) = {
+            let inner = self.lock()?;
+            (inner.store.describe(), inner.conflicts.clone())
+        };
         let mut status = json!({
             "instance": self.instance,
             "version": env!("CARGO_PKG_VERSION"),
@@ -307,7 +316,7 @@ impl Service {
             "keys": state.directory.keys_len(),
             "routes": state.policy.routes.len(),
             "permissions": state.policy.permissions.len(),
-            "conflicts": self.conflicts,
+            "conflicts": conflicts,
         });
         let more = self.host.get().map(|host| host.status());
         if let (Some(status), Some(Value::Object(more))) = (status.as_object_mut(), more) {
