@@ -26,7 +26,7 @@ use thiserror::Error;
 
 use crate::store::StoreError;
 
-pub use open::{OpenError, open_offline, open_server};
+pub use open::{OpenError, open_offline, open_server, own_endpoints, policy_context};
 pub use operation::{Grant, Operation, Token};
 pub use service::{Host, ReplaceError, Service};
 

@@ -26,6 +26,22 @@ const KEY_FILE_BYTES_MAX: u64 = 16 * 1024;
 /// signing key, and what to do about it. Always of kind [`ErrorKind::Unavailable`].
 pub type OpenError = AdminError;
 
+/// What a policy folder is checked against: the upstreams of the settings and our own endpoints.
+pub fn policy_context(settings: &Settings) -> Context {
+    let upstreams = settings.upstreams.iter();
+    let upstreams = upstreams.map(|(name, upstream)| (name.clone(), upstream.rules));
+    Context {
+        upstreams: Some(upstreams.collect()),
+        own_endpoints: own_endpoints(),
+    }
+}
+
+/// The gateway's own endpoints on its listeners; they win over any route.
+pub fn own_endpoints() -> Vec<(Method, String)> {
+    let token = |method: &Method| (*method, token::PATH.to_owned());
+    Method::ALL.iter().map(token).collect()
+}
+
 /// Opens what `settings` name, for a server, and puts `policy` in force.
 ///
 /// # Errors
@@ -48,18 +64,8 @@ pub fn open_server(
 ///
 /// As for [`open_server`].
 pub fn open_offline(settings: &Settings, clock: Clock) -> Result<Service, OpenError> {
-    let context = Context {
-        upstreams: Some(
-            settings
-                .upstreams
-                .iter()
-                .map(|(name, upstream)| (name.clone(), upstream.rules))
-                .collect(),
-        ),
-        own_endpoints: vec![(Method::Post, token::PATH.to_owned())],
-    };
     let policy = folder::read(&settings.policies)
-        .and_then(|files| compile::compile(&files, &context))
+        .and_then(|files| compile::compile(&files, &policy_context(settings)))
         .map(Arc::new);
     open(settings, policy, (clock, Role::Offline))
 }

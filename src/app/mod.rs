@@ -41,7 +41,7 @@ use crate::telemetry::log::Log;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::ops::Ops;
 use crate::telemetry::probe::Probes;
-use crate::words::{Fault, Faults, Method, Place};
+use crate::words::{Fault, Faults, Place};
 use cores::Shared;
 use reload::Reloader;
 
@@ -101,19 +101,6 @@ fn system(what: impl fmt::Display) -> impl FnOnce(io::Error) -> StartError {
     move |source| StartError::System { what, source }
 }
 
-/// What a policy folder is checked against: the upstreams of the settings and our own endpoints.
-pub fn policy_context(settings: &Settings) -> compile::Context {
-    let upstreams = settings.upstreams.iter();
-    compile::Context {
-        upstreams: Some(
-            upstreams
-                .map(|(name, one)| (name.clone(), one.rules))
-                .collect(),
-        ),
-        own_endpoints: own_endpoints(),
-    }
-}
-
 /// Reads and compiles the policy folder of the settings.
 ///
 /// # Errors
@@ -122,18 +109,12 @@ pub fn policy_context(settings: &Settings) -> compile::Context {
 /// everything, and is what a mount that went wrong looks like.
 pub fn policy_in_force(settings: &Settings) -> Result<Policy, Faults> {
     let files = folder::read(&settings.policies)?;
-    let policy = compile::compile(&files, &policy_context(settings))?;
+    let policy = compile::compile(&files, &admin::policy_context(settings))?;
     if policy.routes.is_empty() {
         let place = Place::whole(settings.policies.clone());
         return Err(Fault::new(place, "no file in the policy folder defines a route").into());
     }
     Ok(policy)
-}
-
-/// The gateway's own endpoints on its listeners; they win over any route.
-pub fn own_endpoints() -> Vec<(Method, String)> {
-    let token = |method: &Method| (*method, crate::oauth::token::PATH.to_owned());
-    Method::ALL.iter().map(token).collect()
 }
 
 /// Starts a gateway. Decisions are logged to `decisions`.

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::output::{BAD, Format, GOOD, ODD, styled};
 use super::table::{View, printable};
 use super::{Context, Exit, Failure};
-use crate::app;
+use crate::admin;
 use crate::directory::Directory;
 use crate::explain;
 use crate::policy::{self, Expectation, Policy};
@@ -130,9 +130,9 @@ fn load(folder: Option<&Path>, context: &Context<'_>) -> Result<Result<Policy, F
 fn compile(folder: &Path, settings: Option<&Settings>) -> Result<Policy, Faults> {
     let alone = || policy::compile::Context {
         upstreams: None,
-        own_endpoints: app::own_endpoints(),
+        own_endpoints: admin::own_endpoints(),
     };
-    let context = settings.map_or_else(alone, app::policy_context);
+    let context = settings.map_or_else(alone, admin::policy_context);
     policy::compile::compile(&policy::folder::read(folder)?, &context)
 }
 

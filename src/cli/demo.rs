@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use super::output::{Output, STRONG, styled};
 use super::transport::{self, Grant, Operation};
 use super::{Context, Exit, Failure, init, serve, yaml};
+use crate::admin;
 use crate::app::{self, Running};
 use crate::clock::Clock;
 use crate::policy;
@@ -193,7 +194,7 @@ impl Known {
         let files = policy::folder::read(folder)?;
         let anything = policy::compile::Context {
             upstreams: None,
-            own_endpoints: app::own_endpoints(),
+            own_endpoints: admin::own_endpoints(),
         };
         let policy = policy::compile::compile(&files, &anything)?;
         Ok(Self {
