@@ -33,12 +33,30 @@ const ELSEWHERE: &[(Reason, Because)] = &[
     (Reason::RequestTimeout, Because::NeedsASocket),
     (Reason::BodyTooLarge, Because::NeedsASocket),
     (Reason::HeadersTooLarge, Because::NeedsASocket),
-    (Reason::UpstreamUnreachable, Because::NeedsASocket),
-    (Reason::UpstreamReset, Because::NeedsASocket),
-    (Reason::UpstreamMalformed, Because::NeedsASocket),
-    (Reason::UpstreamOverloaded, Because::NeedsASocket),
-    (Reason::UpstreamTimeout, Because::NeedsASocket),
-    (Reason::Draining, Because::NeedsASocket),
+    (
+        Reason::UpstreamUnreachable,
+        Because::ProvedIn("tests/upstream_faults.rs"),
+    ),
+    (
+        Reason::UpstreamReset,
+        Because::ProvedIn("tests/upstream_faults.rs"),
+    ),
+    (
+        Reason::UpstreamMalformed,
+        Because::ProvedIn("tests/upstream_faults.rs"),
+    ),
+    (
+        Reason::UpstreamOverloaded,
+        Because::ProvedIn("tests/upstream_faults.rs"),
+    ),
+    (
+        Reason::UpstreamTimeout,
+        Because::ProvedIn("tests/upstream_faults.rs"),
+    ),
+    (
+        Reason::Draining,
+        Because::ProvedIn("tests/lifecycle/leaving.rs"),
+    ),
     (Reason::InternalError, Because::NeedsASocket),
 ];
 
@@ -47,8 +65,10 @@ const ELSEWHERE: &[(Reason, Because)] = &[
 enum Because {
     /// The row is there for a feature that is not: nothing in `src/` gives it yet.
     NothingMakesIt,
-    /// It comes of bytes, bodies, time or an upstream, and is tested on real ones.
+    /// It comes of bytes, bodies or time, which have no place in a scenario.
     NeedsASocket,
+    /// The same, and this file shows it on real sockets.
+    ProvedIn(&'static str),
 }
 
 fn files() -> Vec<(PathBuf, File)> {
@@ -171,14 +191,15 @@ fn every_reason_has_a_scenario() {
 
 /// When a feature begins to give its reason, the exception ends and a scenario is due.
 #[test]
-fn what_nothing_makes_is_made_by_nothing() {
+fn every_exception_is_still_one() {
     let mut sources = Vec::new();
     collect(Path::new("src"), &mut sources);
-    let because = |why| ELSEWHERE.iter().filter(move |(_, other)| *other == why);
     let makers = |reason: &Reason| -> Vec<&str> {
         let word = format!("Reason::{reason:?}");
-        // The answer's form is known before anybody gives it.
-        let tells = |path: &str| path == "src/reason.rs" || path == "src/reject.rs";
+        // How it is told is known before anybody gives it.
+        let tells = |path: &str| {
+            ["src/reason.rs", "src/reject.rs"].contains(&path) || path.starts_with("src/telemetry/")
+        };
         let mut makers: Vec<_> = sources
             .iter()
             .filter(|(path, text)| !tells(path) && text.contains(&word))
@@ -187,15 +208,22 @@ fn what_nothing_makes_is_made_by_nothing() {
         makers.sort_unstable();
         makers
     };
-    for (reason, _) in because(Because::NothingMakesIt) {
+    for (reason, because) in ELSEWHERE {
         let makers = makers(reason);
-        assert!(
-            makers.is_empty(),
-            "`{reason}` is given by {makers:?}: write a scenario"
-        );
-    }
-    for (reason, _) in because(Because::NeedsASocket) {
-        assert!(!makers(reason).is_empty(), "`{reason}` is given by nothing");
+        match because {
+            Because::NothingMakesIt => assert!(
+                makers.is_empty(),
+                "`{reason}` is given by {makers:?}: write a scenario"
+            ),
+            Because::NeedsASocket => assert!(!makers.is_empty(), "`{reason}` is given by nothing"),
+            Because::ProvedIn(file) => {
+                let text = fs::read_to_string(file).unwrap_or_default();
+                assert!(
+                    text.contains(reason.code()),
+                    "`{file}` does not show `{reason}`"
+                );
+            }
+        }
     }
 }
 

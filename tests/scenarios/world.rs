@@ -98,7 +98,7 @@ impl World {
         let call = Hypothesis {
             method: head.method,
             target: head.path_and_query.as_str(),
-            host: Some(&head.host),
+            host: Some(head.host),
             headers: &parts.headers,
             caller,
             source: Some(source.address),
