@@ -221,6 +221,7 @@ impl Gateway {
             trusted_chain: asked.source.trusted_chain.as_deref(),
             host: &host.unwrap_or_else(|| HeaderValue::from_static("")),
             body_bytes_max: listener.limits.body_bytes,
+            body_idle: listener.limits.body_idle,
         };
         let request = Request::from_parts(asked.parts, asked.body);
         let answer = self

@@ -8,15 +8,54 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::time::Instant;
 
 use super::pool::Lease;
+
+/// How far a request's body has come. Read by whoever waits for the answer to it.
+#[derive(Debug)]
+pub struct Progress {
+    whole: Cell<bool>,
+    starved: Cell<bool>,
+    moved: Cell<Instant>,
+}
+
+impl Progress {
+    fn new(whole: bool) -> Rc<Self> {
+        Rc::new(Self {
+            whole: Cell::new(whole),
+            starved: Cell::new(false),
+            moved: Cell::new(Instant::now()),
+        })
+    }
+
+    /// Whether all of it was handed to the upstream.
+    pub fn is_whole(&self) -> bool {
+        self.whole.get()
+    }
+
+    /// Whether the upstream would take more and the client has not sent it.
+    pub fn is_starved(&self) -> bool {
+        self.starved.get()
+    }
+
+    /// When the last part of it went on; before the first one, when it began.
+    pub fn moved(&self) -> Instant {
+        self.moved.get()
+    }
+
+    fn end(&self) {
+        self.whole.set(true);
+        self.starved.set(false);
+    }
+}
 
 /// A request's body on its way to the upstream. Data frames pass as they come; trailers do not
 /// pass, because an upstream may take them for headers nobody decided on.
 #[derive(Debug)]
 pub struct Upload {
     incoming: Option<Incoming>,
-    sent: Rc<Cell<bool>>,
+    progress: Rc<Progress>,
     /// Bytes that may still pass, if there is a bound.
     left: Option<u64>,
 }
@@ -33,18 +72,18 @@ pub enum UploadError {
 }
 
 impl Upload {
-    /// The body of a request. `sent` turns true when all of it was handed to the upstream.
-    pub fn new(incoming: Incoming, limit: Option<u64>) -> (Self, Rc<Cell<bool>>) {
+    /// The body of a request of at most `limit` bytes, and how far it has come.
+    pub fn new(incoming: Incoming, limit: Option<u64>) -> (Self, Rc<Progress>) {
         let empty = incoming.is_end_stream();
-        let sent = Rc::new(Cell::new(empty));
+        let progress = Progress::new(empty);
         let incoming = (!empty).then_some(incoming);
         (
             Self {
                 incoming,
-                sent: Rc::clone(&sent),
+                progress: Rc::clone(&progress),
                 left: limit,
             },
-            sent,
+            progress,
         )
     }
 
@@ -52,7 +91,7 @@ impl Upload {
     pub fn empty() -> Self {
         Self {
             incoming: None,
-            sent: Rc::new(Cell::new(true)),
+            progress: Progress::new(true),
             left: None,
         }
     }
@@ -70,11 +109,14 @@ impl Body for Upload {
             let Some(incoming) = self.incoming.as_mut() else {
                 return Poll::Ready(None);
             };
-            let Some(frame) = ready!(Pin::new(incoming).poll_frame(cx)) else {
+            let frame = Pin::new(incoming).poll_frame(cx);
+            self.progress.starved.set(frame.is_pending());
+            let Some(frame) = ready!(frame) else {
                 self.incoming = None;
-                self.sent.set(true);
+                self.progress.end();
                 return Poll::Ready(None);
             };
+            self.progress.moved.set(Instant::now());
             let frame = frame.map_err(UploadError::Client)?;
             let Ok(data) = frame.into_data() else {
                 continue;
@@ -103,7 +145,7 @@ impl Drop for Upload {
         // A body of known length is dropped as soon as its last byte is out, without being asked
         // for the end it has already shown.
         if self.is_end_stream() {
-            self.sent.set(true);
+            self.progress.end();
         }
     }
 }

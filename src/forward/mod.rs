@@ -20,7 +20,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
@@ -28,14 +28,14 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
 };
 use hyper::body::Incoming;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::credential::Issuers;
 use crate::decision::Permit;
 use crate::reason::Reason;
 use crate::settings::{HostHeader, Upstream};
 use crate::words::{RequestId, UpstreamName};
-use body::{Download, Upload, UploadError};
+use body::{Download, Progress, Upload, UploadError};
 use pool::{Lease, Pool};
 
 /// The connections of all cores, counted together, upstream by upstream.
@@ -104,13 +104,16 @@ impl Forwarder {
                 waited: Duration::ZERO,
             };
         };
-        let wait = permit.timeout().unwrap_or(pool.upstream().response_timeout);
+        let patience = Patience {
+            upstream: permit.timeout().unwrap_or(pool.upstream().response_timeout),
+            client: terms.body_idle,
+        };
         let (parts, body) = request.into_parts();
-        let (upload, sent) = Upload::new(body, terms.body_bytes_max);
+        let (upload, progress) = Upload::new(body, terms.body_bytes_max);
         let framing = framing(&parts.headers, &upload);
         let mut message = self.head(&permit, pool, parts, terms).map(|()| upload);
         message.headers_mut().extend(framing);
-        let response = exchange(pool, message, sent, wait).await;
+        let response = exchange(pool, message, progress, patience).await;
         let response = response.and_then(|(response, lease)| relay(response, lease));
         Answer {
             response,
@@ -164,6 +167,8 @@ pub struct Terms<'a> {
     pub host: &'a HeaderValue,
     /// Largest body, in bytes, if there is a bound.
     pub body_bytes_max: Option<u64>,
+    /// Longest silence of the client inside its body.
+    pub body_idle: Duration,
 }
 
 /// One request and its response, on a resting connection if there is one, and once more on a new
@@ -171,15 +176,15 @@ pub struct Terms<'a> {
 async fn exchange(
     pool: &Rc<Pool>,
     message: Request<Upload>,
-    sent: Rc<std::cell::Cell<bool>>,
-    wait: Duration,
+    progress: Rc<Progress>,
+    patience: Patience,
 ) -> Result<(Response<Incoming>, Lease), Reason> {
     let mut lease = pool.lease().await?;
     let spare = (lease.is_reused() && is_repeatable(&message)).then(|| Spare::of(&message));
-    let error = match timeout(wait, lease.send(message, Rc::clone(&sent))).await {
-        Ok(Ok(response)) => return Ok((response, lease)),
-        Ok(Err(error)) => error,
-        Err(_) => return Err(Reason::UpstreamTimeout),
+    let work = lease.send(message, Rc::clone(&progress));
+    let error = match patience.wait(work, &progress).await? {
+        Ok(response) => return Ok((response, lease)),
+        Err(error) => error,
     };
     let reused = lease.is_reused();
     drop(lease);
@@ -193,10 +198,46 @@ async fn exchange(
         return Err(why(error.error()));
     };
     let mut lease = pool.connect().await?;
-    match timeout(wait, lease.send(again, sent)).await {
-        Ok(Ok(response)) => Ok((response, lease)),
-        Ok(Err(error)) => Err(why(error.error())),
-        Err(_) => Err(Reason::UpstreamTimeout),
+    let work = lease.send(again, Rc::clone(&progress));
+    match patience.wait(work, &progress).await? {
+        Ok(response) => Ok((response, lease)),
+        Err(error) => Err(why(error.error())),
+    }
+}
+
+/// How long either side may keep the other one waiting.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    /// For the head of a response, from the moment the last part of the request went out.
+    upstream: Duration,
+    /// For the next part of a request's body.
+    client: Duration,
+}
+
+impl Patience {
+    /// Waits for `work` as long as the body moves, however long that takes in all: a long upload is
+    /// not a slow upstream.
+    async fn wait<T>(self, work: impl Future<Output = T>, body: &Progress) -> Result<T, Reason> {
+        let mut work = std::pin::pin!(work);
+        let began = Instant::now();
+        loop {
+            let since = body.moved().max(began);
+            let now = Instant::now();
+            let (limit, reason) = if body.is_starved() {
+                (since + self.client, Reason::RequestTimeout)
+            } else {
+                (since + self.upstream, Reason::UpstreamTimeout)
+            };
+            if limit <= now {
+                return Err(reason);
+            }
+            // The body may begin to starve at any time, which only the next look finds out.
+            let sooner = since + self.client.min(self.upstream);
+            let look = if sooner > now { sooner } else { limit };
+            if let Ok(done) = timeout_at(look, work.as_mut()).await {
+                return Ok(done);
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! has ended cleanly and its request was sent whole; whatever else happens to it, it is closed, so
 //! that no request ever meets the rest of another one's answer.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use super::body::Upload;
+use super::body::{Progress, Upload};
 use crate::reason::Reason;
 use crate::settings::{Upstream, UpstreamAddress};
 
@@ -74,7 +74,7 @@ pub struct Lease {
     wire: Wire,
     slot: Slot,
     reused: bool,
-    sent: Rc<Cell<bool>>,
+    upload: Option<Rc<Progress>>,
 }
 
 impl Pool {
@@ -120,7 +120,7 @@ impl Pool {
                     wire,
                     slot,
                     reused: true,
-                    sent: Rc::default(),
+                    upload: None,
                 });
             }
         }
@@ -170,7 +170,7 @@ impl Pool {
             wire,
             slot,
             reused: false,
-            sent: Rc::default(),
+            upload: None,
         })
     }
 
@@ -220,12 +220,12 @@ impl Lease {
     pub async fn send(
         &mut self,
         request: http::Request<Upload>,
-        sent: Rc<Cell<bool>>,
+        upload: Rc<Progress>,
     ) -> Result<
         http::Response<hyper::body::Incoming>,
         hyper::client::conn::TrySendError<http::Request<Upload>>,
     > {
-        self.sent = sent;
+        self.upload = Some(upload);
         self.wire.sender.try_send_request(request).await
     }
 
@@ -236,7 +236,8 @@ impl Lease {
 
     /// Lets the connection rest until the next request; closes it if its request was not sent whole.
     pub fn give_back(self) {
-        if !self.sent.get() || self.wire.sender.is_closed() {
+        let whole = self.upload.as_ref().is_some_and(|upload| upload.is_whole());
+        if !whole || self.wire.sender.is_closed() {
             return;
         }
         let resting = Resting {
