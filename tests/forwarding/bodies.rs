@@ -236,6 +236,47 @@ fn b11_b30_a_body_that_breaks_off_is_broken_off_for_the_upstream_too() {
     }
 }
 
+/// The limit is for waiting, and an upload that moves makes nobody wait.
+#[test]
+fn a_long_upload_is_not_a_slow_upstream() {
+    let upstream = Upstream::start();
+    let gateway = fixture(&upstream).upstream("timeout: 1s").start();
+    let mut client = Client::connect(gateway.address());
+    client.send("POST /public/x HTTP/1.1\r\nHost: gate.test\r\nContent-Length: 4\r\n\r\n");
+    for part in ["a", "b", "c", "d"] {
+        // Nothing happens that could be waited for: time itself is what is tested.
+        std::thread::sleep(Duration::from_millis(400));
+        client.send(part);
+    }
+    assert_eq!(client.response().status(), 200);
+    assert_eq!(upstream.wait_for(1)[0].text(), "abcd");
+}
+
+/// B30: a body that stops coming is the client's fault, and its request is not completed.
+#[test]
+fn b30_a_body_that_stops_coming_is_not_waited_for() {
+    for idle in ["100ms", "300ms"] {
+        let upstream = Scripted::start();
+        let more = "upstream: items\nroutes:\n  POST /public/{rest...}: public\n";
+        let gateway = Fixture::before(&upstream.url())
+            .policy("more.yaml", more)
+            .listener(&format!("limits: {{ body_idle: {idle} }}"))
+            .upstream("timeout: 200ms")
+            .start();
+        let mut client = Client::connect(gateway.address());
+        client.send("POST /public/x HTTP/1.1\r\nHost: gate.test\r\nContent-Length: 4\r\n\r\nab");
+        let mut connection = upstream.accept();
+        connection.head();
+        let answer = client.response();
+        assert_eq!(
+            (answer.status(), answer.reason().as_str()),
+            (408, "request_timeout")
+        );
+        assert_eq!(connection.rest(), b"ab");
+        assert!(client.ends_within(PATIENCE));
+    }
+}
+
 /// B29: an answer that comes early is passed on, and its connection is not used again.
 #[test]
 fn b29_an_upstream_may_answer_before_it_has_read_everything() {
