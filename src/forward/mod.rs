@@ -186,12 +186,13 @@ async fn exchange(
         Ok(response) => return Ok((response, lease)),
         Err(error) => error,
     };
-    let reused = lease.is_reused();
+    let (reused, heard) = (lease.is_reused(), lease.has_heard());
     drop(lease);
     let mut error = error;
     let again = match error.take_message() {
         Some(unsent) => Some(unsent),
-        None if left_before_answer(error.error()) => spare.map(Spare::into_request),
+        // Who has begun to answer has acted on the request.
+        None if !heard && left_before_answer(error.error()) => spare.map(Spare::into_request),
         None => None,
     };
     let Some(again) = again.filter(|_| reused) else {

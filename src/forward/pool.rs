@@ -4,7 +4,7 @@
 //! has ended cleanly and its request was sent whole; whatever else happens to it, it is closed, so
 //! that no request ever meets the rest of another one's answer.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,9 +14,11 @@ use std::time::{Duration, Instant};
 use http::HeaderValue;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
+use tokio_util::io::InspectReader;
 
 use super::body::{Progress, Upload};
 use crate::reason::Reason;
@@ -49,6 +51,8 @@ struct Resting {
 struct Wire {
     sender: SendRequest<Upload>,
     task: AbortHandle,
+    /// Whether a byte has come since the last request.
+    heard: Rc<Cell<bool>>,
 }
 
 impl Drop for Wire {
@@ -185,19 +189,25 @@ impl Pool {
             UpstreamAddress::Tcp { host, port } => {
                 let stream = TcpStream::connect((host.as_str(), *port)).await?;
                 stream.set_nodelay(true)?;
-                handshake(TokioIo::new(stream)).await
+                handshake(stream).await
             }
-            UpstreamAddress::Unix(path) => {
-                handshake(TokioIo::new(UnixStream::connect(path).await?)).await
-            }
+            UpstreamAddress::Unix(path) => handshake(UnixStream::connect(path).await?).await,
         }
     }
 }
 
 async fn handshake<T>(io: T) -> io::Result<Wire>
 where
-    T: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
 {
+    let heard = Rc::new(Cell::new(false));
+    let mark = Rc::clone(&heard);
+    let io = InspectReader::new(io, move |bytes: &[u8]| {
+        if !bytes.is_empty() {
+            mark.set(true);
+        }
+    });
+    let io = TokioIo::new(io);
     let mut builder = http1::Builder::new();
     builder
         .max_headers(128)
@@ -208,7 +218,11 @@ where
         let _ = connection.await;
     });
     let task = task.abort_handle();
-    Ok(Wire { sender, task })
+    Ok(Wire {
+        sender,
+        task,
+        heard,
+    })
 }
 
 impl Lease {
@@ -226,12 +240,18 @@ impl Lease {
         hyper::client::conn::TrySendError<http::Request<Upload>>,
     > {
         self.upload = Some(upload);
+        self.wire.heard.set(false);
         self.wire.sender.try_send_request(request).await
     }
 
     /// Whether the connection has carried a request before.
     pub fn is_reused(&self) -> bool {
         self.reused
+    }
+
+    /// Whether a byte of an answer has come.
+    pub fn has_heard(&self) -> bool {
+        self.wire.heard.get()
     }
 
     /// Lets the connection rest until the next request; closes it if its request was not sent whole.
