@@ -156,6 +156,20 @@ fn nothing_is_sent_three_times() {
     assert_eq!((upstream.requests().len(), upstream.connections()), (1, 3));
 }
 
+/// After a byte of the answer nothing is sent again, whatever the method.
+#[test]
+fn a_byte_of_an_answer_is_the_end_of_trying() {
+    let upstream = Upstream::start();
+    let gateway = fixture(&upstream).start();
+    for half in ["H", "HTTP/1.1 200 OK\r\n"] {
+        assert_eq!(get(&gateway, "/warm").status(), 200);
+        upstream.forget();
+        upstream.once(Behaviour::Cut(half.as_bytes().to_vec()));
+        assert_fault(&get(&gateway, "/x"), 502, "upstream_reset");
+        assert_eq!(upstream.requests().len(), 1, "{half:?}");
+    }
+}
+
 #[test]
 fn half_a_body_is_a_broken_transfer_and_its_connection_is_not_used_again() {
     let upstream = Upstream::start();
