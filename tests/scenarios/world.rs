@@ -120,6 +120,9 @@ impl World {
         let head = head::check(parts, TARGET_BYTES)?;
         let target = Target::parse(&head.path_and_query, policy.classes_allowed)
             .map_err(|ambiguous| Box::new(Denial::from(ambiguous)))?;
+        let lookup = policy
+            .find(Some(head.host), head.method, target.path())
+            .map_err(|_| Box::new(Denial::new(Reason::HostUnknown)))?;
         if target.path() == oauth::token::PATH {
             let body = case.form.as_deref().unwrap_or_default();
             let asked = TokenRequest {
@@ -140,9 +143,6 @@ impl World {
                 },
             });
         }
-        let lookup = policy
-            .find(Some(head.host), head.method, target.path())
-            .map_err(|_| Box::new(Denial::new(Reason::HostUnknown)))?;
         let caller = if decision::asks_for_caller(policy, &lookup) {
             let foreign = if decision::foreign_may_pass(policy, &lookup) {
                 Foreign::MayPass(&self.issuers)
