@@ -296,6 +296,35 @@ fn a_rotation_makes_no_more_keys_than_there_may_be() {
 }
 
 #[test]
+fn a_key_that_ended_long_ago_goes_at_a_start_and_its_id_does_not_come_back() {
+    let day = Duration::from_secs(24 * 60 * 60);
+    let world = World::new(&[POLICY]);
+    world.create("ci", "operator");
+    let (old, later, alive) = (world.key("ci"), world.key("ci"), world.key("ci"));
+    world.done(json!({ "operation": "keys_expire", "key": old }));
+    world.clock.advance(2 * day);
+    world.done(json!({ "operation": "keys_expire", "key": later }));
+    world.clock.advance(89 * day);
+    let filed = format!(
+        "accounts:\n  nightly:\n    keys: [{{ id: {old}, digest: \"{}\" }}]\n",
+        Secret::random().digest()
+    );
+    let world = world.reopen(&[POLICY]);
+    let listed = world.done(json!({ "operation": "keys_list", "account": "ci" }));
+    let listed: Vec<_> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| &key["id"])
+        .collect();
+    assert_eq!(listed.len(), 2);
+    assert!(listed.contains(&&json!(later)) && listed.contains(&&json!(alive)));
+    assert!(world.is_alive(alive));
+    world.reload(&[POLICY, &filed]).unwrap();
+    assert!(!world.is_alive(old));
+}
+
+#[test]
 fn names_that_do_not_exist_are_refused_with_the_nearest_that_does() {
     let world = World::new(&[POLICY]);
     world.create("ci", "operator");

@@ -67,6 +67,7 @@ impl Sqlite {
             let loaded = Pepper::load(pepper)?;
             store.check_pepper(&loaded, pepper)?;
             store.migrate(found)?;
+            store.prune(now)?;
             loaded
         };
         Ok((store, pepper))
@@ -138,6 +139,17 @@ impl Sqlite {
             return Ok(());
         }
         self.migrate_then(found, |_| Ok(()))
+    }
+
+    /// Keys that ended long ago go once a start, when nobody waits for a request or a change.
+    fn prune(&mut self, now: UnixTime) -> Result<(), StoreError> {
+        let run = |connection: &mut Connection| {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            upkeep::prune_keys(&transaction, now)?;
+            transaction.commit()
+        };
+        run(&mut self.connection).map_err(|error| failed(&self.path, error))
     }
 
     fn migrate_then(

@@ -1,12 +1,18 @@
 //! Changes that nobody asks for by name: what a policy adopts, what files are overruled by, what was
 //! used when.
 
+use std::time::Duration;
+
 use rusqlite::{OptionalExtension, params};
 
 use super::apply::{Done, Tx, found, give_id, refuse_twice, run};
 use super::rows::{insert_signing_key, millis};
 use crate::store::{Adoption, Holder, SigningKeyRecord};
 use crate::words::{AccountId, AccountName, KeyId, UnixTime};
+
+/// How long a key that ended is still shown: a quarter, in which somebody who looks into an incident
+/// wants to know whose it was and when it was last used.
+const ENDED_KEYS_KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 pub(super) fn end_file_key(tx: Tx<'_>, id: &KeyId, at: UnixTime) -> Done {
     let upsert = "INSERT INTO file_key_ends (id, ends_at) VALUES (?1, ?2) \
@@ -95,6 +101,20 @@ pub(super) fn used(
         account.execute(params![id.as_str(), millis(*time)])?;
         file_account.execute(params![id.as_str(), millis(*time)])?;
     }
+    Ok(())
+}
+
+/// Removes keys that ended long ago, so that a store does not grow with every rotation there ever
+/// was. Their ids stay behind as ended: a file that brings one back brings it back ended.
+pub(super) fn prune_keys(tx: Tx<'_>, now: UnixTime) -> rusqlite::Result<()> {
+    let kept = i64::try_from(ENDED_KEYS_KEPT.as_millis()).unwrap_or(i64::MAX);
+    let before = [millis(now).saturating_sub(kept)];
+    tx.execute(
+        "INSERT INTO file_key_ends (id, ends_at) SELECT id, expires_at FROM keys \
+         WHERE expires_at < ?1 ON CONFLICT DO NOTHING",
+        before,
+    )?;
+    tx.execute("DELETE FROM keys WHERE expires_at < ?1", before)?;
     Ok(())
 }
 
