@@ -252,8 +252,8 @@ impl Gateway {
         ticket: &mut Ticket,
     ) -> Response<Outgoing> {
         let limit = oauth::token::BODY_BYTES_MAX;
-        let idle = asked.connection.listener.limits.body_idle;
-        let body = match outgoing::collect(body, limit, idle).await {
+        let limits = &asked.connection.listener.limits;
+        let body = match outgoing::collect(body, limit, limits).await {
             Ok(body) => body,
             Err(reason) => return refuse(Box::new(Denial::new(reason)), ticket),
         };
@@ -278,17 +278,12 @@ impl Gateway {
         answer.response.map(Outgoing::full)
     }
 
-    /// What the HTTP library refused before it was a request: one line and one count all the same.
-    pub fn refused_by_parser(&self, connection: &Connection, error: &hyper::Error) {
+    /// What was refused before it was a request: one line and one count all the same.
+    pub fn refused_unread(&self, connection: &Connection, reason: Reason) {
         let mut request = Request::new(());
         *request.version_mut() = http::Version::HTTP_11;
         let (mut ticket, _) = self.open(connection, &request.into_parts().0);
         let verdict = ticket.verdict();
-        let reason = if error.is_parse_too_large() {
-            Reason::HeadersTooLarge
-        } else {
-            Reason::RequestMalformed
-        };
         verdict.target = None;
         verdict.status = reason.status();
         verdict.denial = Some(Box::new(Denial::new(reason)));

@@ -19,6 +19,7 @@ mod github;
 mod harness;
 mod httpbin;
 mod lifecycle;
+mod limits;
 mod observability;
 mod policies;
 mod readme;

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use crate::forward::body::Download;
 use crate::reason::Reason;
 use crate::record::Ticket;
+use crate::settings::ListenerLimits;
 use crate::telemetry::metrics::InFlight;
 
 /// The body of an answer. Carries the request's ticket, so that the request is over, and recorded,
@@ -92,16 +93,24 @@ impl Body for Outgoing {
     }
 }
 
-/// Reads a whole body of at most `limit` bytes, each part of it within `idle`.
+/// Reads a whole body of at most `limit` bytes, each part of it within `body_idle`, and all of it
+/// within that and `header_timeout`: it is as small as a head, and may take no longer by trickling.
 ///
 /// # Errors
 ///
 /// `body_too_large`, `request_timeout`, or `request_malformed` when it breaks off.
 pub(super) async fn collect(
-    mut body: Incoming,
+    body: Incoming,
     limit: usize,
-    idle: Duration,
+    limits: &ListenerLimits,
 ) -> Result<Bytes, Reason> {
+    let whole = limits.header_timeout.saturating_add(limits.body_idle);
+    timeout(whole, parts(body, limit, limits.body_idle))
+        .await
+        .unwrap_or(Err(Reason::RequestTimeout))
+}
+
+async fn parts(mut body: Incoming, limit: usize, idle: Duration) -> Result<Bytes, Reason> {
     let mut collected = Vec::new();
     loop {
         let frame = timeout(idle, body.frame())

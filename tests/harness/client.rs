@@ -166,6 +166,11 @@ impl Client {
         self.ended && self.pending.is_empty()
     }
 
+    /// Says whether bytes came that nobody has asked for yet.
+    pub(crate) fn has_bytes(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     /// Reads something or the end; says whether either came in time.
     fn read(&mut self, until: Instant) -> bool {
         let left = until.saturating_duration_since(Instant::now());
