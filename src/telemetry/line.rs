@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::json::Object;
+use super::json::{Key, Object, key};
 use crate::reason::Reason;
 use crate::words::{Account, KeyId, PathClass, RequestId, UnixTime};
 
@@ -168,9 +168,9 @@ impl Line<'_> {
 
         let mut object = Object::open(buffer);
         let time = [seconds.text(self.time), b".", millis, b"Z"];
-        object.plain_parts("timestamp", &time);
-        object.plain("severity", self.decision.severity());
-        object.plain("event.name", self.event.name());
+        object.plain_parts(key!("timestamp"), &time);
+        object.plain(key!("severity"), self.decision.severity());
+        object.plain(key!("event.name"), self.event.name());
         print_request(&mut object, self);
         print_decision(&mut object, self);
         print_times(&mut object, self);
@@ -179,58 +179,58 @@ impl Line<'_> {
 }
 
 fn print_request(object: &mut Object<'_>, line: &Line<'_>) {
-    object.text("http.request.method", line.method);
-    object.text("url.path", line.path);
-    object.plain("url.scheme", line.scheme);
+    object.text(key!("http.request.method"), line.method);
+    object.text(key!("url.path"), line.path);
+    object.plain(key!("url.scheme"), line.scheme);
     if let Some(route) = line.route {
-        object.text("http.route", route.as_bytes());
+        object.text(key!("http.route"), route.as_bytes());
     }
     if let Some(status) = line.status {
-        object.number("http.response.status_code", status.into());
+        object.number(key!("http.response.status_code"), status.into());
     }
     if let Some(bytes) = line.request_bytes {
-        object.number("http.request.body.size", bytes);
+        object.number(key!("http.request.body.size"), bytes);
     }
     if let Some(bytes) = line.response_bytes {
-        object.number("http.response.body.size", bytes);
+        object.number(key!("http.response.body.size"), bytes);
     }
-    object.plain("network.protocol.version", line.protocol);
+    object.plain(key!("network.protocol.version"), line.protocol);
     if let Some(user_agent) = line.user_agent {
-        object.text("user_agent.original", user_agent);
+        object.text(key!("user_agent.original"), user_agent);
     }
     if let Some(client) = line.client {
-        object.address("client.address", client);
+        object.address(key!("client.address"), client);
     }
     if let Some(host) = line.host {
-        object.text("server.address", host);
+        object.text(key!("server.address"), host);
     }
 }
 
 fn print_decision(object: &mut Object<'_>, line: &Line<'_>) {
-    object.plain("portcullis.decision", line.decision.name());
+    object.plain(key!("portcullis.decision"), line.decision.name());
     if let Some(reason) = line.decision.reason() {
-        object.plain("error.type", reason.code());
-        object.plain("portcullis.reason", reason.code());
+        object.plain(key!("error.type"), reason.code());
+        object.plain(key!("portcullis.reason"), reason.code());
     }
     if let Some(permission) = line.permission {
-        object.text("portcullis.permission", permission.as_bytes());
+        object.text(key!("portcullis.permission"), permission.as_bytes());
     }
     if let Some(class) = line.class {
-        object.plain("portcullis.path_class", class.code());
+        object.plain(key!("portcullis.path_class"), class.code());
     }
     if let Some(hint) = line.hint {
-        object.text("portcullis.hint", hint.as_bytes());
+        object.text(key!("portcullis.hint"), hint.as_bytes());
     }
     if !line.missing.is_empty() {
         let missing = line.missing.iter().take(MISSING_MAX).copied();
-        object.list("portcullis.missing", missing);
+        object.list(key!("portcullis.missing"), missing);
     }
     if let Some(account) = line.account {
-        object.plain("portcullis.account.id", account.id.as_str());
-        object.plain("portcullis.account.name", account.name.as_str());
+        object.plain(key!("portcullis.account.id"), account.id.as_str());
+        object.plain(key!("portcullis.account.name"), account.name.as_str());
     }
     if let Some(key) = line.key {
-        object.plain("portcullis.key_id", key.as_str());
+        object.plain(key!("portcullis.key_id"), key.as_str());
     }
     if let Some(token) = line.token {
         let nibbles = token.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
@@ -242,24 +242,24 @@ fn print_decision(object: &mut Object<'_>, line: &Line<'_>) {
                 b'a' + nibble - 10
             };
         }
-        object.plain_parts("portcullis.token_id", &[&text]);
+        object.plain_parts(key!("portcullis.token_id"), &[&text]);
     }
-    object.plain("portcullis.request_id", line.request_id.as_str());
+    object.plain(key!("portcullis.request_id"), line.request_id.as_str());
     if let Some(id) = line.client_request_id {
-        object.text("portcullis.client_request_id", id);
+        object.text(key!("portcullis.client_request_id"), id);
     }
     if let Some(upstream) = line.upstream {
-        object.plain("portcullis.upstream", upstream);
+        object.plain(key!("portcullis.upstream"), upstream);
     }
 }
 
 fn print_times(object: &mut Object<'_>, line: &Line<'_>) {
     let micros = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
     if let Some(authz) = line.authz {
-        object.number("portcullis.authz_us", micros(authz));
+        object.number(key!("portcullis.authz_us"), micros(authz));
     }
     if let Some(wait) = line.upstream_wait {
-        object.millis("portcullis.upstream_ms", micros(wait));
+        object.millis(key!("portcullis.upstream_ms"), micros(wait));
     }
-    object.millis("portcullis.total_ms", micros(line.total));
+    object.millis(key!("portcullis.total_ms"), micros(line.total));
 }
