@@ -4,6 +4,8 @@
 //! and puts what came of it into words. If the words and the gateway ever disagree, the gateway is
 //! right.
 
+mod remedy;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -197,8 +199,20 @@ fn allowed(
 }
 
 fn explained(policy: &Policy, denial: &Denial, mut steps: Vec<Step>) -> Explanation {
+    if let Some(caller) = denial
+        .caller
+        .as_ref()
+        .filter(|caller| caller.account.enabled)
+    {
+        let found = format!("`{}` is known and enabled", caller.account.name);
+        steps.push(Step {
+            step: "caller",
+            passed: true,
+            found,
+        });
+    }
     steps.extend(failed_step(denial));
-    refused(denial, steps, remedies(policy, denial))
+    refused(denial, steps, remedy::remedies(policy, denial))
 }
 
 fn unreadable(error: &TargetError) -> Explanation {
@@ -397,69 +411,4 @@ fn failed_step(denial: &Denial) -> Option<Step> {
         passed: false,
         found: sentence(denial),
     })
-}
-
-/// What would allow a refused call.
-fn remedies(policy: &Policy, denial: &Denial) -> Vec<String> {
-    let account = denial
-        .caller
-        .as_ref()
-        .map(|caller| caller.account.name.as_str());
-    match (denial.reason.status().as_u16(), account) {
-        (401, None) => vec!["call with a token or key of an account".to_owned()],
-        (401, Some(account)) => vec![format!("portcullis accounts enable {account}")],
-        (403, Some(account)) => grants(policy, denial, account),
-        (404, _) => vec!["add a route for the path to a policy file".to_owned()],
-        (405, _) => vec![format!("use one of {}", denial.allow)],
-        _ => Vec::new(),
-    }
-}
-
-/// One command for every role that would do, the smallest first.
-fn grants(policy: &Policy, denial: &Denial, account: &str) -> Vec<String> {
-    if denial.reason == Reason::AddressNotAllowed {
-        let address = "add the address to the account's `allow_from`";
-        return vec![address.to_owned()];
-    }
-    let Some(needs) = &denial.needs else {
-        return Vec::new();
-    };
-    let (needed, all) = match needs {
-        Needs::All(needed) => (needed, true),
-        Needs::Any(needed) => (needed, false),
-    };
-    let ids: Vec<_> = needed
-        .iter()
-        .filter_map(|name| policy.permission_id(name.as_str()))
-        .collect();
-    let gives = |role: &crate::policy::Role| {
-        let mut has = ids.iter().map(|id| role.gives.contains(*id));
-        if all {
-            has.all(|has| has)
-        } else {
-            has.any(|has| has)
-        }
-    };
-    let mut roles: Vec<_> = policy
-        .roles
-        .iter()
-        .filter(|(_, role)| gives(role))
-        .collect();
-    roles.sort_by_key(|(name, role)| (role.gives.iter().count(), (*name).clone()));
-    let within: String = denial
-        .boundary
-        .iter()
-        .filter_map(|(dimension, value)| Some(format!(" --within {dimension}={}", value.as_ref()?)))
-        .collect();
-    if roles.is_empty() {
-        let needed: Vec<_> = needed.iter().map(Permission::as_str).collect();
-        return vec![format!(
-            "no built-in role gives {}: add it to one",
-            needed.join(" and ")
-        )];
-    }
-    roles
-        .iter()
-        .map(|(name, _)| format!("portcullis accounts grant {account} --role {name}{within}"))
-        .collect()
 }

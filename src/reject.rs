@@ -65,7 +65,7 @@ fn problem(denial: &Denial, id: &RequestId) -> Value {
         if !denial.missing.is_empty() {
             problem.insert("missing".into(), json!(denial.missing));
         }
-        if !denial.boundary.is_empty() {
+        if reason == Reason::OutsideBoundary && !denial.boundary.is_empty() {
             let place = denial.boundary.iter();
             let place: Map<_, _> = place
                 .map(|(name, value)| (name.to_string(), json!(value)))

@@ -73,7 +73,7 @@ const HANDS_OFF: [&str; 12] = [
 const LINES_MAX: usize = 400;
 
 /// Files that are longer, and how long they may be. The list may only shrink.
-const LONG: &[(&str, usize)] = &[("src/explain.rs", 430), ("src/oauth/token.rs", 415)];
+const LONG: &[(&str, usize)] = &[("src/oauth/token.rs", 415)];
 
 struct Source {
     /// Below the root, with `/` between.

@@ -203,6 +203,13 @@ impl Service {
             true => crate::store::Adoption::default(),
             false => reload::plan(&policy, &inner.records, self.role, now),
         };
+        if !plan.closed.is_empty() {
+            let grants = plan.closed.len();
+            tracing::warn!(
+                grants,
+                "roles vanished from the policy: their grants are closed, and give nothing until they are given anew; `portcullis accounts list` shows them"
+            );
+        }
         let change = (!plan.is_empty()).then_some(Change::Adopt(plan));
         let mut after = inner.records.clone();
         if let Some(change) = &change {

@@ -390,6 +390,10 @@ impl Host for Process {
     }
 
     fn status(&self) -> Value {
-        self.status.clone()
+        let mut status = self.status.clone();
+        if let Some(status) = status.as_object_mut() {
+            status.insert("policy_refused".into(), json!(self.reloader.refused()));
+        }
+        status
     }
 }

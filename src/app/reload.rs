@@ -12,9 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::Service;
 use crate::clock::Clock;
+use crate::explain;
 use crate::policy::reload::Watch;
 use crate::settings::Settings;
 use crate::telemetry::metrics::Metrics;
+use crate::words::AccountName;
 
 /// Reloads the policy.
 pub(super) struct Reloader {
@@ -22,7 +24,8 @@ pub(super) struct Reloader {
     service: Arc<Service>,
     metrics: Arc<Metrics>,
     clock: Clock,
-    one_at_a_time: Mutex<()>,
+    /// Why the folder as it is now was refused, if it was; held while a reload runs.
+    refused: Mutex<Option<String>>,
 }
 
 impl Reloader {
@@ -37,7 +40,7 @@ impl Reloader {
             service,
             metrics,
             clock,
-            one_at_a_time: Mutex::new(()),
+            refused: Mutex::new(None),
         }
     }
 
@@ -47,30 +50,49 @@ impl Reloader {
         self.metrics.policy_loaded(&state.policy, self.clock.now());
     }
 
+    /// Why the folder as it is now was refused, if it was.
+    pub(super) fn refused(&self) -> Option<String> {
+        self.refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
     /// Reads the folder again and puts it in force. Blocks on the disk.
     ///
     /// # Errors
     ///
     /// What is wrong with the folder, one fault a line; the policy before it stays in force.
     pub(super) fn reload(&self) -> Result<Value, String> {
-        let _alone = self
-            .one_at_a_time
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.service.handle().snapshot().policy.hash.clone();
         match self.replace() {
             Ok(()) => {
+                *refused = None;
                 self.in_force();
                 let policy = &self.service.handle().snapshot().policy;
                 let (hash, routes) = (&policy.hash, policy.routes.len());
                 tracing::info!(hash, routes, "policy in force");
+                self.warn_of_failed_tests();
                 Ok(json!({ "policy": hash, "routes": routes, "changed": *hash != before }))
             }
             Err(faults) => {
+                *refused = Some(faults.clone());
                 self.metrics.policy_refused();
                 tracing::error!(faults, "policy refused; the one before it stays in force");
                 Err(faults)
             }
+        }
+    }
+
+    /// A policy's own tests are for `check`, before it is rolled out; one that fails all the same is
+    /// said, and does not keep the policy out.
+    fn warn_of_failed_tests(&self) {
+        let state = self.service.handle().snapshot();
+        let account = |name: &AccountName| state.directory.account_named(name.as_str()).cloned();
+        for failure in explain::run_tests(&state.policy, account) {
+            let (place, happened) = (&failure.test.place, &failure.explanation.sentence);
+            tracing::warn!(%place, happened, "a test of the policy in force does not hold");
         }
     }
 

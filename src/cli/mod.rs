@@ -205,7 +205,7 @@ fn dispatch(command: Command, context: &mut Context<'_>) -> Result<Exit, Failure
         Command::Permissions(command) => routes::run_permissions(command, context),
         Command::Status => server::status(context),
         Command::Reload => context.perform(Operation::Reload {}, &server::VIEW),
-        Command::Drain => context.perform(Operation::Drain {}, &server::VIEW),
+        Command::Drain => server::drain(context),
         Command::Completions(completions) => completions::run(&completions, context),
         Command::Man(man) => completions::man(&man, context),
         Command::Version => version::run(context),

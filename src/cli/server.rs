@@ -1,10 +1,18 @@
 //! `portcullis status`, `reload` and `drain`: the running server itself.
 
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
 use super::table::View;
 use super::transport::Operation;
 use super::{Context, Exit, Failure};
+use crate::admin::control::Client;
+
+/// What the end of a drained gateway may take: its log, its store.
+const END_GRACE: Duration = Duration::from_secs(5);
+/// How often to look whether it has ended.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What a server says of itself: one thing, a field a line.
 pub(super) const VIEW: View = View {
@@ -20,4 +28,21 @@ pub(super) fn status(context: &mut Context<'_>) -> Result<Exit, Failure> {
     context.output.answer(&answer, &VIEW)?;
     let runs = answer.get("running").and_then(Value::as_bool) != Some(false);
     Ok(if runs { Exit::Ok } else { Exit::Server })
+}
+
+/// Asks the gateway to drain and waits until it has ended, so that what comes after this command
+/// (a new server, the end of a pod) finds it gone.
+pub(super) fn drain(context: &mut Context<'_>) -> Result<Exit, Failure> {
+    let settings = context.settings()?;
+    let answer = context.ask(Operation::Drain {})?;
+    let patience = settings.drain.delay + settings.drain.timeout + END_GRACE;
+    let asked = Instant::now();
+    while Client::find(&settings)?.is_some() {
+        if asked.elapsed() > patience {
+            return Err(Failure::server("the gateway is still there: see its log"));
+        }
+        std::thread::sleep(LOOK_INTERVAL);
+    }
+    context.output.answer(&answer, &VIEW)?;
+    Ok(Exit::Ok)
 }

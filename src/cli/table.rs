@@ -113,8 +113,8 @@ fn object(field: &str, value: &Value, now: UnixTime) -> String {
     if let Some(role) = value.get("role").and_then(Value::as_str) {
         let within = value.get("within").unwrap_or(&Value::Null);
         let closed = match value.get("closed") {
-            Some(Value::Bool(true)) => " (closed: its role was removed, grant it anew)",
-            _ => "",
+            None | Some(Value::Null | Value::Bool(false)) => "",
+            Some(_) => " (closed: gives nothing until it is granted anew)",
         };
         return match cell("within", within, now).as_str() {
             "everywhere" | "-" => format!("{}{closed}", printable(role)),

@@ -19,7 +19,7 @@ pub struct Denial {
     pub needs: Option<Needs>,
     /// The permissions that are missing.
     pub missing: Vec<Permission>,
-    /// The place no grant holds at.
+    /// The place that was asked for: where no grant holds, or where the missing permission is needed.
     pub boundary: Vec<(DimensionName, Option<String>)>,
     /// The methods the path exists under.
     pub allow: MethodSet,

@@ -227,6 +227,18 @@ fn satisfied(
                 .into_iter()
                 .map(|id| policy.permission(id).clone())
                 .collect(),
+            // Not told to the caller, whose first question is the permission; told to whoever asks
+            // what to grant, so that the answer is not wider than the request.
+            boundary: place::combinations(&bounds)
+                .into_iter()
+                .flatten()
+                .map(|(dimension, value)| {
+                    (
+                        policy.dimension(dimension).clone(),
+                        value.map(str::to_owned),
+                    )
+                })
+                .collect(),
             ..Denial::new(Reason::PermissionMissing)
         },
         Shortfall::Place(place) => Denial {
