@@ -119,7 +119,7 @@ fn every_refusal_is_counted_once_and_logged_once_with_one_reason() {
             );
         }
         before = after;
-        let logged = gateway.decisions(number + 1).remove(number);
+        let logged = gateway.decision_of(&answer);
         assert_eq!(logged["portcullis.reason"], reason, "{logged}");
         assert_eq!(logged["portcullis.decision"], "deny", "{logged}");
         assert_eq!(
@@ -149,7 +149,7 @@ fn a_missing_permission_names_account_permission_and_route() {
                   method=\"DELETE\",route=\"DELETE /v1/items/{id}\",permission=\"items:delete\",\
                   account=\"ci\"}";
     assert_eq!(after.get(series), Some(&1.0), "{after:#?}");
-    let logged = gateway.decisions(2).remove(1);
+    let logged = gateway.decision_of(&answer);
     assert_eq!(logged["portcullis.account.name"], "ci", "{logged}");
     assert_eq!(logged["portcullis.missing"][0], "items:delete", "{logged}");
     assert_eq!(logged["http.route"], "DELETE /v1/items/{id}", "{logged}");

@@ -193,6 +193,19 @@ impl Gateway {
         })
     }
 
+    /// The decision logged for the request that was answered so. Lines of different cores come in no
+    /// order, so a line is found by its request, never by its place.
+    pub(crate) fn decision_of(&self, answer: &Message) -> Value {
+        let id = answer
+            .header("x-request-id")
+            .expect("every answer has one")
+            .to_owned();
+        let line = self.stdout.wait(&format!("the decision of {id}"), |lines| {
+            lines.iter().find(|line| line.contains(&id)).cloned()
+        });
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("not JSON ({error}): {line}"))
+    }
+
     /// Waits for a diagnostic line that contains `text`, and returns it.
     pub(crate) fn wait_for_log(&self, text: &str) -> String {
         self.stderr.wait(&format!("`{text}` in the log"), |lines| {
