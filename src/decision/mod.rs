@@ -229,14 +229,12 @@ fn satisfied(
                 .collect(),
             // Not told to the caller, whose first question is the permission; told to whoever asks
             // what to grant, so that the answer is not wider than the request.
-            boundary: place::combinations(&bounds)
+            boundary: bounds
                 .into_iter()
-                .flatten()
-                .map(|(dimension, value)| {
-                    (
-                        policy.dimension(dimension).clone(),
-                        value.map(str::to_owned),
-                    )
+                .flat_map(|bound| {
+                    let dimension = policy.dimension(bound.dimension);
+                    let values = bound.values.into_iter();
+                    values.map(|value| (dimension.clone(), Some(value)))
                 })
                 .collect(),
             ..Denial::new(Reason::PermissionMissing)

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::{Directory, Resolver};
 use crate::policy::Policy;
@@ -206,22 +205,4 @@ fn a_change_to_one_account_leaves_the_others_where_they_are() {
         &before.key(&key).unwrap().last_used,
         &after.key(&key).unwrap().last_used
     ));
-}
-
-#[test]
-#[ignore = "prints figures; run it with --nocapture, best in release"]
-#[expect(clippy::print_stderr, reason = "the figures are what it is for")]
-fn figures_for_a_hundred_thousand_accounts() {
-    let policy = compiled(POLICY);
-    let records = many(100_000);
-    let start = Instant::now();
-    let directory = Directory::build(&policy, &records, Arc::default(), None).directory;
-    let built = start.elapsed();
-    let ids: Vec<_> = records.accounts.keys().take(100).cloned().collect();
-    let start = Instant::now();
-    for id in &ids {
-        let changed = directory.with(&policy, &records, &BTreeSet::from([id.clone()]));
-        assert_eq!(changed.accounts_len(), 100_000);
-    }
-    eprintln!("build {built:?}, one change {:?}", start.elapsed() / 100);
 }

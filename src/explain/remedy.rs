@@ -52,10 +52,8 @@ fn grants(policy: &Policy, denial: &Denial, account: &str) -> Vec<String> {
         .filter(|(_, role)| gives(role))
         .collect();
     roles.sort_by_key(|(name, role)| (role.gives.iter().count(), (*name).clone()));
-    let mut place = denial.boundary.clone();
-    place.sort();
-    place.dedup();
-    let within: String = place
+    let within: String = denial
+        .boundary
         .iter()
         .filter_map(|(dimension, value)| Some(format!(" --within {dimension}={}", value.as_ref()?)))
         .collect();
