@@ -27,18 +27,6 @@ pub struct Head<'a> {
     pub path_and_query: PathAndQuery,
 }
 
-/// Fields that are for the next hop only (RFC 9110 §7.6.1).
-pub const HOP_BY_HOP: [&str; 8] = [
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "proxy-authorization",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-
 /// Fields that are never for one hop only: a `Connection` header that names one of them asks for a
 /// disagreement (RFC 9110 §7.6.1).
 const END_TO_END: [&str; 6] = [

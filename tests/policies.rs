@@ -116,7 +116,11 @@ fn the_example_of_the_manual_loads_compiles_and_holds() {
         .unwrap_or_else(|faults| panic!("{faults}"));
     let rules = settings.upstreams.iter();
     let context = Context {
-        upstreams: Some(rules.map(|(name, it)| (name.clone(), it.rules)).collect()),
+        upstreams: Some(
+            rules
+                .map(|(name, it)| (name.clone(), it.rules.clone()))
+                .collect(),
+        ),
         ..own_endpoints()
     };
     let policy = compiled(&settings.policies, &context);

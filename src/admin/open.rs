@@ -29,7 +29,7 @@ pub type OpenError = AdminError;
 /// What a policy folder is checked against: the upstreams of the settings and our own endpoints.
 pub fn policy_context(settings: &Settings) -> Context {
     let upstreams = settings.upstreams.iter();
-    let upstreams = upstreams.map(|(name, upstream)| (name.clone(), upstream.rules));
+    let upstreams = upstreams.map(|(name, upstream)| (name.clone(), upstream.rules.clone()));
     Context {
         upstreams: Some(upstreams.collect()),
         own_endpoints: own_endpoints(),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::rights::Satisfied;
@@ -26,6 +26,10 @@ pub struct Permit {
     identity: Option<Identity>,
     timeout: Option<Duration>,
     pass_authorization: bool,
+    upgrades: bool,
+    body_bytes: Option<u64>,
+    /// Where several routes count; else the route says it.
+    trailers: Option<Box<[HeaderName]>>,
 }
 
 /// What the upstream is told about the caller.
@@ -83,6 +87,9 @@ impl Permit {
             // Where several routes must be satisfied, limits are the strictest.
             timeout: matched.iter().filter_map(|route| route.timeout).min(),
             pass_authorization: matched.iter().all(|route| route.pass_authorization),
+            upgrades: matched.iter().all(|route| route.upgrade),
+            body_bytes: matched.iter().filter_map(|route| route.body_bytes).min(),
+            trailers: (!matched.also.is_empty()).then(|| common_trailers(matched)),
         }
     }
 
@@ -110,6 +117,38 @@ impl Permit {
     pub fn passes_authorization(&self) -> bool {
         self.pass_authorization
     }
+
+    /// Whether the client may ask for a WebSocket: where every route allows it.
+    pub fn upgrades(&self) -> bool {
+        self.upgrades
+    }
+
+    /// The request trailers that are passed on: those that every route names.
+    pub fn trailers(&self) -> &[HeaderName] {
+        self.trailers.as_deref().unwrap_or(&self.route.trailers)
+    }
+
+    /// Largest request body, in bytes, if a route sets a bound; the listener may have a smaller one.
+    pub fn body_bytes(&self) -> Option<u64> {
+        self.body_bytes
+    }
+
+    /// The header names that are passed on although they hold more than letters, digits and `-`.
+    pub fn header_names(&self) -> &[HeaderName] {
+        // All routes that count lead to one upstream, whose setting it is.
+        &self.route.header_names
+    }
+}
+
+fn common_trailers(matched: &Matched) -> Box<[HeaderName]> {
+    let named_by_all = |name: &&HeaderName| {
+        matched
+            .also
+            .iter()
+            .all(|route| route.trailers.contains(name))
+    };
+    let names = matched.primary.trailers.iter().filter(named_by_all);
+    names.cloned().collect()
 }
 
 /// The permissions that satisfied the routes, for the upstream; nothing where none was needed.

@@ -38,6 +38,9 @@ routes:
   GET /x/fixed/{b}: { needs: devices:edit, within: unlimited }
   GET /soon/{tenant}: { needs: reports:view, shadow: true }
   GET /raw/{tenant}: { needs: devices:view, unsafe_allow: [semicolon] }
+  POST /y/{a}/fixed:
+    { needs: any_account, upgrade: [websocket], trailers: [x-sum, x-note], body_bytes: 100 }
+  POST /y/fixed/{b}: { needs: any_account, trailers: [X-Note], body_bytes: 10 }
 accounts:
   everywhere: { description: A, grants: [{ role: operator }] }
   acme: { description: B, grants: [{ role: operator, within: { tenant: [acme] } }] }
@@ -194,4 +197,36 @@ fn a_denial_tells_a_known_caller_exactly_what_is_missing() {
     assert_eq!(denial.boundary.len(), 1);
     assert_eq!(denial.boundary[0].0.as_str(), "tenant");
     assert_eq!(denial.boundary[0].1.as_deref(), Some("globex"));
+}
+
+/// Where several routes have to be satisfied, what they put up with is what all of them do.
+#[test]
+fn options_are_the_strictest_of_all_routes_that_count() {
+    let policy = policy();
+    let directory = Directory::of_files(&policy).directory;
+    let permit = |path: &str| {
+        let target = Target::from_text(path, policy.classes_allowed).unwrap();
+        let lookup = policy.find(None, Method::Post, path).unwrap();
+        let question = Question {
+            policy: &policy,
+            target: &target,
+            lookup: &lookup,
+            headers: &HeaderMap::new(),
+            source: None,
+        };
+        let caller = supposed(Arc::clone(directory.account_named("nothing").unwrap()));
+        match decide(&question, Ok(Some(caller))) {
+            Outcome::Allowed(permit) => permit,
+            Outcome::Denied(_) | Outcome::Shadowed(..) => panic!("{path} was refused"),
+        }
+    };
+    let alone = permit("/y/other/fixed");
+    assert!(alone.upgrades());
+    assert_eq!(alone.trailers(), ["x-note", "x-sum"]);
+    assert_eq!(alone.body_bytes(), Some(100));
+    let both = permit("/y/fixed/fixed");
+    assert!(!both.upgrades());
+    assert_eq!(both.trailers(), ["x-note"]);
+    assert_eq!(both.body_bytes(), Some(10));
+    assert!(both.header_names().is_empty());
 }

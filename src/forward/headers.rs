@@ -12,8 +12,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::Terms;
 use crate::credential::{self, Issuers, X_API_KEY};
 use crate::decision::Permit;
-use crate::head::{HOP_BY_HOP, tokens};
+use crate::head::tokens;
 use crate::words::RequestId;
+use crate::words::fields::{CLAIMS, HOP_BY_HOP, METHOD_OVERRIDES, OURS, is_plain};
 
 /// The id of the request: ours, on the way to the upstream and back to the client.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -24,40 +25,6 @@ const BOUNDARY: HeaderName = HeaderName::from_static("x-portcullis-boundary");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-
-/// Everything of ours begins with this; nobody else's header may.
-const OURS: &str = "x-portcullis-";
-
-/// What other proxies say of where a request came from or was meant for. From a client it is a
-/// claim nobody checked, and upstreams believe it; so the whole family goes, and what we know is
-/// written anew.
-const CLAIMS: [&str; 18] = [
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-server",
-    "x-forwarded-uri",
-    "x-forwarded-path",
-    "x-forwarded-method",
-    "x-real-ip",
-    "true-client-ip",
-    "cf-connecting-ip",
-    "x-original-url",
-    "x-original-method",
-    "x-rewrite-url",
-    "x-envoy-original-path",
-    "x-request-id",
-];
-
-/// Headers by which a client asks an upstream to act on another method than the one decided on.
-const METHOD_OVERRIDES: [&str; 3] = [
-    "x-http-method-override",
-    "x-http-method",
-    "x-method-override",
-];
 
 /// Turns a client's headers into those the upstream is sent.
 pub fn prepare(headers: &mut HeaderMap, permit: &Permit, terms: &Terms<'_>, issuers: &Issuers) {
@@ -123,7 +90,7 @@ fn is_unwanted(
         || METHOD_OVERRIDES.contains(&name)
         // A CGI-like reader takes `x_portcullis_account` for `x-portcullis-account`; a name that
         // can be read two ways is not sent.
-        || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        || !is_plain(name)
 }
 
 /// A quick look that finds every value [`credential::is_ours`] could mean but encoded ones, which

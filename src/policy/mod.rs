@@ -232,6 +232,14 @@ pub struct Route {
     pub unsafe_allow: ClassSet,
     /// Whether a foreign `Authorization` is passed on, because the route or its upstream says so.
     pub pass_authorization: bool,
+    /// Whether the client may ask for a WebSocket.
+    pub upgrade: bool,
+    /// The request trailers that are passed on.
+    pub trailers: Vec<http::HeaderName>,
+    /// Largest request body, in bytes, if not the listener's bound.
+    pub body_bytes: Option<u64>,
+    /// The header names its upstream is sent although two readers could read them two ways.
+    pub header_names: Arc<[http::HeaderName]>,
     /// Where it is defined.
     pub place: Place,
 }

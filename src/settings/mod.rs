@@ -14,8 +14,10 @@ mod upstream;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderName;
 use ipnet::IpNet;
 
 pub(crate) use upstream::classes as path_classes;
@@ -220,7 +222,7 @@ pub enum StoreSetting {
 }
 
 /// What an upstream puts up with and asks for; policy files are checked against it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpstreamRules {
     /// The path classes that are let through to it.
     pub unsafe_allow: ClassSet,
@@ -228,6 +230,8 @@ pub struct UpstreamRules {
     pub shadow: bool,
     /// Whether a foreign `Authorization` is passed on to it.
     pub pass_authorization: bool,
+    /// Header names that are let through to it although they hold more than letters, digits and `-`.
+    pub header_names: Arc<[HeaderName]>,
 }
 
 /// An API behind the gateway.

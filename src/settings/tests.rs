@@ -81,7 +81,8 @@ policies: /srv/p
 store: none
 upstreams:
   a: { url: 'http://api.internal', host: client, unsafe_allow: [semicolon, empty_segment], shadow: true,
-       pass_authorization: foreign, timeout: 1m, connect_timeout: 1s, idle_timeout: 5s, connections: 9, probe: /healthz }
+       pass_authorization: foreign, timeout: 1m, connect_timeout: 1s, idle_timeout: 5s, connections: 9, probe: /healthz,
+       unsafe_header_names: [api_key, x.y] }
   b: { url: unix:/run/app.sock }
   c: { url: 'http://[2001:db8::1]:8080/' }
 tokens: { signing_key: keys/sign.pem, cache: 10 }
@@ -128,7 +129,10 @@ fn everything_can_be_said() {
     assert_eq!(c.authority, "[2001:db8::1]:8080");
     assert_eq!(
         settings.weakened,
-        ["upstreams.a.unsafe_allow: empty_segment, semicolon"]
+        [
+            "upstreams.a.unsafe_allow: empty_segment, semicolon",
+            "upstreams.a.unsafe_header_names: api_key, x.y",
+        ]
     );
     assert_eq!(
         settings.tokens.signing_key.as_deref(),
@@ -186,6 +190,10 @@ const FAULTS: &[(&str, &str)] = &[
     (
         "admin: 127.0.0.1:1\n",
         "1:8: `127.0.0.1:1` is not a value of `admin`: expected `{ address: 127.0.0.1:7081 }` or `off`",
+    ),
+    (
+        "upstreams: { a: { url: 'http://a', unsafe_header_names: [X-Plain, x_forwarded_for, X_Portcullis_New, 'a b'] } }\n",
+        "1:58: `X-Plain` is let through as it is: remove it from the list\n1:67: `x_forwarded_for` cannot be let through: some take it for `x-forwarded-for`, which no client may say to an upstream\n1:84: `X_Portcullis_New` cannot be let through: some take it for `x-portcullis-new`, which no client may say to an upstream\n1:102: `a b` is not the name of a header",
     ),
     (
         "store: postgres://u@h/db\n",

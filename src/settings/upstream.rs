@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderName;
+
 use super::{
     CONNECT_TIMEOUT_DEFAULT, CONNECTIONS_DEFAULT, HostHeader, IDLE_TIMEOUT_DEFAULT,
     RESPONSE_TIMEOUT_DEFAULT, Upstream, UpstreamAddress, UpstreamRules, load::count,
 };
-use crate::words::{Allowable, ClassSet, Fault, Faults, PathClass, UpstreamName, nearest};
+use crate::words::{Allowable, ClassSet, Fault, Faults, PathClass, UpstreamName, fields, nearest};
 use crate::yaml::{Fields, Node, quoted};
 
 const KEYS: &[&str] = &[
     "url",
     "host",
     "unsafe_allow",
+    "unsafe_header_names",
     "shadow",
     "pass_authorization",
     "timeout",
@@ -70,6 +73,15 @@ pub(super) fn read_all(
                 classes.join(", ")
             ));
         }
+        let names = &upstream.rules.header_names;
+        if !names.is_empty() {
+            let names: Vec<_> = names.iter().map(HeaderName::as_str).collect();
+            weakened.push(format!(
+                "upstreams.{}.unsafe_header_names: {}",
+                upstream.name,
+                names.join(", ")
+            ));
+        }
         upstreams.insert(upstream.name.clone(), upstream);
     }
     (upstreams, weakened)
@@ -123,13 +135,45 @@ fn rules(fields: &Fields<'_>, faults: &mut Faults) -> UpstreamRules {
     let allow = fields.get("unsafe_allow");
     let shadow = fields.get("shadow").and_then(|node| node.boolean(faults));
     let pass = fields.get("pass_authorization");
+    let names = fields.get("unsafe_header_names");
     UpstreamRules {
         unsafe_allow: allow.map_or(ClassSet::EMPTY, |node| classes(node, false, faults)),
         shadow: shadow.unwrap_or(false),
         pass_authorization: pass
             .and_then(|node| node.choice(&[("foreign", true)], faults))
             .unwrap_or(false),
+        header_names: names
+            .map_or_else(Vec::new, |node| header_names(node, faults))
+            .into(),
     }
+}
+
+/// The names of `unsafe_header_names`, each of which another reader could take for a plain one.
+fn header_names(node: &Node, faults: &mut Faults) -> Vec<HeaderName> {
+    let mut names = Vec::new();
+    for item in node.filled_list("header names", faults).unwrap_or_default() {
+        let Some(text) = item.text("a header name such as `api_key`", faults) else {
+            continue;
+        };
+        let message = match HeaderName::from_bytes(text.as_bytes()) {
+            Err(_) => format!("{} is not the name of a header", quoted(text)),
+            Ok(_) if fields::is_reserved(text) => format!(
+                "{} cannot be let through: some take it for `{}`, which no client may say to an upstream",
+                quoted(text),
+                fields::folded(text)
+            ),
+            Ok(_) if fields::is_plain(text) => format!(
+                "{} is let through as it is: remove it from the list",
+                quoted(text)
+            ),
+            Ok(name) => {
+                names.push(name);
+                continue;
+            }
+        };
+        faults.push(Fault::new(item.place.clone(), message));
+    }
+    names
 }
 
 /// The classes of an `unsafe_allow`, of a route or of an upstream.

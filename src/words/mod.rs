@@ -7,6 +7,7 @@
 mod boundary;
 mod caller;
 mod fault;
+pub mod fields;
 mod ids;
 mod key;
 mod method;

@@ -41,6 +41,7 @@ pub(super) struct File {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Upstream {
     pub(super) unsafe_allow: Vec<String>,
+    pub(super) unsafe_header_names: Vec<String>,
     pub(super) shadow: bool,
     pub(super) pass_authorization: bool,
 }

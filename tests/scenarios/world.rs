@@ -373,6 +373,11 @@ fn policy(path: &Path, file: &File) -> Policy {
             unsafe_allow: written.unsafe_allow.iter().map(class).collect(),
             shadow: written.shadow,
             pass_authorization: written.pass_authorization,
+            header_names: written
+                .unsafe_header_names
+                .iter()
+                .map(|name| name.parse().unwrap())
+                .collect(),
         };
         (name.parse().unwrap(), rules)
     };

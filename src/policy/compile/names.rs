@@ -177,7 +177,7 @@ impl Names {
 
     /// What the settings say of an upstream; nothing special where they are not known.
     pub(super) fn rules(&self, name: &UpstreamName) -> UpstreamRules {
-        self.rules.get(name).copied().unwrap_or_default()
+        self.rules.get(name).cloned().unwrap_or_default()
     }
 }
 

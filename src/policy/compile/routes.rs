@@ -1,11 +1,13 @@
 //! Routes one by one: what each needs, which boundary it touches, where it goes.
 
+use http::HeaderName;
+
 use super::names::Names;
 use crate::policy::file::{At, Needs, PolicyFile, RouteWritten, SourceWritten, Within};
 use crate::policy::{Requirement, Route, RouteBoundary, Source};
 use crate::words::{
     DimensionId, DimensionName, Fault, Faults, Permission, PermissionId, RouteId, UpstreamId,
-    nearest,
+    fields, nearest,
 };
 
 /// Most routes of one policy. Ten times the largest published API description.
@@ -53,6 +55,9 @@ fn route(
     let boundary = boundary(file.within.as_ref(), written, names, faults);
     let upstream = upstream(file, written, names, faults);
     let (upstream, rules) = upstream?;
+    if let Some(boundary) = &boundary {
+        refuse_doubles(boundary, &rules.header_names, written, faults);
+    }
     Some(Route {
         id,
         name: written.name.clone(),
@@ -66,8 +71,38 @@ fn route(
         shadow: written.shadow.unwrap_or(rules.shadow),
         unsafe_allow: written.unsafe_allow.union(rules.unsafe_allow),
         pass_authorization: written.pass_authorization || rules.pass_authorization,
+        upgrade: written.upgrade,
+        trailers: written.trailers.clone(),
+        body_bytes: written.body_bytes,
+        header_names: rules.header_names,
         place: written.place.clone(),
     })
+}
+
+/// A header that says a place has no double that a lenient upstream could read instead of it.
+fn refuse_doubles(
+    boundary: &RouteBoundary,
+    let_through: &[HeaderName],
+    written: &RouteWritten,
+    faults: &mut Faults,
+) {
+    let RouteBoundary::Bound(sources) = boundary else {
+        return;
+    };
+    for (_, source) in sources {
+        let Source::Header(name) = source else {
+            continue;
+        };
+        let double = let_through
+            .iter()
+            .find(|other| fields::folded(other.as_str()) == name.as_str());
+        if let Some(double) = double {
+            let message = format!(
+                "`{double}` is let through to this upstream, and some take it for `{name}`, which says the place: bind another header, or remove it from `unsafe_header_names`"
+            );
+            faults.push(Fault::new(written.place.clone(), message));
+        }
+    }
 }
 
 fn upstream(

@@ -142,6 +142,9 @@ fn ask_the_same(a: &Route, b: &Route) -> bool {
         && a.shadow == b.shadow
         && a.unsafe_allow == b.unsafe_allow
         && a.pass_authorization == b.pass_authorization
+        && a.upgrade == b.upgrade
+        && a.trailers == b.trailers
+        && a.body_bytes == b.body_bytes
 }
 
 /// The entries of one table: of twins the first keeps what they share, and GET answers HEAD unless

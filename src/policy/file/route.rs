@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use http::HeaderName;
+
 use super::{At, Within, at};
 use crate::policy::template::Template;
 use crate::settings::path_classes;
 use crate::words::{
-    ClassSet, Fault, Faults, Method, MethodSet, Permission, Place, UpstreamName, nearest,
+    ClassSet, Fault, Faults, Method, MethodSet, Permission, Place, UpstreamName, fields, nearest,
 };
 use crate::yaml::{Fields, Key, Node, Value, quoted};
 
@@ -24,6 +26,9 @@ pub(crate) struct RouteWritten {
     pub(crate) shadow: Option<bool>,
     pub(crate) unsafe_allow: ClassSet,
     pub(crate) pass_authorization: bool,
+    pub(crate) upgrade: bool,
+    pub(crate) trailers: Vec<HeaderName>,
+    pub(crate) body_bytes: Option<u64>,
 }
 
 /// What a route needs, as written.
@@ -43,8 +48,11 @@ const KEYS: &[&str] = &[
     "shadow",
     "unsafe_allow",
     "pass_authorization",
+    "upgrade",
+    "trailers",
+    "body_bytes",
 ];
-const LATER: &[&str] = &["cors", "stream_max_age", "limits", "upgrade", "body_bytes"];
+const LATER: &[&str] = &["cors", "stream_max_age", "limits"];
 
 const EXPECTED: &str = "`public`, `any_account`, a permission such as `devices:view`, `{ all: […] }` or `{ any: […] }`";
 
@@ -93,6 +101,9 @@ pub(super) fn read(key: &Key, node: &Node, faults: &mut Faults) -> Option<RouteW
         shadow: body.shadow,
         unsafe_allow: body.unsafe_allow,
         pass_authorization: body.pass_authorization,
+        upgrade: body.upgrade,
+        trailers: body.trailers,
+        body_bytes: body.body_bytes,
     })
 }
 
@@ -154,6 +165,9 @@ struct Body {
     shadow: Option<bool>,
     unsafe_allow: ClassSet,
     pass_authorization: bool,
+    upgrade: bool,
+    trailers: Vec<HeaderName>,
+    body_bytes: Option<u64>,
 }
 
 impl Default for Body {
@@ -167,6 +181,9 @@ impl Default for Body {
             shadow: None,
             unsafe_allow: ClassSet::EMPTY,
             pass_authorization: false,
+            upgrade: false,
+            trailers: Vec::new(),
+            body_bytes: None,
         }
     }
 }
@@ -194,6 +211,9 @@ fn options(node: &Node, faults: &mut Faults) -> Option<Body> {
     let shadow = fields.get("shadow");
     let allow = fields.get("unsafe_allow");
     let pass = fields.get("pass_authorization");
+    let upgrade = fields.get("upgrade");
+    let trailers = fields.get("trailers");
+    let body_bytes = fields.get("body_bytes");
     let body = Body {
         within,
         upstream: upstream.and_then(|node| at(node, "the name of an upstream", faults)),
@@ -203,9 +223,47 @@ fn options(node: &Node, faults: &mut Faults) -> Option<Body> {
         pass_authorization: pass
             .and_then(|node| node.choice(&[("foreign", true)], faults))
             .unwrap_or(false),
+        upgrade: upgrade.is_some_and(|node| upgrades(node, faults)),
+        trailers: trailers.map_or_else(Vec::new, |node| self::trailers(node, faults)),
+        body_bytes: body_bytes.and_then(|node| node.number(0, u64::MAX, faults)),
         ..Body::default()
     };
     needs.map(|needs| Body { needs, ..body })
+}
+
+/// `[websocket]`: the only protocol a connection can be handed over to.
+fn upgrades(node: &Node, faults: &mut Faults) -> bool {
+    let items = node.filled_list("protocols", faults).unwrap_or_default();
+    let known: Vec<_> = items
+        .iter()
+        .filter_map(|item| item.choice(&[("websocket", ())], faults))
+        .collect();
+    !known.is_empty()
+}
+
+/// The names of request trailers that are passed on, in lower case and each once.
+fn trailers(node: &Node, faults: &mut Faults) -> Vec<HeaderName> {
+    let items = node.filled_list("trailers", faults).unwrap_or_default();
+    let mut names: Vec<HeaderName> = Vec::new();
+    for item in items {
+        let Some(text) = item.text("the name of a trailer such as `x-checksum`", faults) else {
+            continue;
+        };
+        let name = HeaderName::from_bytes(text.as_bytes()).ok();
+        match name.filter(|name| fields::may_be_trailer(name.as_str())) {
+            Some(name) => names.push(name),
+            None => {
+                let message = format!(
+                    "{} cannot be a trailer: expected letters, digits and `-`, and no name that frames the message, carries a credential or is the gateway's",
+                    quoted(text)
+                );
+                faults.push(Fault::new(item.place.clone(), message));
+            }
+        }
+    }
+    names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+    names.dedup();
+    names
 }
 
 fn needs(node: &Node, faults: &mut Faults) -> Option<Needs> {

@@ -26,6 +26,10 @@ fn policy(templates: &[&str]) -> Policy {
             shadow: false,
             unsafe_allow: ClassSet::EMPTY,
             pass_authorization: false,
+            upgrade: false,
+            trailers: Vec::new(),
+            body_bytes: None,
+            header_names: Arc::default(),
             place: Place::whole("routes.yaml"),
         })
     };

@@ -128,8 +128,20 @@ const AFTER_HEAD: &[(&str, &str)] = &[
         "5:36: `yes` is not `true` or `false`",
     ),
     (
-        "routes:\n  GET /x: { needs: d:view, cors: answer }\n",
-        "5:28: `cors` is not in this release: remove it",
+        "routes:\n  GET /x: { needs: d:view, stream_max_age: 1h }\n",
+        "5:28: `stream_max_age` is not in this release: remove it",
+    ),
+    (
+        "routes:\n  GET /x: { needs: d:view, upgrade: [h2c] }\n",
+        "5:38: `h2c` is not `websocket`",
+    ),
+    (
+        "routes:\n  GET /x: { needs: d:view, trailers: [X-Sum, content-type, x_sum, X-Portcullis-Account] }\n",
+        "5:46: `content-type` cannot be a trailer: expected letters, digits and `-`, and no name that frames the message, carries a credential or is the gateway's\n5:60: `x_sum` cannot be a trailer: expected letters, digits and `-`, and no name that frames the message, carries a credential or is the gateway's\n5:67: `X-Portcullis-Account` cannot be a trailer: expected letters, digits and `-`, and no name that frames the message, carries a credential or is the gateway's",
+    ),
+    (
+        "routes:\n  GET /x: { needs: d:view, body_bytes: 1M }\n",
+        "5:40: `1M` is not a whole number from 0 to 18446744073709551615",
     ),
     (
         "routes:\n  GET /x: { needs: d:view, unsafe_allow: [backslash] }\n",

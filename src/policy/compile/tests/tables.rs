@@ -220,18 +220,21 @@ fn what_the_settings_say_of_an_upstream_reaches_its_routes() {
         unsafe_allow: [crate::words::PathClass::Semicolon].into_iter().collect(),
         shadow: true,
         pass_authorization: true,
+        header_names: [http::HeaderName::from_static("api_key")].into(),
     };
     context
         .upstreams
         .as_mut()
         .unwrap()
-        .insert("api".parse().unwrap(), rules);
+        .insert("api".parse().unwrap(), rules.clone());
     let text = "routes:\n  GET /a: d:view\n  GET /b: { needs: d:view, shadow: false }\n  GET /c: { needs: d:view, upstream: other }\n";
     let policy = compile(&files(&[text]), &context).unwrap();
     let [a, b, c] = &policy.routes[..] else {
         panic!()
     };
     assert!(a.shadow && a.pass_authorization && !a.unsafe_allow.is_empty());
+    assert_eq!(a.header_names.as_ref(), ["api_key"]);
+    assert!(c.header_names.is_empty());
     assert!(!b.shadow && b.pass_authorization);
     assert!(!c.shadow && !c.pass_authorization && c.unsafe_allow.is_empty());
     assert_eq!(
@@ -296,5 +299,25 @@ fn twelve_thousand_routes_compile_within_the_budgets() {
     assert_eq!(
         found(&policy, None, Method::Put, "/v1/r42/7"),
         "PUT /v1/r42/{id}"
+    );
+}
+
+/// C02: a name that is let through must not be taken for one that says the place.
+#[test]
+fn a_boundary_is_not_read_from_a_header_that_has_a_double() {
+    let mut context = context(&["api"]);
+    let rules = UpstreamRules {
+        header_names: [http::HeaderName::from_static("x_tenant")].into(),
+        ..UpstreamRules::default()
+    };
+    let upstreams = context.upstreams.as_mut().unwrap();
+    upstreams.insert("api".parse().unwrap(), rules);
+    let text = "dimensions: { tenant: T }\nroutes:\n  GET /a: { needs: d:view, within: { tenant: header.X-Tenant } }\n";
+    let faults = compile(&files(&[text]), &context).unwrap_err();
+    assert!(
+        faults.to_string().contains(
+            "`x_tenant` is let through to this upstream, and some take it for `x-tenant`, which says the place: bind another header, or remove it from `unsafe_header_names`"
+        ),
+        "{faults}"
     );
 }
