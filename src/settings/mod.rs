@@ -46,6 +46,9 @@ pub const RESPONSE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// Longest rest of a pooled connection. Below the keep-alive of common servers (gunicorn and Node
 /// have 5 s unless told otherwise, but most have 60 s and more); a stale one is retried once.
 pub const IDLE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// Longest silence inside an answer or a tunnel. Long polls and event streams are silent for minutes
+/// and mean it; whoever is silent for longer than this has gone, or sends a sign of life.
+pub const STREAM_IDLE_DEFAULT: Duration = Duration::from_secs(5 * 60);
 /// Most connections to one upstream. Beyond it the upstream is asked for more than a single API
 /// process usually bears, and answers 503 are better than a pile-up.
 pub const CONNECTIONS_DEFAULT: usize = 1024;
@@ -253,6 +256,8 @@ pub struct Upstream {
     pub response_timeout: Duration,
     /// Longest rest of a pooled connection.
     pub idle_timeout: Duration,
+    /// Longest silence inside an answer or a tunnel.
+    pub stream_idle: Duration,
     /// Most connections, all cores together.
     pub connections_max: usize,
     /// The path that `/probe/<name>` on the ops port asks, if it may be asked.

@@ -81,8 +81,8 @@ policies: /srv/p
 store: none
 upstreams:
   a: { url: 'http://api.internal', host: client, unsafe_allow: [semicolon, empty_segment], shadow: true,
-       pass_authorization: foreign, timeout: 1m, connect_timeout: 1s, idle_timeout: 5s, connections: 9, probe: /healthz,
-       unsafe_header_names: [api_key, x.y] }
+       pass_authorization: foreign, timeout: 1m, connect_timeout: 1s, idle_timeout: 5s, stream_idle: 1h, connections: 9,
+       probe: /healthz, unsafe_header_names: [api_key, x.y] }
   b: { url: unix:/run/app.sock }
   c: { url: 'http://[2001:db8::1]:8080/' }
 tokens: { signing_key: keys/sign.pem, cache: 10 }
@@ -117,6 +117,7 @@ fn everything_can_be_said() {
     );
     assert!(a.rules.shadow && a.rules.pass_authorization);
     assert!(a.rules.unsafe_allow.contains(PathClass::EmptySegment));
+    assert_eq!(a.stream_idle, Duration::from_secs(3600));
     assert_eq!(a.probe.as_deref(), Some("/healthz"));
     assert_eq!(b.address, UpstreamAddress::Unix("/run/app.sock".into()));
     assert_eq!(

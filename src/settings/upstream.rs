@@ -8,7 +8,8 @@ use http::HeaderName;
 
 use super::{
     CONNECT_TIMEOUT_DEFAULT, CONNECTIONS_DEFAULT, HostHeader, IDLE_TIMEOUT_DEFAULT,
-    RESPONSE_TIMEOUT_DEFAULT, Upstream, UpstreamAddress, UpstreamRules, load::count,
+    RESPONSE_TIMEOUT_DEFAULT, STREAM_IDLE_DEFAULT, Upstream, UpstreamAddress, UpstreamRules,
+    load::count,
 };
 use crate::words::{Allowable, ClassSet, Fault, Faults, PathClass, UpstreamName, fields, nearest};
 use crate::yaml::{Fields, Node, quoted};
@@ -23,6 +24,7 @@ const KEYS: &[&str] = &[
     "timeout",
     "connect_timeout",
     "idle_timeout",
+    "stream_idle",
     "connections",
     "probe",
 ];
@@ -111,10 +113,11 @@ fn read(name: UpstreamName, node: &Node, faults: &mut Faults) -> Option<Upstream
         node.and_then(|node| node.duration(WAIT_LEAST, WAIT_MOST, faults))
             .unwrap_or(default)
     };
-    let (connect_timeout, response_timeout, idle_timeout) = (
+    let (connect_timeout, response_timeout, idle_timeout, stream_idle) = (
         wait("connect_timeout", CONNECT_TIMEOUT_DEFAULT),
         wait("timeout", RESPONSE_TIMEOUT_DEFAULT),
         wait("idle_timeout", IDLE_TIMEOUT_DEFAULT),
+        wait("stream_idle", STREAM_IDLE_DEFAULT),
     );
     let (address, authority) = url?;
     Some(Upstream {
@@ -126,6 +129,7 @@ fn read(name: UpstreamName, node: &Node, faults: &mut Faults) -> Option<Upstream
         connect_timeout,
         response_timeout,
         idle_timeout,
+        stream_idle,
         connections_max: connections.unwrap_or(CONNECTIONS_DEFAULT),
         probe,
     })

@@ -23,6 +23,7 @@ fn upstream(name: &str, at: SocketAddr, probe: Option<&str>) -> Upstream {
         connect_timeout: wait,
         response_timeout: wait,
         idle_timeout: wait,
+        stream_idle: wait,
         connections_max: 1,
         probe: probe.map(str::to_owned),
     }

@@ -5,6 +5,7 @@
 //! that no request ever meets the rest of another one's answer.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -71,7 +72,7 @@ impl Drop for Slot {
     }
 }
 
-/// A connection lent to one request.
+/// A connection lent to one request, or a stream of one.
 #[derive(Debug)]
 pub struct Lease {
     pool: Rc<Pool>,
@@ -159,15 +160,11 @@ impl Pool {
     /// too long.
     pub async fn connect(self: &Rc<Self>) -> Result<Lease, Reason> {
         let slot = self.slot().ok_or(Reason::UpstreamOverloaded)?;
-        let opened = timeout(self.upstream.connect_timeout, self.open()).await;
-        let wire = match opened {
-            Ok(Ok(wire)) => wire,
-            Ok(Err(error)) => {
-                tracing::debug!(upstream = %self.upstream.name, %error, "cannot connect");
-                return Err(Reason::UpstreamUnreachable);
-            }
-            Err(_) => return Err(Reason::UpstreamTimeout),
+        let wire = match self.reach().await? {
+            Socket::Tcp(stream) => handshake(stream).await,
+            Socket::Unix(stream) => handshake(stream).await,
         };
+        let wire = wire.map_err(|error| self.unreachable(&error))?;
         let pool = Rc::clone(self);
         Ok(Lease {
             pool,
@@ -178,20 +175,77 @@ impl Pool {
         })
     }
 
+    /// A fresh HTTP/1.1 connection of which nothing has been read or written: for a request that
+    /// may turn it into a tunnel. It counts as one of the upstream's connections while the
+    /// [`Dialed`] lives.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::connect`].
+    pub async fn dial(self: &Rc<Self>) -> Result<Dialed, Reason> {
+        let slot = self.slot().ok_or(Reason::UpstreamOverloaded)?;
+        let dialed: io::Result<Box<dyn Io>> = match self.reach().await? {
+            Socket::Tcp(stream) => Ok(Box::new(stream)),
+            Socket::Unix(stream) => Ok(Box::new(stream)),
+        };
+        let io = dialed.map_err(|error| self.unreachable(&error))?;
+        Ok(Dialed { io, _slot: slot })
+    }
+
+    /// Whether its requests go by HTTP/2.
+    pub fn is_http2(&self) -> bool {
+        false
+    }
+
     fn slot(&self) -> Option<Slot> {
         let taken = self.open.fetch_add(1, Ordering::Relaxed);
         let slot = Slot(Arc::clone(&self.open));
         (taken < self.upstream.connections_max).then_some(slot)
     }
 
-    async fn open(&self) -> io::Result<Wire> {
-        match &self.upstream.address {
+    /// Connects to the upstream, within its time.
+    async fn reach(&self) -> Result<Socket, Reason> {
+        let address = &self.upstream.address;
+        match timeout(self.upstream.connect_timeout, Socket::to(address)).await {
+            Ok(opened) => opened.map_err(|error| self.unreachable(&error)),
+            Err(_) => Err(Reason::UpstreamTimeout),
+        }
+    }
+
+    fn unreachable(&self, error: &io::Error) -> Reason {
+        tracing::debug!(upstream = %self.upstream.name, %error, "cannot connect");
+        Reason::UpstreamUnreachable
+    }
+}
+
+/// Bytes both ways.
+pub trait Io: AsyncRead + AsyncWrite + Unpin + fmt::Debug {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + fmt::Debug> Io for T {}
+
+/// A connection with nothing read or written yet.
+#[derive(Debug)]
+pub struct Dialed {
+    /// Its bytes.
+    pub io: Box<dyn Io>,
+    /// Its place among the upstream's connections.
+    _slot: Slot,
+}
+
+enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Socket {
+    async fn to(address: &UpstreamAddress) -> io::Result<Self> {
+        match address {
             UpstreamAddress::Tcp { host, port } => {
                 let stream = TcpStream::connect((host.as_str(), *port)).await?;
                 stream.set_nodelay(true)?;
-                handshake(stream).await
+                Ok(Self::Tcp(stream))
             }
-            UpstreamAddress::Unix(path) => handshake(UnixStream::connect(path).await?).await,
+            UpstreamAddress::Unix(path) => Ok(Self::Unix(UnixStream::connect(path).await?)),
         }
     }
 }
@@ -252,6 +306,11 @@ impl Lease {
     /// Whether a byte of an answer has come.
     pub fn has_heard(&self) -> bool {
         self.wire.heard.get()
+    }
+
+    /// Whether the request goes by HTTP/2.
+    pub fn is_http2(&self) -> bool {
+        false
     }
 
     /// Lets the connection rest until the next request; closes it if its request was not sent whole.
