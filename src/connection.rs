@@ -4,6 +4,7 @@
 //! request by request (see `head`). What it refuses itself never becomes a request, and is counted
 //! and logged here, once a connection, so that nothing is refused in silence.
 
+pub mod line;
 mod watch;
 
 use std::convert::Infallible;
@@ -17,11 +18,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
 
 use crate::gateway::{Connection, Gateway};
 use crate::reason::Reason;
 use crate::settings::ListenerLimits;
+use line::Rewound;
 use watch::{Ending, Overdue, Watch, Watched};
 
 /// Most bytes buffered for one connection, in and out: a header section at its limit and as much
@@ -36,28 +37,31 @@ const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
 const HEAD_OVERDUE: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
-/// Serves one connection until it ends, until the answer in progress when `drain` is heard, or until
-/// the client has kept us waiting for too long.
-pub async fn serve<S>(gateway: Rc<Gateway>, connection: Connection, io: S, drain: CancellationToken)
+/// Serves one connection until it ends, until the answer in progress when the connection's drain is
+/// heard, or until the client has kept us waiting for too long.
+pub async fn serve<S>(gateway: Rc<Gateway>, connection: Connection, io: S)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let watch = Watch::new(&connection.listener.limits);
+    let line = connection.line.clone();
     let handler = (Rc::clone(&gateway), connection.clone(), Rc::clone(&watch));
     let service = service_fn(move |request: http::Request<Incoming>| {
         let (gateway, connection, watch) = &handler;
         watch.begins(!request.body().is_end_stream());
+        connection.line.begins(request.version());
         let answer = Rc::clone(gateway).handle(connection.clone(), request);
-        let watch = Rc::clone(watch);
+        let (watch, line) = (Rc::clone(watch), connection.line.clone());
         async move {
             let Ok(answer) = answer.await;
+            line.answered(answer.status());
             Ok::<_, Infallible>(answer.map(|body| Ending::new(body, watch)))
         }
     });
-    let io = TokioIo::new(Watched::new(io, Rc::clone(&watch)));
+    let io = TokioIo::new(Watched::new(io, Rc::clone(&watch), line.clone()));
     let mut http = builder(&connection.listener.limits).serve_connection(io, service);
     let mut leave = std::pin::pin!(async {
-        drain.cancelled().await;
+        line.drain().cancelled().await;
         if !watch.is_used() {
             sleep(FIRST_REQUEST_GRACE).await;
         }
@@ -66,7 +70,15 @@ where
     let reason = loop {
         let overdue = tokio::select! {
             biased;
-            ended = &mut http => break ended.err().as_ref().and_then(why),
+            ended = &mut http => {
+                if let (Ok(()), Some(tunnel)) = (&ended, line.tunnel()) {
+                    let parts = http.into_parts();
+                    let io = parts.io.into_inner().into_inner();
+                    tunnel(Box::new(Rewound::new(parts.read_buf, io))).await;
+                    break None;
+                }
+                break ended.err().as_ref().and_then(why);
+            }
             () = &mut leave, if !draining => {
                 draining = true;
                 Overdue::Request
@@ -129,3 +141,6 @@ fn builder(limits: &ListenerLimits) -> http1::Builder {
         );
     builder
 }
+
+#[cfg(test)]
+mod tests;

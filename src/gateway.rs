@@ -21,6 +21,7 @@ use hyper::body::Incoming;
 pub use outgoing::Outgoing;
 
 use crate::clock::Clock;
+use crate::connection::line::Line;
 use crate::credential::{self, Accepts, Foreign, Issuers};
 use crate::decision::{self, Denial, Outcome, Permit, Question};
 use crate::directory::{Handle, State};
@@ -67,6 +68,17 @@ pub struct Connection {
     pub listener: Arc<Listener>,
     /// The socket's peer.
     pub peer: IpAddr,
+    /// The client's address as a trusted peer stated it ahead of the connection (PROXY protocol).
+    pub stated: Option<IpAddr>,
+    /// What a request may ask of its connection beyond an answer.
+    pub line: Line,
+}
+
+impl Connection {
+    /// The address at the other end: the socket's peer, or whom a trusted peer speaks for.
+    pub fn client(&self) -> IpAddr {
+        self.stated.unwrap_or(self.peer)
+    }
 }
 
 /// What a decision looks at.
@@ -217,7 +229,7 @@ impl Gateway {
         let terms = Terms {
             id: &verdict.id.clone(),
             tls: listener.tls.is_some(),
-            peer: asked.connection.peer,
+            peer: asked.connection.client(),
             trusted_chain: asked.source.trusted_chain.as_deref(),
             host: &host.unwrap_or_else(|| HeaderValue::from_static("")),
             body_bytes_max: listener.limits.body_bytes,
@@ -293,7 +305,7 @@ impl Gateway {
         let now = self.clock.now();
         let headers = &parts.headers;
         let source = source::of(
-            connection.peer,
+            connection.client(),
             &connection.listener.trusted_proxies,
             headers,
         );

@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use crate::connection;
+use crate::connection::{self, line::Line};
 use crate::gateway::{Connection, Gateway};
 use crate::settings::{Listener, ListenerTls};
 use crate::shutdown::Tasks;
@@ -155,20 +155,21 @@ pub async fn accept(
         let connection = Connection {
             listener: Arc::clone(&listener),
             peer: peer.ip(),
+            stated: None,
+            line: Line::new(tasks.drain().clone()),
         };
         let (gateway, acceptor) = (Rc::clone(&gateway), acceptor.clone());
-        let drain = tasks.drain().clone();
         tasks.spawn_local(async move {
             let _place = place;
             if stream.set_nodelay(true).is_err() {
                 return;
             }
             match acceptor {
-                None => connection::serve(gateway, connection, stream, drain).await,
+                None => connection::serve(gateway, connection, stream).await,
                 Some(acceptor) => {
                     let handshake = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await;
                     if let Ok(Ok(stream)) = handshake {
-                        connection::serve(gateway, connection, stream, drain).await;
+                        connection::serve(gateway, connection, stream).await;
                     }
                 }
             }

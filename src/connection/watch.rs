@@ -11,13 +11,14 @@ use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep_until};
 
+use super::line::Line;
 use crate::settings::ListenerLimits;
 
 /// What has lasted too long.
@@ -170,11 +171,16 @@ impl Watch {
 pub(super) struct Watched<S> {
     io: S,
     watch: Rc<Watch>,
+    line: Line,
 }
 
 impl<S> Watched<S> {
-    pub(super) fn new(io: S, watch: Rc<Watch>) -> Self {
-        Self { io, watch }
+    pub(super) fn new(io: S, watch: Rc<Watch>, line: Line) -> Self {
+        Self { io, watch, line }
+    }
+
+    pub(super) fn into_inner(self) -> S {
+        self.io
     }
 }
 
@@ -193,12 +199,25 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
+impl<S: AsyncWrite + Unpin> Watched<S> {
+    /// Writes what has to stand before what the HTTP library is about to write.
+    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let ahead = self.line.poll_write_interim(&mut self.io, cx);
+        match ahead {
+            Poll::Ready(_) => ahead,
+            Poll::Pending => self.watch.taken(ahead),
+        }
+    }
+}
+
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_ahead(cx))?;
+        self.line.busy();
         let written = Pin::new(&mut self.io).poll_write(cx, bytes);
         self.watch.taken(written)
     }
@@ -208,6 +227,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_ahead(cx))?;
+        self.line.busy();
         let written = Pin::new(&mut self.io).poll_write_vectored(cx, parts);
         self.watch.taken(written)
     }
@@ -216,7 +237,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         self.io.is_write_vectored()
     }
 
+    /// The HTTP library flushes only when it has nothing left to write.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_ahead(cx))?;
+        self.line.clear();
         let flushed = Pin::new(&mut self.io).poll_flush(cx);
         self.watch.taken(flushed)
     }
