@@ -22,17 +22,17 @@ pub use outgoing::Outgoing;
 
 use crate::clock::Clock;
 use crate::connection::line::Line;
-use crate::credential::{self, Accepts, Foreign, Issuers};
-use crate::decision::{self, Denial, Outcome, Permit, Question};
+use crate::credential::{Accepts, Issuers};
+use crate::decision::{Denial, Outcome, Permit};
 use crate::directory::{Handle, State};
 use crate::forward::headers::{X_REQUEST_ID, request_id};
 use crate::forward::{Forwarder, Terms};
 use crate::head;
+use crate::judge::{self, Judge, Judgement};
 use crate::oauth;
 use crate::reason::Reason;
 use crate::record::{Recorder, Ticket, Verdict};
 use crate::reject;
-use crate::request::Target;
 use crate::settings::{Listener, Tokens};
 use crate::source::{self, Source};
 use crate::verify::Verifier;
@@ -81,7 +81,7 @@ impl Connection {
     }
 }
 
-/// What a decision looks at.
+/// A request, before it is judged.
 struct Asked<'a> {
     connection: &'a Connection,
     parts: &'a Parts,
@@ -153,61 +153,40 @@ impl Gateway {
 
     /// What is to be done with a request. Not `async`: no decision waits for anything.
     fn decide(&self, asked: &Asked<'_>, state: &State, verdict: &mut Verdict) -> Act {
-        match self.judge(asked, state, verdict) {
-            Ok(act) => act,
-            Err(denial) => Act::Refuse(denial),
-        }
-    }
-
-    fn judge(
-        &self,
-        asked: &Asked<'_>,
-        state: &State,
-        verdict: &mut Verdict,
-    ) -> Result<Act, Box<Denial>> {
-        let (listener, parts, policy) = (&asked.connection.listener, asked.parts, &*state.policy);
-        let head = head::check(parts, listener.limits.target_bytes)?;
-        let target = Target::parse(&head.path_and_query, policy.classes_allowed)
-            .map_err(|ambiguous| Box::new(Denial::from(ambiguous)))?;
-        verdict.target = Some(target.path_and_query().clone());
-        let lookup = policy
-            .find(Some(head.host), head.method, target.path())
-            .map_err(|_| Box::new(Denial::new(Reason::HostUnknown)))?;
-        if target.path() == oauth::token::PATH {
-            // Our own endpoints win over any route that overlaps them.
-            verdict.token_endpoint = true;
-            return Ok(Act::Token);
-        }
-        let caller = if decision::asks_for_caller(policy, &lookup) {
-            let foreign = if decision::foreign_may_pass(policy, &lookup) {
-                Foreign::MayPass(&self.issuers)
-            } else {
-                Foreign::Counts
-            };
-            credential::read(&parts.headers, accepts(listener), foreign)
-                .and_then(|credential| self.verifier.verify(&credential, state, verdict.at))
-        } else {
-            Ok(None)
+        let listener = &asked.connection.listener;
+        let judge = Judge {
+            state,
+            verifier: &self.verifier,
+            issuers: &self.issuers,
         };
-        if let Ok(Some(caller)) = &caller {
-            verdict.saw(caller);
-        }
-        let question = Question {
-            policy,
-            target: &target,
-            lookup: &lookup,
-            headers: &parts.headers,
-            source: Some(asked.source.address),
+        let request = judge::Asked {
+            parts: asked.parts,
+            source: asked.source.address,
+            accepts: accepts(listener),
+            target_bytes_max: listener.limits.target_bytes,
+            now: verdict.at,
         };
-        Ok(match decision::decide(&question, caller) {
-            Outcome::Allowed(permit) => Act::Forward(permit),
-            Outcome::Denied(denial) => Act::Refuse(denial),
-            Outcome::Shadowed(permit, denial) => {
+        match judge.judge(&request, &mut verdict.target) {
+            Err(denial) | Ok(Judgement::Decided(Outcome::Denied(denial))) => Act::Refuse(denial),
+            Ok(Judgement::Token) => {
+                verdict.token_endpoint = true;
+                Act::Token
+            }
+            Ok(Judgement::Decided(Outcome::Allowed(permit))) => {
+                if let Some(identity) = permit.identity() {
+                    verdict.saw(&identity.caller);
+                }
+                Act::Forward(permit)
+            }
+            Ok(Judgement::Decided(Outcome::Shadowed(permit, denial))) => {
+                if let Some(caller) = &denial.caller {
+                    verdict.saw(caller);
+                }
                 verdict.denial = Some(denial);
                 verdict.shadow = true;
                 Act::Forward(permit)
             }
-        })
+        }
     }
 
     /// Spends the permit.

@@ -7,6 +7,7 @@
 //! | accept, TLS, limits | [`listener`] | an admitted socket |
 //! | HTTP framing, timeouts | [`connection`] | a request and its id |
 //! | decide, act, record | [`gateway`] | an answer: the whole product on one screen |
+//! | the order of the next six | [`judge`] | a decision |
 //! | what HTTP asks of a head | [`head`], [`source`] | method, host, target, where it comes from |
 //! | one meaning for the path | [`request`] | a `Target`, or `path_ambiguous` |
 //! | route match | [`policy`] | the routes to satisfy, or nothing |
@@ -40,8 +41,8 @@
 //!
 //! ```text
 //! 5  main  cli  app                                                    the shell
-//! 4  listener connection gateway forward reject record oauth admin     one request, one process
-//!    telemetry shutdown
+//! 4  listener connection gateway judge forward reject record oauth      one request, one process
+//!    admin telemetry shutdown
 //! 3  verify  directory  store  policy::reload                          memory and disk
 //! 2  credential head source request policy decision explain            decisions: no I/O, no clock, no log
 //! 1  words  reason  settings  yaml  clock                              words
@@ -58,6 +59,7 @@ pub mod explain;
 pub mod forward;
 pub mod gateway;
 pub mod head;
+pub mod judge;
 pub mod listener;
 pub mod policy;
 pub mod reason;

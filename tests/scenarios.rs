@@ -1,8 +1,7 @@
 //! What the gateway decides, written down so that nobody needs to read Rust to review it.
 //!
 //! Each file of `tests/scenarios/` holds a policy, callers and cases: who asks for what, and what
-//! is to come of it. The runner goes the way of the gateway with the product's own functions, in
-//! process, and the only clock is the second each case states. `tests/scenarios/README.md` says
+//! is to come of it. The runner judges with the function the gateway judges with, in process, and the only clock is the second each case states. `tests/scenarios/README.md` says
 //! what may stand in a file.
 //!
 //! Not here: what needs a socket (bodies, timeouts, upstreams that fail).

@@ -34,6 +34,7 @@ const LAYERS: [&[&str]; 5] = [
         "connection",
         "forward",
         "gateway",
+        "judge",
         "listener",
         "oauth",
         "record",
@@ -46,8 +47,9 @@ const LAYERS: [&[&str]; 5] = [
 ];
 
 /// Sideways steps that are not to be taken.
-const APART: [(&str, &str, &str); 4] = [
+const APART: [(&str, &str, &str); 5] = [
     ("gateway", "store", "a request is answered from memory"),
+    ("judge", "store", "a request is answered from memory"),
     ("forward", "store", "a request is answered from memory"),
     ("admin", "forward", "who manages does not forward"),
     ("oauth", "forward", "who gives out tokens does not forward"),

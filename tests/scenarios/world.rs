@@ -1,4 +1,4 @@
-//! A policy, its accounts and their credentials, and the way of a request through them.
+//! A policy, its accounts and their credentials, and the gateway's own way of a request through them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,14 +11,14 @@ use http::header::{AUTHORIZATION, HOST};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request, Uri};
 use portcullis::credential::{self, Accepts, Foreign, Issuers};
-use portcullis::decision::{self, Denial, Outcome, Question};
+use portcullis::decision::{Denial, Outcome};
 use portcullis::directory::{Directory, SigningKey, SigningKeys, State};
 use portcullis::explain::{Hypothesis, explain};
+use portcullis::judge::{self, Judge, Judgement};
 use portcullis::oauth::{self, MintRequest, TokenRequest};
 use portcullis::policy::compile::{Context, SourceFile, compile};
 use portcullis::policy::{FileKey, Policy};
 use portcullis::reason::Reason;
-use portcullis::request::Target;
 use portcullis::settings::{Tokens, UpstreamRules};
 use portcullis::store::{FileAccountRecord, Records};
 use portcullis::verify::Verifier;
@@ -114,60 +114,54 @@ impl World {
     }
 
     fn judge(&self, case: &Case, parts: &Parts) -> Result<Answer, Box<Denial>> {
-        let policy = &*self.state.policy;
-        let now = UnixTime::from_secs(START + case.at);
         let source = source::of(case.from, &self.listener.trusted_proxies, &parts.headers);
-        let head = head::check(parts, TARGET_BYTES)?;
-        let target = Target::parse(&head.path_and_query, policy.classes_allowed)
-            .map_err(|ambiguous| Box::new(Denial::from(ambiguous)))?;
-        let lookup = policy
-            .find(Some(head.host), head.method, target.path())
-            .map_err(|_| Box::new(Denial::new(Reason::HostUnknown)))?;
-        if target.path() == oauth::token::PATH {
-            let body = case.form.as_deref().unwrap_or_default();
-            let asked = TokenRequest {
-                method: &parts.method,
-                query: parts.uri.query(),
-                headers: &parts.headers,
-                body: body.as_bytes(),
-                source: Some(source.address),
-            };
-            let answer = oauth::answer(&self.verifier, &self.state, &self.tokens, &asked, now);
-            let response = answer.response;
-            return Ok(match answer.reason {
-                None => Answer::Issued { response },
-                Some(reason) => Answer::Refused {
-                    reason,
-                    route: String::new(),
-                    response,
-                },
-            });
-        }
-        let caller = if decision::asks_for_caller(policy, &lookup) {
-            let foreign = if decision::foreign_may_pass(policy, &lookup) {
-                Foreign::MayPass(&self.issuers)
-            } else {
-                Foreign::Counts
-            };
-            credential::read(&parts.headers, self.accepts(), foreign)
-                .and_then(|credential| self.verifier.verify(&credential, &self.state, now))
-        } else {
-            Ok(None)
+        let judge = Judge {
+            state: &self.state,
+            verifier: &self.verifier,
+            issuers: &self.issuers,
         };
-        let question = Question {
-            policy,
-            target: &target,
-            lookup: &lookup,
-            headers: &parts.headers,
-            source: Some(source.address),
+        let asked = judge::Asked {
+            parts,
+            source: source.address,
+            accepts: self.accepts(),
+            target_bytes_max: TARGET_BYTES,
+            now: UnixTime::from_secs(START + case.at),
         };
-        let (permit, despite) = match decision::decide(&question, caller) {
-            Outcome::Allowed(permit) => (permit, None),
-            Outcome::Shadowed(permit, denial) => (permit, Some(denial.reason)),
-            Outcome::Denied(denial) => return Err(denial),
+        let (permit, despite) = match judge.judge(&asked, &mut None)? {
+            Judgement::Token => return Ok(self.token(case, &asked)),
+            Judgement::Decided(Outcome::Allowed(permit)) => (permit, None),
+            Judgement::Decided(Outcome::Shadowed(permit, denial)) => (permit, Some(denial.reason)),
+            Judgement::Decided(Outcome::Denied(denial)) => return Err(denial),
         };
         let permit = Box::new(permit);
         Ok(Answer::Forwarded { permit, despite })
+    }
+
+    fn token(&self, case: &Case, asked: &judge::Asked<'_>) -> Answer {
+        let body = case.form.as_deref().unwrap_or_default();
+        let request = TokenRequest {
+            method: &asked.parts.method,
+            query: asked.parts.uri.query(),
+            headers: &asked.parts.headers,
+            body: body.as_bytes(),
+            source: Some(asked.source),
+        };
+        let answer = oauth::answer(
+            &self.verifier,
+            &self.state,
+            &self.tokens,
+            &request,
+            asked.now,
+        );
+        let response = answer.response;
+        match answer.reason {
+            None => Answer::Issued { response },
+            Some(reason) => Answer::Refused {
+                reason,
+                route: String::new(),
+                response,
+            },
+        }
     }
 
     /// The head of a case's request; `None` if it is none.

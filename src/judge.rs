@@ -1,0 +1,107 @@
+//! From a head to a decision: every step in its order, said once.
+//!
+//! The gateway goes this way with each request, and so do the scenarios that say what it promises;
+//! a step that only one of them took would prove nothing. Nothing here is `async`, and nothing is
+//! logged or counted: what came of it is the caller's to record.
+//!
+//! Not here: who calls whom afterwards. A permit is spent by `forward`, a denial is told by `reject`.
+
+use std::net::IpAddr;
+
+use http::request::Parts;
+use http::uri::PathAndQuery;
+
+use crate::credential::{self, Accepts, Foreign, Issuers};
+use crate::decision::{self, Denial, Outcome, Question};
+use crate::directory::State;
+use crate::head;
+use crate::oauth;
+use crate::reason::Reason;
+use crate::request::Target;
+use crate::verify::Verifier;
+use crate::words::UnixTime;
+
+/// What a judgement rests on besides the request.
+#[derive(Clone, Copy, Debug)]
+pub struct Judge<'a> {
+    /// Policy and directory in force.
+    pub state: &'a State,
+    /// Turns credentials into callers.
+    pub verifier: &'a Verifier,
+    /// Whose tokens are ours.
+    pub issuers: &'a Issuers,
+}
+
+/// A request, as far as it counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Its head.
+    pub parts: &'a Parts,
+    /// Where it comes from.
+    pub source: IpAddr,
+    /// Which credentials its listener takes.
+    pub accepts: Accepts,
+    /// Longest target its listener takes, in bytes.
+    pub target_bytes_max: usize,
+    /// When.
+    pub now: UnixTime,
+}
+
+/// What a request is, once it is fit to be looked at.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is the common one, and lives on the stack"
+)]
+pub enum Judgement {
+    /// It is for the token endpoint, which has an order of its own.
+    Token,
+    /// It was decided on.
+    Decided(Outcome),
+}
+
+impl Judge<'_> {
+    /// Judges a request. Path and query are put into `target` in their one meaning as soon as they
+    /// have one, so that a refusal can name what was asked for.
+    ///
+    /// # Errors
+    ///
+    /// A denial where the request is none, or no table answers on its host.
+    pub fn judge(
+        &self,
+        asked: &Asked<'_>,
+        target: &mut Option<PathAndQuery>,
+    ) -> Result<Judgement, Box<Denial>> {
+        let policy = &*self.state.policy;
+        let head = head::check(asked.parts, asked.target_bytes_max)?;
+        let read = Target::parse(&head.path_and_query, policy.classes_allowed)
+            .map_err(|ambiguous| Box::new(Denial::from(ambiguous)))?;
+        *target = Some(read.path_and_query().clone());
+        let lookup = policy
+            .find(Some(head.host), head.method, read.path())
+            .map_err(|_| Box::new(Denial::new(Reason::HostUnknown)))?;
+        if read.path() == oauth::token::PATH {
+            // Our own endpoints win over any route that overlaps them.
+            return Ok(Judgement::Token);
+        }
+        let caller = if decision::asks_for_caller(policy, &lookup) {
+            let foreign = if decision::foreign_may_pass(policy, &lookup) {
+                Foreign::MayPass(self.issuers)
+            } else {
+                Foreign::Counts
+            };
+            credential::read(&asked.parts.headers, asked.accepts, foreign)
+                .and_then(|credential| self.verifier.verify(&credential, self.state, asked.now))
+        } else {
+            Ok(None)
+        };
+        let question = Question {
+            policy,
+            target: &read,
+            lookup: &lookup,
+            headers: &asked.parts.headers,
+            source: Some(asked.source),
+        };
+        Ok(Judgement::Decided(decision::decide(&question, caller)))
+    }
+}
