@@ -12,6 +12,7 @@
 mod agreement;
 mod cli;
 mod clients;
+mod days;
 mod deploy;
 mod durability;
 mod forwarding;

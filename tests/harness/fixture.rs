@@ -115,9 +115,14 @@ impl Fixture {
     }
 
     /// Adds another upstream.
-    pub(crate) fn another_upstream(mut self, name: &str, upstream: &Upstream) -> Self {
+    pub(crate) fn another_upstream(self, name: &str, upstream: &Upstream) -> Self {
+        self.upstream_at(name, &upstream.url())
+    }
+
+    /// Adds another upstream, by its URL; settings of its own may follow after a comma.
+    pub(crate) fn upstream_at(mut self, name: &str, url: &str) -> Self {
         self.upstreams
-            .insert(name.to_owned(), format!("url: {}", upstream.url()));
+            .insert(name.to_owned(), format!("url: {url}"));
         self
     }
 
@@ -218,7 +223,10 @@ impl Files {
 
     /// A command of the binary on these files, not yet started.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        // Figures are taken of what is shipped; `tests/run` says where it is.
+        let binary = std::env::var_os("PORTCULLIS_TEST_BINARY");
+        let binary = binary.unwrap_or_else(|| env!("CARGO_BIN_EXE_portcullis").into());
+        let mut command = Command::new(binary);
         command
             .arg("-c")
             .arg(&self.config)

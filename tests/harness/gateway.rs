@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::lines::Lines;
-use super::{Client, Files, Fixture, Message, Upstream, request};
+use super::{Client, Files, Fixture, Message, Process, Upstream, request};
 
 /// A key of an account, with its secret.
 #[derive(Clone, Debug)]
@@ -217,6 +217,11 @@ impl Gateway {
     /// must not be there.
     pub(crate) fn printed(&self) -> String {
         [self.stdout.all(), self.stderr.all()].concat().join("\n")
+    }
+
+    /// The process, to be measured.
+    pub(crate) fn process(&self) -> Process {
+        Process::of(self.child.id())
     }
 
     /// Sends a signal to the process.

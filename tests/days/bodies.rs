@@ -1,0 +1,127 @@
+//! Bodies that are long in bytes or in time.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{sleep, timeout};
+
+use super::before;
+use crate::harness::load::{Caller, run};
+use crate::harness::{Api, Gateway, request};
+
+/// F07: how much memory the gateway took more, at most, while `size` bytes went up and as many down.
+pub(super) fn through(gateway: &Gateway, api: &Api, size: u64) -> u64 {
+    // What the first request of all leaves behind is not a matter of size.
+    assert_eq!(gateway.ask("GET /public/bytes/1048576", None).status(), 200);
+    let (address, process) = (gateway.address(), gateway.process());
+    let before = process.resident();
+    let moved = run(async move {
+        let up = async move {
+            let mut caller = Caller::connect(address).await.unwrap();
+            let head = format!(
+                "POST /public/upload HTTP/1.1\r\nHost: gate.test\r\nContent-Length: {size}\r\n\r\n"
+            );
+            caller.send(head.as_bytes()).await.unwrap();
+            let piece = vec![0; 256 * 1024];
+            let mut left = size;
+            while left > 0 {
+                let some = left.min(piece.len() as u64);
+                let some = &piece[..some as usize];
+                caller.socket().write_all(some).await.unwrap();
+                left -= some.len() as u64;
+            }
+            assert_eq!(caller.answer().await.unwrap().text(), size.to_string());
+        };
+        let down = async move {
+            let mut caller = Caller::connect(address).await.unwrap();
+            let get = request(
+                &format!("GET /public/bytes/{size}"),
+                &[("Connection", "close")],
+                b"",
+            );
+            caller.send(&get).await.unwrap();
+            let mut piece = vec![0; 256 * 1024];
+            let mut got = 0;
+            loop {
+                match caller.socket().read(&mut piece).await.unwrap() {
+                    0 => break,
+                    count => got += count as u64,
+                }
+            }
+            assert!(
+                (size..size + 1024).contains(&got),
+                "{got} of {size} bytes came"
+            );
+        };
+        let both = async { tokio::join!(up, down) };
+        let mut both = std::pin::pin!(both);
+        let mut most = 0;
+        while timeout(Duration::from_millis(100), &mut both)
+            .await
+            .is_err()
+        {
+            most = most.max(process.resident());
+        }
+        most.max(process.resident())
+    });
+    assert_eq!(api.counts().received.load(Ordering::SeqCst), size);
+    moved.saturating_sub(before)
+}
+
+#[test]
+fn f07_what_goes_through_does_not_stay() {
+    let api = Api::start();
+    let gateway = before(&api).start();
+    let grown = through(&gateway, &api, 512 << 20);
+    assert!(grown < 16 << 20, "{grown} bytes more");
+}
+
+/// F07: a body that turns out to be too large is cut off on both sides.
+#[test]
+fn f07_more_than_is_allowed_does_not_arrive() {
+    let api = Api::start();
+    let gateway = before(&api)
+        .listener("limits: { body_bytes: 1000 }")
+        .start();
+    run(async {
+        let ask = |framing: &str| {
+            format!("POST /public/upload HTTP/1.1\r\nHost: gate.test\r\n{framing}\r\n\r\n")
+        };
+        let mut caller = Caller::connect(gateway.address()).await.unwrap();
+        let head = ask("Transfer-Encoding: chunked");
+        caller.send(head.as_bytes()).await.unwrap();
+        for _ in 0..3 {
+            let chunk = [b"190\r\n", &[b'a'; 400][..], b"\r\n"].concat();
+            let _ = caller.send(&chunk).await;
+            sleep(Duration::from_millis(20)).await;
+        }
+        let answer = caller.answer().await.unwrap();
+        assert_eq!(
+            (answer.status(), answer.reason().as_str()),
+            (413, "body_too_large")
+        );
+    });
+    api.wait_for_open(0);
+    assert_eq!(api.counts().finished.load(Ordering::SeqCst), 0);
+}
+
+/// F11: only silence ends a stream, and only when it lasts as long as it is allowed to; how long a
+/// stream has lived ends none. Every other limit is over in each of the gaps.
+#[test]
+fn f11_a_stream_with_gaps_is_not_cut() {
+    let api = Api::start();
+    let gateway = before(&api)
+        .listener(
+            "limits: { header_timeout: 200ms, keep_alive: 200ms, body_idle: 200ms, \
+             write_idle: 200ms }",
+        )
+        .upstream("timeout: 1500ms, idle_timeout: 200ms, connect_timeout: 200ms")
+        .start();
+    run(async {
+        let mut caller = Caller::connect(gateway.address()).await.unwrap();
+        let get = request("GET /public/events/3/1000", &[], b"");
+        let answer = caller.ask(&get).await.unwrap();
+        assert_eq!(answer.text(), "data: 3\n\ndata: 2\n\ndata: 1\n\n");
+    });
+}

@@ -1,0 +1,125 @@
+//! Many at once: connections that rest, more than are taken, and more than there are descriptors.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
+
+use super::{before, quick};
+use crate::harness::load::{Caller, Latencies, run};
+use crate::harness::{Api, Gateway, PATIENCE, allow_descriptors, request, until};
+
+/// Opens `count` connections, each of which has been served once and rests.
+async fn resting(gateway: &Gateway, count: usize) -> Vec<Caller> {
+    let (address, quick) = (gateway.address(), quick());
+    let mut callers = Vec::with_capacity(count);
+    for _ in 0..count {
+        let mut caller = Caller::connect(address).await.expect("a place is free");
+        let answer = caller.ask(&quick).await.expect("an answer");
+        assert_eq!(answer.status(), 200, "{answer:?}");
+        callers.push(caller);
+    }
+    callers
+}
+
+/// F04: what `count` connections that rest cost the gateway, in bytes.
+pub(super) fn idle(gateway: &Gateway, count: usize) -> u64 {
+    allow_descriptors(count as u64 + 1000);
+    let process = gateway.process();
+    let before = process.resident();
+    run(async {
+        let callers = resting(gateway, count).await;
+        let after = process.resident();
+        assert_eq!(gateway.ask("GET /public/x", None).status(), 200);
+        assert_eq!(gateway.ops("/readyz").status(), 200);
+        drop(callers);
+        after.saturating_sub(before)
+    })
+}
+
+#[test]
+fn f04_connections_that_rest_cost_little() {
+    const COUNT: usize = 500;
+    let api = Api::start();
+    let gateway = before(&api).start();
+    let each = idle(&gateway, COUNT) / COUNT as u64;
+    // 200 MiB for 10,000 would be 20 KiB; the build that is tested here is a larger one.
+    assert!(each < 80 * 1024, "{each} bytes a connection");
+}
+
+/// F05: who is one too many waits at the door, and is let in when somebody leaves.
+#[test]
+fn f05_more_connections_than_are_taken_wait_and_operators_do_not() {
+    let api = Api::start();
+    let gateway = before(&api).settings("max_connections: 20").start();
+    run(async {
+        let mut callers = resting(&gateway, 20).await;
+        let mut late = Caller::connect(gateway.address()).await.unwrap();
+        late.send(&quick()).await.unwrap();
+        let early = timeout(Duration::from_millis(300), late.answer()).await;
+        assert!(early.is_err(), "{early:?}");
+        for path in ["/livez", "/readyz", "/metrics"] {
+            assert_eq!(gateway.ops(path).status(), 200, "{path}");
+        }
+        gateway.json(&["status"]);
+        // Those that are in are served meanwhile.
+        let inside = callers.last_mut().unwrap();
+        assert_eq!(inside.ask(&quick()).await.unwrap().status(), 200);
+        drop(callers.pop());
+        assert_eq!(late.answer().await.unwrap().status(), 200);
+    });
+}
+
+/// F06: descriptors run out under a gateway that runs. It waits for them, without spinning, and is
+/// all there when they come back.
+#[test]
+fn f06_without_descriptors_it_waits_and_comes_back() {
+    allow_descriptors(2048);
+    let api = Api::start();
+    let gateway = before(&api).start();
+    let process = gateway.process();
+    process.limit_descriptors(256);
+    run(async {
+        let mut crowd = Vec::new();
+        for _ in 0..500 {
+            // The kernel lets them in whether we accept them or not.
+            crowd.push(Caller::connect(gateway.address()).await.unwrap());
+        }
+        until("descriptors to run out", PATIENCE, || {
+            process.descriptors() >= 255
+        });
+        let (cpu, began) = (process.cpu(), Instant::now());
+        std::thread::sleep(Duration::from_secs(2));
+        let share = (process.cpu() - cpu).as_secs_f64() / began.elapsed().as_secs_f64();
+        assert!(share < 0.2, "it takes {share} of a core to wait");
+    });
+    let back = Instant::now();
+    assert_eq!(gateway.ask("GET /public/x", None).status(), 200);
+    assert!(
+        back.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        back.elapsed()
+    );
+    assert_eq!(gateway.ops("/readyz").status(), 200);
+    gateway.account("after", &[]);
+    assert!(gateway.printed().contains("cannot accept a connection"));
+}
+
+/// G31: operators are answered while strangers crowd the door.
+#[test]
+fn g31_operators_are_answered_in_a_crowd() {
+    let api = Api::start();
+    let gateway = before(&api).settings("max_connections: 300").start();
+    allow_descriptors(2048);
+    let ask = request("GET /metrics", &[], b"");
+    let latencies = run(async {
+        let mut crowd = Vec::new();
+        for _ in 0..600 {
+            let mut caller = Caller::connect(gateway.address()).await.unwrap();
+            caller.send(b"GET /public/x HTTP/1.1\r\nX: ").await.unwrap();
+            crowd.push(caller);
+        }
+        Latencies::measure(gateway.address_of("ops"), &ask, 100).await
+    });
+    let tail = latencies.quantile(0.99);
+    assert!(tail < Duration::from_secs(1), "{tail:?}");
+}

@@ -1,0 +1,57 @@
+//! What takes minutes: run by `tests/run --long` alone, at full size, and noted with its day.
+//!
+//! Every run in between does the same at a smaller size, so that nothing rots until the next long one.
+
+use std::path::Path;
+use std::sync::Mutex;
+
+/// Whether this is the long run.
+pub(crate) fn is_long() -> bool {
+    std::env::var_os("PORTCULLIS_LONG").is_some_and(|value| value == "1")
+}
+
+/// `long` in the long run, `short` in all others.
+pub(crate) fn sized<T>(short: T, long: T) -> T {
+    if is_long() { long } else { short }
+}
+
+/// Notes that `row` was run at full size, today. Does nothing in other runs.
+pub(crate) fn passed(row: &str) {
+    static NOTES: Mutex<()> = Mutex::new(());
+    if !is_long() {
+        return;
+    }
+    let _alone = NOTES.lock().expect("no other writer panics");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/long-runs.yaml");
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let text = noted(&text, row, &today());
+    std::fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}
+
+#[expect(clippy::disallowed_methods, reason = "the day of the run, for people")]
+fn today() -> String {
+    let now = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
+    now.chars().take("2026-11-22".len()).collect()
+}
+
+/// `text` with `row: day` in its place; comments stay above.
+fn noted(text: &str, row: &str, day: &str) -> String {
+    let (comments, mut rows): (Vec<_>, Vec<_>) = text
+        .lines()
+        .map(str::to_owned)
+        .partition(|line| line.starts_with('#') || line.is_empty());
+    rows.retain(|line| line.split(':').next() != Some(row));
+    rows.push(format!("{row}: {day}"));
+    rows.sort();
+    [comments, rows].concat().join("\n") + "\n"
+}
+
+#[test]
+fn a_row_has_one_day() {
+    let text = "# Why.\nB66: 2026-11-01\nF04: 2026-11-02\n";
+    let once = noted(text, "F03", "2026-11-22");
+    assert_eq!(
+        noted(&once, "B66", "2026-11-23"),
+        "# Why.\nB66: 2026-11-23\nF03: 2026-11-22\nF04: 2026-11-02\n"
+    );
+}
