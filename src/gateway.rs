@@ -209,6 +209,7 @@ impl Gateway {
             id: &verdict.id.clone(),
             tls: listener.tls.is_some(),
             peer: asked.connection.client(),
+            line: &asked.connection.line,
             trusted_chain: asked.source.trusted_chain.as_deref(),
             host: &host.unwrap_or_else(|| HeaderValue::from_static("")),
             body_bytes_max: listener.limits.body_bytes,

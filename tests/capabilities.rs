@@ -26,6 +26,7 @@ mod policies;
 mod readme;
 mod scenarios;
 mod store;
+mod streams;
 mod supply;
 mod target;
 mod tidy;

@@ -26,7 +26,10 @@ const ELSEWHERE: &[(Reason, Because)] = &[
     (Reason::SourceThrottled, Because::NothingMakesIt),
     (Reason::UpgradeRefused, Because::NothingMakesIt),
     (Reason::VersionUnknown, Because::NothingMakesIt),
-    (Reason::LoopDetected, Because::NothingMakesIt),
+    (
+        Reason::LoopDetected,
+        Because::ProvedIn("tests/streams/hops.rs"),
+    ),
     (Reason::DirectoryStale, Because::NothingMakesIt),
     (Reason::TrustUnavailable, Because::NothingMakesIt),
     (Reason::RequestTimeout, Because::NeedsASocket),

@@ -1,4 +1,4 @@
-//! Bodies on their way through: streamed, never collected, trailers dropped.
+//! Bodies on their way through: streamed, never collected.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -6,11 +6,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::header::TRAILER;
+use http::{HeaderName, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::pool::Lease;
+use super::trailers::Trailers;
 
 /// How far a request's body has come. Read by whoever waits for the answer to it.
 #[derive(Debug)]
@@ -50,14 +53,25 @@ impl Progress {
     }
 }
 
-/// A request's body on its way to the upstream. Data frames pass as they come; trailers do not
-/// pass, because an upstream may take them for headers nobody decided on.
+/// A request's body on its way to the upstream. Data frames pass as they come, trailers as far as
+/// the route lists them.
 #[derive(Debug)]
 pub struct Upload {
     incoming: Option<Incoming>,
     progress: Rc<Progress>,
+    bounds: Bounds,
+}
+
+/// What a request's body is held to.
+#[derive(Debug)]
+pub struct Bounds {
     /// Bytes that may still pass, if there is a bound.
-    left: Option<u64>,
+    pub bytes: Option<u64>,
+    /// The trailers that pass.
+    pub trailers: Trailers,
+    /// Whether it comes by HTTP/2, where a stream that was reset `NO_ERROR` looks like one that has
+    /// ended.
+    pub http2: bool,
 }
 
 /// Why an upload ended early.
@@ -65,15 +79,15 @@ pub struct Upload {
 pub enum UploadError {
     /// The client's side failed.
     #[error("the client's body broke off")]
-    Client(#[source] hyper::Error),
+    Client(#[source] Option<hyper::Error>),
     /// The body is larger than allowed.
     #[error("the body is larger than allowed")]
     TooLarge,
 }
 
 impl Upload {
-    /// The body of a request of at most `limit` bytes, and how far it has come.
-    pub fn new(incoming: Incoming, limit: Option<u64>) -> (Self, Rc<Progress>) {
+    /// The body of a request, and how far it has come.
+    pub fn new(incoming: Incoming, bounds: Bounds) -> (Self, Rc<Progress>) {
         let empty = incoming.is_end_stream();
         let progress = Progress::new(empty);
         let incoming = (!empty).then_some(incoming);
@@ -81,7 +95,7 @@ impl Upload {
             Self {
                 incoming,
                 progress: Rc::clone(&progress),
-                left: limit,
+                bounds,
             },
             progress,
         )
@@ -92,8 +106,25 @@ impl Upload {
         Self {
             incoming: None,
             progress: Progress::new(true),
-            left: None,
+            bounds: Bounds {
+                bytes: None,
+                trailers: Trailers::Stop,
+                http2: false,
+            },
         }
+    }
+
+    /// Whether its stated length alone is more than may pass.
+    pub fn is_too_large(&self) -> bool {
+        let most = self.bounds.bytes;
+        most.is_some_and(|most| self.size_hint().lower() > most)
+    }
+
+    /// `Trailer` for the head it follows, if trailers may follow it.
+    pub fn announcement(&self) -> Option<(HeaderName, HeaderValue)> {
+        let may_follow = self.size_hint().exact().is_none();
+        let names = self.bounds.trailers.announcement().filter(|_| may_follow)?;
+        Some((TRAILER, names))
     }
 }
 
@@ -109,19 +140,30 @@ impl Body for Upload {
             let Some(incoming) = self.incoming.as_mut() else {
                 return Poll::Ready(None);
             };
-            let frame = Pin::new(incoming).poll_frame(cx);
+            let frame = Pin::new(&mut *incoming).poll_frame(cx);
+            let ended = incoming.is_end_stream();
             self.progress.starved.set(frame.is_pending());
             let Some(frame) = ready!(frame) else {
+                if self.bounds.http2 && !ended {
+                    return Poll::Ready(Some(Err(UploadError::Client(None))));
+                }
                 self.incoming = None;
                 self.progress.end();
                 return Poll::Ready(None);
             };
             self.progress.moved.set(Instant::now());
-            let frame = frame.map_err(UploadError::Client)?;
-            let Ok(data) = frame.into_data() else {
-                continue;
+            let frame = frame.map_err(|error| UploadError::Client(Some(error)))?;
+            let data = match frame.into_data() {
+                Ok(data) => data,
+                Err(frame) => match frame
+                    .into_trailers()
+                    .map(|names| self.bounds.trailers.admit(names))
+                {
+                    Ok(Some(trailers)) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+                    Ok(None) | Err(_) => continue,
+                },
             };
-            if let Some(left) = self.left.as_mut() {
+            if let Some(left) = self.bounds.bytes.as_mut() {
                 let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
                 *left = left.checked_sub(length).ok_or(UploadError::TooLarge)?;
             }
@@ -156,14 +198,16 @@ impl Drop for Upload {
 pub struct Download {
     incoming: Incoming,
     lease: Option<Lease>,
+    trailers: Trailers,
 }
 
 impl Download {
     /// The body of a response that came by `lease`.
-    pub fn new(incoming: Incoming, lease: Lease) -> Self {
+    pub fn new(incoming: Incoming, lease: Lease, trailers: Trailers) -> Self {
         let mut download = Self {
             incoming,
             lease: Some(lease),
+            trailers,
         };
         if download.incoming.is_end_stream() {
             download.ended();
@@ -189,12 +233,20 @@ impl Body for Download {
         loop {
             let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
             match frame {
-                Some(Ok(frame)) if frame.is_trailers() => {}
                 Some(Ok(frame)) => {
                     if self.incoming.is_end_stream() {
                         self.ended();
                     }
-                    return Poll::Ready(Some(Ok(frame)));
+                    let frame = match frame.into_data() {
+                        Ok(data) => Some(Frame::data(data)),
+                        Err(frame) => {
+                            let trailers = frame.into_trailers().unwrap_or_default();
+                            self.trailers.admit(trailers).map(Frame::trailers)
+                        }
+                    };
+                    if let Some(frame) = frame {
+                        return Poll::Ready(Some(Ok(frame)));
+                    }
                 }
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => {

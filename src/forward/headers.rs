@@ -28,12 +28,11 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 
 /// Turns a client's headers into those the upstream is sent.
 pub fn prepare(headers: &mut HeaderMap, permit: &Permit, terms: &Terms<'_>, issuers: &Issuers) {
-    let forwarded_for = forwarded_for(terms);
-    strip(headers, permit.passes_authorization(), issuers);
+    let (forwarded_for, forwarded_proto) = (forwarded_for(terms), forwarded_proto(terms, headers));
+    strip(headers, permit, issuers);
     headers.insert(X_FORWARDED_FOR, forwarded_for);
     headers.insert(X_FORWARDED_HOST, terms.host.clone());
-    let proto = if terms.tls { "https" } else { "http" };
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(forwarded_proto));
     headers.insert(X_REQUEST_ID, request_id(terms.id));
     let Some(identity) = permit.identity() else {
         return;
@@ -51,13 +50,13 @@ pub fn prepare(headers: &mut HeaderMap, permit: &Permit, terms: &Terms<'_>, issu
 
 /// Removes what may not reach an upstream: what is for one hop, what could be taken for ours, and
 /// what could be a credential of ours.
-fn strip(headers: &mut HeaderMap, pass_authorization: bool, issuers: &Issuers) {
+fn strip(headers: &mut HeaderMap, permit: &Permit, issuers: &Issuers) {
     let mut doomed: smallvec::SmallVec<[HeaderName; 8]> = smallvec::SmallVec::new();
     for value in headers.get_all(CONNECTION) {
         doomed.extend(tokens(value).filter_map(|token| HeaderName::from_bytes(token).ok()));
     }
     for (name, value) in headers.iter() {
-        if is_unwanted(name, value, pass_authorization, issuers) {
+        if is_unwanted(name, value, permit, issuers) {
             doomed.push(name.clone());
         }
     }
@@ -66,14 +65,9 @@ fn strip(headers: &mut HeaderMap, pass_authorization: bool, issuers: &Issuers) {
     }
 }
 
-fn is_unwanted(
-    name: &HeaderName,
-    value: &HeaderValue,
-    pass_authorization: bool,
-    issuers: &Issuers,
-) -> bool {
+fn is_unwanted(name: &HeaderName, value: &HeaderValue, permit: &Permit, issuers: &Issuers) -> bool {
     if *name == AUTHORIZATION {
-        return !pass_authorization || credential::is_ours(value, issuers);
+        return !permit.passes_authorization() || credential::is_ours(value, issuers);
     }
     // Wherever it stands: a token in a cookie is a token.
     if (*name == X_API_KEY || may_hold_ours(value)) && credential::is_ours(value, issuers) {
@@ -83,6 +77,7 @@ fn is_unwanted(
     if matches!(*name, HOST | CONTENT_LENGTH | EXPECT) {
         return true;
     }
+    let admitted = || permit.header_names().contains(name);
     let name = name.as_str();
     name.starts_with(OURS)
         || HOP_BY_HOP.contains(&name)
@@ -90,7 +85,7 @@ fn is_unwanted(
         || METHOD_OVERRIDES.contains(&name)
         // A CGI-like reader takes `x_portcullis_account` for `x-portcullis-account`; a name that
         // can be read two ways is not sent.
-        || !is_plain(name)
+        || !(is_plain(name) || admitted())
 }
 
 /// A quick look that finds every value [`credential::is_ours`] could mean but encoded ones, which
@@ -109,6 +104,18 @@ fn forwarded_for(terms: &Terms<'_>) -> HeaderValue {
     }
     let _ = write!(text, "{}", terms.peer.to_canonical());
     HeaderValue::from_str(&text).expect("addresses, and a chain that was a header before")
+}
+
+/// The scheme the client used: what a trusted peer that speaks for another says it was, else that of
+/// our own socket.
+fn forwarded_proto(terms: &Terms<'_>, headers: &HeaderMap) -> &'static str {
+    let stated = terms.trusted_chain.and(headers.get(X_FORWARDED_PROTO));
+    match stated.map(HeaderValue::as_bytes) {
+        Some(b"https") => "https",
+        Some(b"http") => "http",
+        _ if terms.tls => "https",
+        _ => "http",
+    }
 }
 
 /// Turns an upstream's headers into those the client is sent: nothing for one hop, nothing that

@@ -5,15 +5,15 @@
 //! [`headers::prepare`]. Bodies stream both ways; a slow reader slows the writer, and nothing is
 //! collected.
 //!
-//! A request is sent again only when that cannot change what it means: not a byte of it was written,
-//! or it is a GET or HEAD without a body that met a connection the upstream had already left. Once,
-//! on a new connection, and never after a byte of a response.
-//!
 //! Not here: whether the request may pass. Whoever calls holds a [`Permit`].
 
 pub mod body;
+mod exchange;
 pub mod headers;
+mod interim;
 pub mod pool;
+pub mod trailers;
+mod via;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -22,31 +22,41 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
-};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
+use crate::connection::line::Line;
 use crate::credential::Issuers;
 use crate::decision::Permit;
 use crate::reason::Reason;
 use crate::settings::{HostHeader, Upstream};
 use crate::words::{RequestId, UpstreamName};
-use body::{Download, Progress, Upload, UploadError};
+use body::{Bounds, Download, Upload};
+use exchange::{Patience, Waiting};
+use interim::Interims;
 use pool::{Lease, Pool};
+use trailers::Trailers;
+use via::Via;
 
-/// The connections of all cores, counted together, upstream by upstream.
+/// What the forwarders of all cores share: the connections of each upstream, counted together, and
+/// the name we go by.
 #[derive(Clone, Debug)]
-pub struct Upstreams(Vec<(Arc<Upstream>, Arc<AtomicUsize>)>);
+pub struct Upstreams {
+    each: Vec<(Arc<Upstream>, Arc<AtomicUsize>)>,
+    via: Via,
+}
 
 impl Upstreams {
     /// The upstreams of the settings.
     pub fn new(upstreams: &BTreeMap<UpstreamName, Upstream>) -> Self {
         let entry = |upstream: &Upstream| (Arc::new(upstream.clone()), Arc::default());
-        Self(upstreams.values().map(entry).collect())
+        Self {
+            each: upstreams.values().map(entry).collect(),
+            via: Via::random(),
+        }
     }
 }
 
@@ -55,6 +65,7 @@ impl Upstreams {
 pub struct Forwarder {
     pools: Vec<Rc<Pool>>,
     issuers: Issuers,
+    via: Via,
 }
 
 /// What came back.
@@ -73,8 +84,9 @@ impl Forwarder {
             Pool::new(Arc::clone(upstream), Arc::clone(open))
         };
         Self {
-            pools: upstreams.0.iter().map(pool).collect(),
+            pools: upstreams.each.iter().map(pool).collect(),
             issuers,
+            via: upstreams.via.clone(),
         }
     }
 
@@ -104,27 +116,64 @@ impl Forwarder {
                 waited: Duration::ZERO,
             };
         };
-        let patience = Patience {
-            upstream: permit.timeout().unwrap_or(pool.upstream().response_timeout),
-            client: terms.body_idle,
-        };
-        let (parts, body) = request.into_parts();
-        let (upload, progress) = Upload::new(body, terms.body_bytes_max);
-        let framing = framing(&parts.headers, &upload);
-        let mut message = self.head(&permit, pool, parts, terms).map(|()| upload);
-        message.headers_mut().extend(framing);
-        let response = exchange(pool, message, progress, patience).await;
-        let response = response.and_then(|(response, lease)| relay(response, lease));
+        let response = self.send(&permit, pool, request, terms).await;
         Answer {
             response,
             waited: started.elapsed(),
         }
     }
 
+    async fn send(
+        &self,
+        permit: &Permit,
+        pool: &Rc<Pool>,
+        request: Request<Incoming>,
+        terms: &Terms<'_>,
+    ) -> Result<Response<Download>, Reason> {
+        let waiting = Waiting {
+            patience: Patience {
+                upstream: permit.timeout().unwrap_or(pool.upstream().response_timeout),
+                client: terms.body_idle,
+            },
+            line: terms.line,
+            interims: Interims::default(),
+        };
+        let (parts, body) = request.into_parts();
+        let trailers = Trailers::for_client(parts.version, &parts.headers);
+        let bounds = Bounds {
+            bytes: least(permit.body_bytes(), terms.body_bytes_max),
+            trailers: Trailers::listed(permit.trailers()),
+            http2: parts.version == Version::HTTP_2,
+        };
+        let (upload, progress) = Upload::new(body, bounds);
+        if upload.is_too_large() {
+            return Err(Reason::BodyTooLarge);
+        }
+        let framing = framing(&parts.headers, &upload);
+        let announcement = upload.announcement();
+        let mut message = self.head(permit, pool, parts, terms)?.map(|()| upload);
+        message.headers_mut().extend(framing);
+        message.headers_mut().extend(announcement);
+        let (response, lease) = exchange::exchange(pool, message, progress, waiting).await?;
+        relay(response, lease, trailers)
+    }
+
     /// The head of the message for the upstream.
-    fn head(&self, permit: &Permit, pool: &Pool, parts: Parts, terms: &Terms<'_>) -> Request<()> {
+    fn head(
+        &self,
+        permit: &Permit,
+        pool: &Pool,
+        parts: Parts,
+        terms: &Terms<'_>,
+    ) -> Result<Request<()>, Reason> {
         let mut headers = parts.headers;
+        let takes_trailers = pool.is_http2() && trailers::takes(&headers);
         headers::prepare(&mut headers, permit, terms, &self.issuers);
+        self.via.extend(&mut headers, parts.version)?;
+        if takes_trailers {
+            // For one hop only, and gRPC does not work without it on the next one.
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+        }
         let host = match pool.upstream().host_header {
             HostHeader::Upstream => pool.host().clone(),
             HostHeader::Client => terms.host.clone(),
@@ -135,8 +184,13 @@ impl Forwarder {
         *message.uri_mut() = Uri::from(permit.target().path_and_query().clone());
         *message.version_mut() = Version::HTTP_11;
         *message.headers_mut() = headers;
-        message
+        Ok(message)
     }
+}
+
+/// The smaller of two bounds, where either may be none.
+fn least(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.into_iter().chain(other).min()
 }
 
 /// How the end of the body is told where the HTTP library would not tell it. It takes a GET for one
@@ -161,6 +215,8 @@ pub struct Terms<'a> {
     pub tls: bool,
     /// The socket's peer.
     pub peer: IpAddr,
+    /// What may be asked of the client's connection.
+    pub line: &'a Line,
     /// The chain a trusted peer stated, to be continued.
     pub trusted_chain: Option<&'a str>,
     /// The host the client asked for.
@@ -171,136 +227,26 @@ pub struct Terms<'a> {
     pub body_idle: Duration,
 }
 
-/// One request and its response, on a resting connection if there is one, and once more on a new
-/// one if that is safe.
-async fn exchange(
-    pool: &Rc<Pool>,
-    message: Request<Upload>,
-    progress: Rc<Progress>,
-    patience: Patience,
-) -> Result<(Response<Incoming>, Lease), Reason> {
-    let mut lease = pool.lease().await?;
-    let spare = (lease.is_reused() && is_repeatable(&message)).then(|| Spare::of(&message));
-    let work = lease.send(message, Rc::clone(&progress));
-    let error = match patience.wait(work, &progress).await? {
-        Ok(response) => return Ok((response, lease)),
-        Err(error) => error,
-    };
-    let (reused, heard) = (lease.is_reused(), lease.has_heard());
-    drop(lease);
-    let mut error = error;
-    let again = match error.take_message() {
-        Some(unsent) => Some(unsent),
-        // Who has begun to answer has acted on the request.
-        None if !heard && left_before_answer(error.error()) => spare.map(Spare::into_request),
-        None => None,
-    };
-    let Some(again) = again.filter(|_| reused) else {
-        return Err(why(error.error()));
-    };
-    let mut lease = pool.connect().await?;
-    let work = lease.send(again, Rc::clone(&progress));
-    match patience.wait(work, &progress).await? {
-        Ok(response) => Ok((response, lease)),
-        Err(error) => Err(why(error.error())),
-    }
-}
-
-/// How long either side may keep the other one waiting.
-#[derive(Clone, Copy, Debug)]
-struct Patience {
-    /// For the head of a response, from the moment the last part of the request went out.
-    upstream: Duration,
-    /// For the next part of a request's body.
-    client: Duration,
-}
-
-impl Patience {
-    /// Waits for `work` as long as the body moves, however long that takes in all: a long upload is
-    /// not a slow upstream.
-    async fn wait<T>(self, work: impl Future<Output = T>, body: &Progress) -> Result<T, Reason> {
-        let mut work = std::pin::pin!(work);
-        let began = Instant::now();
-        loop {
-            let since = body.moved().max(began);
-            let now = Instant::now();
-            let (limit, reason) = if body.is_starved() {
-                (since + self.client, Reason::RequestTimeout)
-            } else {
-                (since + self.upstream, Reason::UpstreamTimeout)
-            };
-            if limit <= now {
-                return Err(reason);
-            }
-            // The body may begin to starve at any time, which only the next look finds out.
-            let sooner = since + self.client.min(self.upstream);
-            let look = if sooner > now { sooner } else { limit };
-            if let Ok(done) = timeout_at(look, work.as_mut()).await {
-                return Ok(done);
-            }
-        }
-    }
-}
-
-/// A GET or HEAD without a body, to be sent again on another connection.
-struct Spare {
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-}
-
-impl Spare {
-    fn of(message: &Request<Upload>) -> Self {
-        let headers = message.headers().clone();
-        Self {
-            method: message.method().clone(),
-            uri: message.uri().clone(),
-            headers,
-        }
-    }
-
-    fn into_request(self) -> Request<Upload> {
-        let mut request = Request::new(Upload::empty());
-        *request.method_mut() = self.method;
-        *request.uri_mut() = self.uri;
-        *request.headers_mut() = self.headers;
-        request
-    }
-}
-
-fn is_repeatable(message: &Request<Upload>) -> bool {
-    matches!(*message.method(), Method::GET | Method::HEAD)
-        && http_body::Body::is_end_stream(message.body())
-}
-
-/// The upstream closed the connection and had sent nothing.
-fn left_before_answer(error: &hyper::Error) -> bool {
-    error.is_canceled() || error.is_closed() || error.is_incomplete_message() || is_io(error)
-}
-
-fn is_io(error: &hyper::Error) -> bool {
-    std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>())
-}
-
-/// The reason for a failed exchange, as the caller is told it.
-fn why(error: &hyper::Error) -> Reason {
-    let upload = std::error::Error::source(error).and_then(|e| e.downcast_ref::<UploadError>());
-    match upload {
-        Some(UploadError::TooLarge) => Reason::BodyTooLarge,
-        // The client broke its own body off; whatever is answered now, it will not be read.
-        Some(UploadError::Client(_)) => Reason::RequestMalformed,
-        None if error.is_parse() => Reason::UpstreamMalformed,
-        None => Reason::UpstreamReset,
-    }
-}
-
-fn relay(response: Response<Incoming>, lease: Lease) -> Result<Response<Download>, Reason> {
+/// What the client is sent of an upstream's response.
+fn relay(
+    response: Response<Incoming>,
+    lease: Lease,
+    trailers: Trailers,
+) -> Result<Response<Download>, Reason> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         // Nobody asked: `Upgrade` is not forwarded.
         return Err(Reason::UpstreamMalformed);
     }
     let (mut parts, incoming) = response.into_parts();
+    let can_trail = http_body::Body::size_hint(&incoming).exact().is_none();
+    let announced = can_trail
+        .then(|| trailers.announced(&parts.headers))
+        .flatten();
     headers::relay(&mut parts.headers);
+    parts
+        .headers
+        .extend(announced.map(|names| (TRAILER, names)));
     parts.version = Version::HTTP_11;
-    Ok(Response::from_parts(parts, Download::new(incoming, lease)))
+    let body = Download::new(incoming, lease, trailers);
+    Ok(Response::from_parts(parts, body))
 }

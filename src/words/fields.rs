@@ -7,9 +7,10 @@
 /// Everything of ours begins with this; nobody else's field may.
 pub const OURS: &str = "x-portcullis-";
 
-/// Fields that are for the next hop only (RFC 9110 §7.6.1).
-pub const HOP_BY_HOP: [&str; 8] = [
+/// Fields that are for the next hop only (RFC 9110 §7.6.1, RFC 7540 §3.2.1).
+pub const HOP_BY_HOP: [&str; 9] = [
     "connection",
+    "http2-settings",
     "keep-alive",
     "proxy-connection",
     "proxy-authorization",

@@ -271,23 +271,6 @@ fn an_expected_100_comes_when_the_upstream_has_been_asked() {
 }
 
 #[test]
-fn b33_interim_answers_of_the_upstream_are_passed_over() {
-    let upstream = Upstream::start();
-    let gateway = fixture(&upstream).start();
-    let interim = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n";
-    let last = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-    upstream.behave(Behaviour::Answer(std::sync::Arc::new(move |_| {
-        format!("{interim}{last}").into_bytes()
-    })));
-    let mut client = Client::connect(gateway.address());
-    let answer = client
-        .send(request("GET /public/x", &[], b""))
-        .any_response(Kind::Response);
-    assert_eq!((answer.status(), answer.text()), (200, "ok"));
-    assert_eq!(answer.header("link"), None);
-}
-
-#[test]
 fn b34_b36_nobody_changes_the_protocol() {
     let upstream = Scripted::start();
     let gateway = Fixture::before(&upstream.url()).start();

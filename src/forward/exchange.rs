@@ -1,0 +1,170 @@
+//! One request and its response, and once more where that is safe.
+//!
+//! A request is sent again only when that cannot change what it means: not a byte of it was written,
+//! the upstream says it did not look at it, or it asks for the same thing however often it is asked,
+//! has no body, and met a connection the upstream had already left. Once, on a new connection, and
+//! never after a byte of a response.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{HeaderMap, Method, Request, Response, Uri};
+use hyper::body::Incoming;
+use tokio::time::{Instant, timeout_at};
+
+use super::body::{Progress, Upload, UploadError};
+use super::interim::Interims;
+use super::pool::{Lease, Pool};
+use crate::connection::line::Line;
+use crate::reason::Reason;
+
+/// Sends `message`, on a resting connection if there is one, and once more on a new one if that is
+/// safe; what comes before the response goes to `line` at once.
+pub(super) async fn exchange(
+    pool: &Rc<Pool>,
+    mut message: Request<Upload>,
+    progress: Rc<Progress>,
+    waiting: Waiting<'_>,
+) -> Result<(Response<Incoming>, Lease), Reason> {
+    let mut lease = pool.lease().await?;
+    let spare = (lease.is_reused() && is_repeatable(&message)).then(|| Spare::of(&message));
+    waiting.interims.listen(&mut message);
+    let work = lease.send(message, Rc::clone(&progress));
+    let error = match waiting.wait(work, &progress).await? {
+        Ok(response) => return Ok((response, lease)),
+        Err(error) => error,
+    };
+    let (reused, heard) = (lease.is_reused(), lease.has_heard());
+    drop(lease);
+    let mut error = error;
+    let again = match error.take_message() {
+        Some(unsent) => Some(unsent),
+        // Who has begun to answer has acted on the request.
+        None if !heard && left_before_answer(error.error()) => spare.map(Spare::into_request),
+        None => None,
+    };
+    let Some(mut again) = again.filter(|_| reused) else {
+        return Err(why(error.error()));
+    };
+    waiting.interims.listen(&mut again);
+    let mut lease = pool.connect().await?;
+    let work = lease.send(again, Rc::clone(&progress));
+    match waiting.wait(work, &progress).await? {
+        Ok(response) => Ok((response, lease)),
+        Err(error) => Err(why(error.error())),
+    }
+}
+
+/// How long either side may keep the other one waiting.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// For the head of a response, from the moment the last part of the request went out.
+    pub(super) upstream: Duration,
+    /// For the next part of a request's body.
+    pub(super) client: Duration,
+}
+
+/// What there is to do until a response comes.
+#[derive(Debug)]
+pub(super) struct Waiting<'a> {
+    pub(super) patience: Patience,
+    pub(super) line: &'a Line,
+    pub(super) interims: Interims,
+}
+
+impl Waiting<'_> {
+    /// Waits for `work` as long as the body moves, however long that takes in all: a long upload is
+    /// not a slow upstream.
+    async fn wait<T>(&self, work: impl Future<Output = T>, body: &Progress) -> Result<T, Reason> {
+        let mut work = std::pin::pin!(work);
+        let began = Instant::now();
+        loop {
+            let since = body.moved().max(began);
+            let now = Instant::now();
+            let (limit, reason) = if body.is_starved() {
+                (since + self.patience.client, Reason::RequestTimeout)
+            } else {
+                (since + self.patience.upstream, Reason::UpstreamTimeout)
+            };
+            if limit <= now {
+                return Err(reason);
+            }
+            // The body may begin to starve at any time, which only the next look finds out.
+            let sooner = since + self.patience.client.min(self.patience.upstream);
+            let look = if sooner > now { sooner } else { limit };
+            let step = poll_fn(|cx| self.step(work.as_mut(), cx));
+            if let Ok(done) = timeout_at(look, step).await {
+                return done;
+            }
+        }
+    }
+
+    fn step<T>(
+        &self,
+        work: Pin<&mut impl Future<Output = T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<T, Reason>> {
+        let done = work.poll(cx);
+        // What was said before the response is told before it.
+        self.interims.relay(cx, self.line)?;
+        done.map(Ok)
+    }
+}
+
+/// A request without a body, to be sent again on another connection.
+struct Spare {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+impl Spare {
+    fn of(message: &Request<Upload>) -> Self {
+        let headers = message.headers().clone();
+        Self {
+            method: message.method().clone(),
+            uri: message.uri().clone(),
+            headers,
+        }
+    }
+
+    fn into_request(self) -> Request<Upload> {
+        let mut request = Request::new(Upload::empty());
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.uri;
+        *request.headers_mut() = self.headers;
+        request
+    }
+}
+
+/// Whether asking twice is asking once (RFC 9110 §9.2.2), and there is nothing that was sent already.
+fn is_repeatable(message: &Request<Upload>) -> bool {
+    matches!(
+        *message.method(),
+        Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::OPTIONS
+    ) && http_body::Body::is_end_stream(message.body())
+}
+
+/// The upstream closed the connection and had sent nothing.
+fn left_before_answer(error: &hyper::Error) -> bool {
+    error.is_canceled() || error.is_closed() || error.is_incomplete_message() || is_io(error)
+}
+
+fn is_io(error: &hyper::Error) -> bool {
+    std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>())
+}
+
+/// The reason for a failed exchange, as the caller is told it.
+fn why(error: &hyper::Error) -> Reason {
+    let upload = std::error::Error::source(error).and_then(|e| e.downcast_ref::<UploadError>());
+    match upload {
+        Some(UploadError::TooLarge) => Reason::BodyTooLarge,
+        // The client broke its own body off; whatever is answered now, it will not be read.
+        Some(UploadError::Client(_)) => Reason::RequestMalformed,
+        None if error.is_parse() => Reason::UpstreamMalformed,
+        None => Reason::UpstreamReset,
+    }
+}
