@@ -12,9 +12,7 @@ use portcullis::policy::template::Template;
 use portcullis::words::{Method, MethodSet, RouteId};
 
 use crate::harness::tool;
-
-#[path = "../src/policy/oracle.rs"]
-mod oracle;
+use crate::oracle;
 
 /// Where the compact list for the benchmark lies, which needs no npm package.
 const ROUTES: &str = "benches/data/github-routes.txt";
