@@ -144,7 +144,7 @@ impl Gateway {
         };
         let headers = response.headers_mut();
         headers.insert(X_REQUEST_ID, request_id(&ticket.verdict().id));
-        if self.draining.load(Ordering::Relaxed) {
+        if self.draining.load(Ordering::Relaxed) || is_last(ticket.verdict()) {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         ticket.verdict().status = response.status();
@@ -322,6 +322,15 @@ impl Gateway {
         };
         (Ticket::new(verdict, Rc::clone(&self.recorder)), source)
     }
+}
+
+/// Whether a request was so malformed that nothing behind it on its connection is to be believed:
+/// where it ends is a matter of opinion.
+fn is_last(verdict: &Verdict) -> bool {
+    let unclear = |reason: Reason| {
+        reason.status() == http::StatusCode::BAD_REQUEST || reason == Reason::TransferCodingUnknown
+    };
+    verdict.reason().is_some_and(unclear)
 }
 
 /// The answer to a refused request; the refusal goes on record.

@@ -23,7 +23,7 @@ pub const HOP_BY_HOP: [&str; 9] = [
 /// What other proxies say of where a request came from or was meant for. From a client it is a
 /// claim nobody checked, and upstreams believe it; so the whole family goes, and what we know is
 /// written anew.
-pub const CLAIMS: [&str; 18] = [
+pub const CLAIMS: [&str; 19] = [
     "forwarded",
     "x-forwarded-for",
     "x-forwarded-host",
@@ -37,6 +37,7 @@ pub const CLAIMS: [&str; 18] = [
     "x-real-ip",
     "true-client-ip",
     "cf-connecting-ip",
+    "x-original-uri",
     "x-original-url",
     "x-original-method",
     "x-rewrite-url",
