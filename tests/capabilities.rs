@@ -16,6 +16,7 @@ mod oracle;
 mod agreement;
 mod cli;
 mod clients;
+mod conformance;
 mod days;
 mod deploy;
 mod durability;

@@ -38,16 +38,28 @@ impl Client {
 
     /// Connects to `address` with TLS, as to the host `gate.test`; `certificate` alone is trusted.
     pub(crate) fn connect_tls(address: SocketAddr, certificate: &CertificateDer<'static>) -> Self {
+        Self::connect_tls_speaking(address, certificate, "")
+    }
+
+    /// The same, and offers one protocol by ALPN; nothing if `protocol` is empty.
+    pub(crate) fn connect_tls_speaking(
+        address: SocketAddr,
+        certificate: &CertificateDer<'static>,
+        protocol: &str,
+    ) -> Self {
         let mut roots = RootCertStore::empty();
         roots
             .add(certificate.clone())
             .expect("a certificate of ours");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
+        let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("the provider has the usual suites")
             .with_root_certificates(roots)
             .with_no_client_auth();
+        if !protocol.is_empty() {
+            config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+        }
         let name = "gate.test".try_into().expect("a host name");
         let session = ClientConnection::new(Arc::new(config), name).expect("a sound configuration");
         let socket = socket(address);

@@ -193,6 +193,19 @@ impl Gateway {
         })
     }
 
+    /// The decisions logged after the first `before`, as soon as there are `count`.
+    pub(crate) fn decisions_after(&self, before: usize, count: usize) -> Vec<Value> {
+        let parse = |line: &String| {
+            serde_json::from_str(line)
+                .unwrap_or_else(|error| panic!("not a JSON line ({error}): {line}"))
+        };
+        self.stdout
+            .wait(&format!("{count} decisions more"), |lines| {
+                let new = lines.get(before..).unwrap_or_default();
+                (new.len() >= count).then(|| new.iter().map(parse).collect())
+            })
+    }
+
     /// The decision logged for the request that was answered so. Lines of different cores come in no
     /// order, so a line is found by its request, never by its place.
     pub(crate) fn decision_of(&self, answer: &Message) -> Value {

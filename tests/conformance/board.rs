@@ -1,0 +1,249 @@
+//! The scoreboard: every row with its result, as a page.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::rows::{Protocol, Row};
+use super::run::Played;
+
+const PAGE: &str = "tests/SCOREBOARD.md";
+
+/// Set to write the page instead of comparing it.
+const UPDATE: &str = "PORTCULLIS_UPDATE";
+
+/// A long run: when it was last made, and what it said.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LongRun {
+    last: String,
+    said: String,
+}
+
+/// The long runs on record, by name.
+pub(super) fn long_runs() -> BTreeMap<String, LongRun> {
+    let text = fs::read_to_string("tests/conformance/long-runs.yaml").unwrap();
+    serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("long-runs.yaml: {error}"))
+}
+
+/// How many of a section there are.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sum {
+    rows: usize,
+    green: usize,
+    red: usize,
+    runs: usize,
+    tests: usize,
+}
+
+const SECTIONS: [(char, &str); 4] = [
+    (
+        'A',
+        "Request target: what is authorized is what is forwarded",
+    ),
+    ('B', "Message framing and HTTP/2"),
+    ('C', "Headers and credentials"),
+    ('F', "Availability"),
+];
+
+/// Says how many rows of each section hold, and keeps the page as it is.
+pub(super) fn publish(rows: &[Row], played: &BTreeMap<String, Played>) {
+    let sums = sums(rows, played);
+    println_table(&sums);
+    let page = page(rows, played, &sums);
+    let updates = std::env::var_os(UPDATE).is_some_and(|value| value != "0");
+    if updates {
+        fs::write(PAGE, page).unwrap_or_else(|error| panic!("{PAGE}: {error}"));
+        return;
+    }
+    let found = fs::read_to_string(PAGE).unwrap_or_default();
+    let differs = found
+        .lines()
+        .zip(page.lines())
+        .find(|(found, made)| found != made);
+    assert!(
+        found == page,
+        "{PAGE} is not what the rows say (first at {differs:?}): run again with {UPDATE}=1"
+    );
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "the summary is for whoever runs the rows"
+)]
+fn println_table(sums: &[(char, &str, Sum)]) {
+    println!("section   rows  green  red  runs  tests");
+    for (letter, _, sum) in sums {
+        let Sum {
+            rows,
+            green,
+            red,
+            runs,
+            tests,
+        } = sum;
+        println!("{letter:<8} {rows:>5} {green:>6} {red:>4} {runs:>5} {tests:>6}");
+    }
+}
+
+fn sums(rows: &[Row], played: &BTreeMap<String, Played>) -> Vec<(char, &'static str, Sum)> {
+    let sections = SECTIONS.iter().map(|(letter, title)| {
+        let mut sum = Sum::default();
+        for row in rows.iter().filter(|row| row.id.starts_with(*letter)) {
+            sum.rows += 1;
+            sum.runs += played.get(&row.id).map_or(0, |played| played.runs);
+            sum.tests += row.kept_by.len();
+            if row.red.is_some() {
+                sum.red += 1;
+            } else {
+                sum.green += 1;
+            }
+        }
+        (*letter, *title, sum)
+    });
+    sections.collect()
+}
+
+fn page(rows: &[Row], played: &BTreeMap<String, Played>, sums: &[(char, &str, Sum)]) -> String {
+    let mut page = String::from(
+        "# Scoreboard\n\n\
+         What a client, an upstream or a network may try, and what comes of it. Written by `PORTCULLIS_UPDATE=1 cargo test --test\n\
+         capabilities conformance`, and compared by every other run. The rows are data in `tests/conformance/`, whose README says how to\n\
+         read them and what their classes mean.\n\n\
+         | section | rows | green | red | cases × protocols | tests in Rust |\n|---|---:|---:|---:|---:|---:|\n",
+    );
+    for (letter, title, sum) in sums {
+        let Sum {
+            rows,
+            green,
+            red,
+            runs,
+            tests,
+        } = sum;
+        let _ = writeln!(
+            page,
+            "| {letter}: {title} | {rows} | {green} | {red} | {runs} | {tests} |"
+        );
+    }
+    let red: Vec<_> = rows
+        .iter()
+        .filter_map(|row| Some((row, row.red.as_ref()?)))
+        .collect();
+    if !red.is_empty() {
+        page += "\n## Red\n\n";
+        for (row, why) in red {
+            let _ = writeln!(page, "* **{}** ({}): {why}", row.id, row.class.words());
+        }
+    }
+    let long_runs = long_runs();
+    for (letter, title, _) in sums {
+        let _ = write!(
+            page,
+            "\n## {letter}. {title}\n\n| id | what is tried, and what comes of it | class | result | shown by |\n|---|---|---|---|---|\n"
+        );
+        for row in rows.iter().filter(|row| row.id.starts_with(*letter)) {
+            let result = if row.red.is_some() {
+                "**red**"
+            } else {
+                "green"
+            };
+            let holds = row
+                .holds
+                .as_ref()
+                .map(|holds| format!(" *Here:* {holds}"))
+                .unwrap_or_default();
+            let _ = writeln!(
+                page,
+                "| {} | {}{} | {} | {result} | {} |",
+                row.id,
+                cell(&row.title),
+                cell(&holds),
+                row.class.words(),
+                cell(&how(row, played.get(&row.id), &long_runs)),
+            );
+        }
+    }
+    page
+}
+
+fn cell(text: &str) -> String {
+    text.trim_end().replace('|', "\\|").replace('\n', " ")
+}
+
+/// What shows that a row holds.
+fn how(row: &Row, played: Option<&Played>, long_runs: &BTreeMap<String, LongRun>) -> String {
+    let mut parts = Vec::new();
+    if let Some(played) = played.filter(|played| played.runs > 0) {
+        let names = played.protocols.iter().map(|protocol| match protocol {
+            Protocol::Http1 => "h1",
+            Protocol::Http1Tls => "h1 TLS",
+            Protocol::Http2 => "h2",
+            Protocol::Http2Tls => "h2 TLS",
+        });
+        let runs = played.runs;
+        parts.push(format!(
+            "{runs} runs ({})",
+            names.collect::<Vec<_>>().join(", ")
+        ));
+    }
+    parts.extend(row.kept_by.iter().map(|test| format!("`{test}`")));
+    if let Some(long) = &row.long {
+        parts.push(match long_runs.get(long) {
+            Some(run) => format!("long run `{long}`, last {}: {}", run.last, run.said),
+            None => format!("long run `{long}`, not made yet"),
+        });
+    }
+    parts.join("; ")
+}
+
+/// Says whether `test`, as `module::name`, is a test in the sources.
+pub(super) fn is_a_test(test: &str, sources: &[(String, String)]) -> bool {
+    let (module, name) = test.rsplit_once("::").unwrap_or(("", test));
+    let module = module.strip_suffix("::tests").unwrap_or(module);
+    let marked = |text: &str| {
+        let lines: Vec<_> = text.lines().collect();
+        let is_it = |line: &str| {
+            let line = line.trim_start();
+            line.starts_with(&format!("fn {name}("))
+                || line.starts_with(&format!("async fn {name}("))
+        };
+        lines.iter().enumerate().any(|(number, line)| {
+            let above = &lines[number.saturating_sub(8)..number];
+            is_it(line)
+                && above
+                    .iter()
+                    .any(|line| line.contains("test") && line.trim_start().starts_with("#["))
+        })
+    };
+    sources
+        .iter()
+        .any(|(own, text)| own == module && marked(text))
+}
+
+/// Every source file of the product and its tests, by its module.
+pub(super) fn sources() -> Vec<(String, String)> {
+    let mut sources = Vec::new();
+    for root in ["src", "tests"] {
+        collect(Path::new(root), root, &mut sources);
+    }
+    sources
+}
+
+fn collect(folder: &Path, root: &str, sources: &mut Vec<(String, String)>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, root, sources);
+        } else if path.extension().is_some_and(|kind| kind == "rs") {
+            let inner = path.strip_prefix(root).unwrap().with_extension("");
+            let module = inner.to_string_lossy().replace('/', "::");
+            let module = module
+                .strip_suffix("::tests")
+                .or(module.strip_suffix("::mod"))
+                .unwrap_or(&module);
+            sources.push((module.to_owned(), fs::read_to_string(&path).unwrap()));
+        }
+    }
+}
