@@ -82,10 +82,10 @@ fn run(seed: u64, cases: u64) -> u64 {
 // -- paths --------------------------------------------------------------------------------------
 
 /// `SplitMix64`: the same paths in every run, so that a fault found in CI is found at home.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -93,12 +93,12 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         (self.next() % end as u64) as usize
     }
 
     /// Half of the paths hold nothing dangerous on purpose, or none would be accepted.
-    fn path(&mut self, path: &mut String) {
+    pub(crate) fn path(&mut self, path: &mut String) {
         path.clear();
         path.push('/');
         let danger = self.below(3);

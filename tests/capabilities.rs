@@ -19,6 +19,7 @@ mod clients;
 mod conformance;
 mod days;
 mod deploy;
+mod differential;
 mod durability;
 mod forwarding;
 mod fuzz;

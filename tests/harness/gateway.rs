@@ -1,6 +1,6 @@
 //! The real binary before an upstream, on ports that were free, and everything it prints.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::process::{Child, ExitStatus, Output, Stdio};
 use std::sync::Arc;
@@ -217,6 +217,26 @@ impl Gateway {
             lines.iter().find(|line| line.contains(&id)).cloned()
         });
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("not JSON ({error}): {line}"))
+    }
+
+    /// The decisions of these requests, by id, as soon as all of them are logged.
+    pub(crate) fn decisions_of(&self, ids: &HashSet<&str>) -> HashMap<String, Value> {
+        let mut found = HashMap::new();
+        let mut read = 0;
+        self.stdout
+            .wait(&format!("{} decisions", ids.len()), |lines| {
+                for line in lines.iter().skip(read) {
+                    let line: Value = serde_json::from_str(line)
+                        .unwrap_or_else(|error| panic!("not a JSON line ({error}): {line}"));
+                    let id = line["portcullis.request_id"].as_str().unwrap_or_default();
+                    if ids.contains(id) {
+                        found.insert(id.to_owned(), line);
+                    }
+                }
+                read = lines.len();
+                (found.len() == ids.len()).then_some(())
+            });
+        found
     }
 
     /// Waits for a diagnostic line that contains `text`, and returns it.
