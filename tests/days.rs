@@ -10,6 +10,10 @@
 
 mod bodies;
 mod crowds;
+mod fleet;
+mod leaving;
+mod load;
+mod reloading;
 mod slow;
 mod upstreams;
 

@@ -5,20 +5,30 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 use super::{before, quick};
-use crate::harness::load::{Caller, Latencies, run};
+use crate::harness::load::{Caller, Latencies, all, run};
+use crate::harness::long;
 use crate::harness::{Api, Gateway, PATIENCE, allow_descriptors, request, until};
 
 /// Opens `count` connections, each of which has been served once and rests.
 async fn resting(gateway: &Gateway, count: usize) -> Vec<Caller> {
-    let (address, quick) = (gateway.address(), quick());
-    let mut callers = Vec::with_capacity(count);
-    for _ in 0..count {
-        let mut caller = Caller::connect(address).await.expect("a place is free");
-        let answer = caller.ask(&quick).await.expect("an answer");
-        assert_eq!(answer.status(), 200, "{answer:?}");
-        callers.push(caller);
-    }
-    callers
+    const SIDES: usize = 8;
+    let address = gateway.address();
+    let side = move |count: usize| async move {
+        let (mut callers, quick) = (Vec::with_capacity(count), quick());
+        for _ in 0..count {
+            let mut caller = Caller::connect(address).await.expect("a place is free");
+            let answer = caller.ask(&quick).await.expect("an answer");
+            assert_eq!(answer.status(), 200, "{answer:?}");
+            callers.push(caller);
+        }
+        callers
+    };
+    let share = |number: usize| count / SIDES + usize::from(number < count % SIDES);
+    all((0..SIDES).map(|number| side(share(number))))
+        .await
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// F04: what `count` connections that rest cost the gateway, in bytes.
@@ -31,7 +41,12 @@ pub(super) fn idle(gateway: &Gateway, count: usize) -> u64 {
         let after = process.resident();
         assert_eq!(gateway.ask("GET /public/x", None).status(), 200);
         assert_eq!(gateway.ops("/readyz").status(), 200);
-        drop(callers);
+        if long::is_long() {
+            // They have rested for as long as they may.
+            let rest = all(callers.into_iter().map(async |mut one| one.rest().await));
+            let over = timeout(Duration::from_secs(75) + PATIENCE, rest).await;
+            assert_eq!(over.expect("they are let go").concat(), b"");
+        }
         after.saturating_sub(before)
     })
 }

@@ -19,9 +19,9 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Sleep, sleep};
@@ -39,6 +39,13 @@ pub(crate) struct Api {
     address: SocketAddr,
     counts: Arc<Counts>,
     runtime: Option<Runtime>,
+}
+
+/// Which protocol it speaks.
+#[derive(Clone, Copy, Debug)]
+enum Speaks {
+    Http1,
+    Http2,
 }
 
 /// What has happened so far.
@@ -66,6 +73,15 @@ impl Api {
 
     /// Starts one that says `name` in its answers.
     pub(crate) fn named(name: &'static str) -> Self {
+        Self::begin(name, Speaks::Http1)
+    }
+
+    /// Starts one that speaks HTTP/2 alone, by prior knowledge.
+    pub(crate) fn http2() -> Self {
+        Self::begin("items", Speaks::Http2)
+    }
+
+    fn begin(name: &'static str, speaks: Speaks) -> Self {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -75,13 +91,18 @@ impl Api {
         let listener = listener.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let counts = Arc::<Counts>::default();
-        runtime.spawn(accept(listener, name, Arc::clone(&counts)));
+        runtime.spawn(accept(listener, name, speaks, Arc::clone(&counts)));
         Self {
             name,
             address,
             counts,
             runtime: Some(runtime),
         }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The `url` of an upstream in the settings.
@@ -117,7 +138,7 @@ impl Drop for Api {
 }
 
 #[expect(clippy::disallowed_methods, reason = "they end with their runtime")]
-async fn accept(listener: TcpListener, name: &'static str, counts: Arc<Counts>) {
+async fn accept(listener: TcpListener, name: &'static str, speaks: Speaks, counts: Arc<Counts>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             // No descriptor: there will be one.
@@ -130,9 +151,18 @@ async fn accept(listener: TcpListener, name: &'static str, counts: Arc<Counts>) 
         tokio::spawn(async move {
             let _connected = Count::of(&counts, |counts| &counts.connected);
             let service = service_fn(|request| answer(request, name, Arc::clone(&counts)));
-            let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            let io = TokioIo::new(stream);
             // How it ends is for whoever reads the counts.
-            let _ = connection.with_upgrades().await;
+            let _ = match speaks {
+                Speaks::Http1 => {
+                    let connection = http1::Builder::new().serve_connection(io, service);
+                    connection.with_upgrades().await
+                }
+                Speaks::Http2 => {
+                    let builder = http2::Builder::new(TokioExecutor::new());
+                    builder.serve_connection(io, service).await
+                }
+            };
         });
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
+use tokio::task::JoinSet;
 
 use super::{Kind, Message, PATIENCE};
 
@@ -21,6 +22,20 @@ pub(crate) fn run<T>(work: impl Future<Output = T>) -> T {
     let result = runtime.block_on(work);
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
+}
+
+/// Runs all of them beside each other, until each has ended; none may panic.
+pub(crate) async fn all<T, W>(works: impl IntoIterator<Item = W>) -> Vec<T>
+where
+    T: Send + 'static,
+    W: Future<Output = T> + Send + 'static,
+{
+    let mut tasks: JoinSet<T> = works.into_iter().collect();
+    let mut results = Vec::with_capacity(tasks.len());
+    while let Some(result) = tasks.join_next().await {
+        results.push(result.expect("it says itself what went wrong"));
+    }
+    results
 }
 
 /// One connection with one request on it at a time.
@@ -78,6 +93,12 @@ impl Caller {
             }
         };
         tokio::time::timeout(PATIENCE, reading).await?
+    }
+
+    /// The next bytes as they come; none at the end.
+    pub(crate) async fn part(&mut self) -> Result<Vec<u8>> {
+        self.socket.read_buf(&mut self.pending).await?;
+        Ok(std::mem::take(&mut self.pending))
     }
 
     /// Waits until the other end hangs up; what it sent until then.

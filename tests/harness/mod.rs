@@ -13,6 +13,7 @@ mod api;
 mod client;
 mod fixture;
 mod gateway;
+pub(crate) mod http2;
 mod lines;
 pub(crate) mod load;
 pub(crate) mod long;
