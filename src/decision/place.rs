@@ -8,7 +8,6 @@
 use percent_encoding::percent_decode_str;
 use smallvec::{SmallVec, smallvec};
 
-use crate::policy::template::Template;
 use crate::policy::{Route, RouteBoundary, Source};
 use crate::request::Target;
 use crate::words::DimensionId;
@@ -49,7 +48,7 @@ pub fn read(
     let mut bounds = SmallVec::new();
     for (dimension, source) in sources {
         let values = match source {
-            Source::Path(param) => from_path(&route.template, *param, target)?,
+            Source::Path(param) => from_path(route, *param, target)?,
             Source::Query { name, separator } => from_query(name, *separator, target.query())?,
             Source::Header(name) => from_header(name, headers)?,
         };
@@ -99,18 +98,32 @@ fn extended<'a>(place: &Place<'a>, dimension: DimensionId, value: &'a str) -> Pl
 }
 
 fn from_path(
-    template: &Template,
+    route: &Route,
     param: usize,
     target: &Target,
 ) -> Result<SmallVec<[String; 2]>, Malformed> {
-    let captures = template.captures(target.path());
-    let raw = captures.as_ref().and_then(|captures| captures.get(param));
+    let captures = route.template.captures(target.path());
+    let exact = captures.as_ref().and_then(|captures| captures.get(param));
+    // In another spelling a parameter still stands in its own segment, as the client wrote it.
+    let raw = exact.copied().or_else(|| {
+        route.loose.as_ref()?;
+        segment(target.path(), route.template.segment_of(param)?)
+    });
     let raw = raw.ok_or(Malformed(
         "the path does not hold the parameter its route binds",
     ))?;
     Ok(smallvec![
         decode(raw).ok_or(Malformed("a bound path parameter is not UTF-8"))?
     ])
+}
+
+/// What stands in a segment of `path`, or from it to the end.
+fn segment(path: &str, (number, to_the_end): (usize, bool)) -> Option<&str> {
+    let path = path.strip_prefix('/')?;
+    if to_the_end {
+        return path.splitn(number + 1, '/').nth(number);
+    }
+    path.split('/').nth(number)
 }
 
 fn from_query(

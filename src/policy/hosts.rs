@@ -8,19 +8,29 @@ use std::collections::HashMap;
 
 use smallvec::SmallVec;
 
+use super::loose::LooseTable;
 use super::matcher::Table;
 
 /// The route tables of a policy.
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
     /// By host, in the form of [`normal`].
-    named: HashMap<Box<str>, Table, foldhash::fast::RandomState>,
-    rest: Option<Table>,
+    named: HashMap<Box<str>, HostTable, foldhash::fast::RandomState>,
+    rest: Option<HostTable>,
+}
+
+/// What answers on one host.
+#[derive(Debug)]
+pub(crate) struct HostTable {
+    /// Every route.
+    pub(super) table: Table,
+    /// Once more those of each upstream that ignores case or slashes.
+    pub(super) loose: Vec<LooseTable>,
 }
 
 impl Tables {
     /// The tables of `named` hosts, in the form of [`normal`], and the one for all others.
-    pub(super) fn new(named: Vec<(Box<str>, Table)>, rest: Option<Table>) -> Self {
+    pub(super) fn new(named: Vec<(Box<str>, HostTable)>, rest: Option<HostTable>) -> Self {
         Self {
             named: named.into_iter().collect(),
             rest,
@@ -28,7 +38,7 @@ impl Tables {
     }
 
     /// The table that answers on `host`.
-    pub(super) fn of(&self, host: Option<&str>) -> Option<&Table> {
+    pub(super) fn of(&self, host: Option<&str>) -> Option<&HostTable> {
         if self.named.is_empty() {
             return self.rest.as_ref();
         }

@@ -83,6 +83,30 @@ pub struct Found {
     pub also: SmallVec<[RouteId; 4]>,
 }
 
+impl Lookup {
+    /// The routes of both, those of this one first; or the methods of both, if neither has a route.
+    #[must_use]
+    pub(super) fn with(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Found(mut found), Self::Found(other)) => {
+                for route in std::iter::once(other.primary).chain(other.also) {
+                    if route != found.primary && !found.also.contains(&route) {
+                        found.also.push(route);
+                    }
+                }
+                Self::Found(found)
+            }
+            (found @ Self::Found(_), _) | (_, found @ Self::Found(_)) => found,
+            (Self::OtherMethods(ours), Self::OtherMethods(theirs)) => {
+                Self::OtherMethods(ours.union(theirs))
+            }
+            (methods @ Self::OtherMethods(_), Self::Nothing)
+            | (Self::Nothing, methods @ Self::OtherMethods(_)) => methods,
+            (Self::Nothing, Self::Nothing) => Self::Nothing,
+        }
+    }
+}
+
 /// Rows that count for a path.
 type Counted = SmallVec<[u32; COUNTED_INLINE]>;
 

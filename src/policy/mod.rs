@@ -12,6 +12,7 @@ mod file;
 pub mod folder;
 mod grammar;
 mod hosts;
+mod loose;
 pub mod matcher;
 #[cfg(test)]
 mod oracle;
@@ -76,7 +77,8 @@ pub struct HostUnknown;
 impl Policy {
     /// The routes that a request by `method` for `path`, in canonical form, has to satisfy. `host`
     /// is the request's, with or without a port; case and a dot at the end do not count. A path that
-    /// escapes what could stand raw has to satisfy the routes of both spellings.
+    /// escapes what could stand raw has to satisfy the routes of both spellings; so has one that goes
+    /// to an upstream that ignores case or a slash at the end.
     ///
     /// # Errors
     ///
@@ -87,12 +89,24 @@ impl Policy {
         method: Method,
         path: &str,
     ) -> Result<Lookup, HostUnknown> {
-        let table = self.tables.of(host).ok_or(HostUnknown)?;
-        let lookup = table.find(method, path);
-        let Some(other) = reading::decoded(path) else {
+        let tables = self.tables.of(host).ok_or(HostUnknown)?;
+        let mut lookup = tables.table.find(method, path);
+        let other = reading::decoded(path);
+        if let Some(other) = &other {
+            lookup = reading::both(lookup, tables.table.find(method, other));
+        }
+        if tables.loose.is_empty() {
             return Ok(lookup);
+        }
+        let loosely = |path, lookup| {
+            let upstream = |route| self.route(route).upstream;
+            loose::loosely(&tables.loose, upstream, (method, path), lookup)
         };
-        Ok(reading::both(lookup, table.find(method, &other)))
+        lookup = loosely(path, lookup);
+        Ok(match (&lookup, &other) {
+            (Lookup::Found(_), Some(other)) => loosely(other, lookup),
+            (Lookup::Found(_), None) | (Lookup::OtherMethods(_) | Lookup::Nothing, _) => lookup,
+        })
     }
 
     /// The number of a permission, if it is declared.
@@ -216,6 +230,8 @@ pub struct Route {
     pub methods: MethodSet,
     /// The path template.
     pub template: Template,
+    /// The same in the one spelling of its upstream, if that ignores case or a slash at the end.
+    pub loose: Option<Template>,
     /// The hosts it answers on; none means any.
     pub hosts: Vec<String>,
     /// What is needed.

@@ -5,11 +5,12 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
+use super::loose::{LooseTable, loosely};
 use super::matcher::{Entry, Lookup, Table};
 use super::oracle;
 use super::overlap::{Relation, pairs, relation};
 use super::template::Template;
-use crate::words::{Method, MethodSet, RouteId};
+use crate::words::{Folding, Method, MethodSet, RouteId, Spelling, UpstreamId};
 
 /// Templates, and for each which of a list of paths match it, found the slow way.
 struct Universe {
@@ -293,5 +294,75 @@ proptest! {
         let pairs = pairs(&entries).into_iter();
         let pairs: Vec<_> = pairs.map(|p| (p.first, p.second, p.methods, p.relation)).collect();
         prop_assert_eq!(pairs, expected);
+    }
+}
+
+/// Templates for two upstreams, of which the first ignores case and a slash at the end.
+const LOOSE: &[&str] = &[
+    "/",
+    "/a",
+    "/A",
+    "/a/",
+    "/{x}",
+    "/{x}/",
+    "/a/b",
+    "/A/b",
+    "/{x}/B",
+    "/a/{x}",
+    "/A/{x}/",
+    "/{x}b",
+    "/{x...}",
+    "/a/{x...}",
+    "/{x}/{y...}",
+];
+const LOOSE_PATHS: &[&str] = &[
+    "/", "/a", "/A", "/a/", "/A/", "/b", "/aB", "/AB/", "/a/b", "/A/B", "/a/b/", "/b/B/", "/a/c/",
+    "/b/c/d", "/A/c/D/",
+];
+
+proptest! {
+    /// Law: whichever of its handlers a loose upstream picks, in whatever spelling, its route counts.
+    #[test]
+    fn a07_a47_a_loose_upstream_picks_no_route_that_was_not_asked(
+        rows in prop::collection::btree_set((0..LOOSE.len(), any::<bool>()), 1..8),
+        path in prop::sample::select(LOOSE_PATHS),
+    ) {
+        let spelling = Spelling { any_case: true, any_slash: true };
+        let template = |place: usize| Template::parse(LOOSE[place]).unwrap();
+        let loose = |place: usize| Template::parse(&spelling.of(LOOSE[place], Folding::Unicode)).unwrap();
+        // What crosses leads to one upstream, or the policy is refused.
+        let crosses = |(a, one): &(usize, bool), (b, two): &(usize, bool)| {
+            one != two && matches!(relation(&template(*a), &template(*b)), Relation::Crossing | Relation::Same)
+        };
+        prop_assume!(!rows.iter().any(|a| rows.iter().any(|b| crosses(a, b))));
+        let rows: Vec<_> = rows.into_iter().collect();
+        let upstream_of = |route: RouteId| UpstreamId(u16::from(rows[route.0 as usize].1));
+        let entries: Vec<_> = (0..).zip(&rows).map(|(number, (place, _))| Entry {
+            route: RouteId(number),
+            methods: MethodSet::of(Method::Get),
+            template: template(*place),
+        }).collect();
+        let ours = (0..).zip(&rows).filter(|(_, (_, other))| !other);
+        let pairs: Vec<(Entry, Template)> = ours
+            .map(|(number, (place, _)): (usize, _)| (entries[number].clone(), loose(*place)))
+            .collect();
+        let table = LooseTable::build(UpstreamId(0), spelling, pairs.iter().map(|(a, b)| (a, b)));
+        let lookup = Table::build(entries).find(Method::Get, path);
+        let lookup = loosely(&[table], upstream_of, (Method::Get, path), lookup);
+        let Lookup::Found(found) = lookup else {
+            // Nothing of ours matches in any spelling.
+            let folded = spelling.of(path, Folding::Unicode);
+            prop_assert!(!pairs.iter().any(|(_, loose)| oracle::matches(loose.as_str(), &folded)));
+            return Ok(());
+        };
+        if upstream_of(found.primary) == UpstreamId(0) {
+            let asked: Vec<_> = std::iter::once(found.primary).chain(found.also).collect();
+            let folded = spelling.of(path, Folding::Unicode);
+            let matching: Vec<_> = pairs.iter().filter(|(_, loose)| oracle::matches(loose.as_str(), &folded)).collect();
+            for (entry, own) in &matching {
+                let narrower = matching.iter().any(|(_, other)| relation(other, own) == Relation::Inside);
+                prop_assert!(narrower || asked.contains(&entry.route), "{} on {path}", entry.template);
+            }
+        }
     }
 }

@@ -6,7 +6,7 @@
 //! escape has to satisfy the routes of both spellings, and whichever of them the upstream takes, the
 //! permission it needs was asked for.
 
-use super::matcher::{Found, Lookup};
+use super::matcher::Lookup;
 
 /// `path`, in canonical form, with every escape decoded whose character may stand raw in a path;
 /// nothing if there is none. Slashes, semicolons and the like are not among them: what those may
@@ -56,16 +56,10 @@ fn spelt(digits: &str) -> Option<char> {
 /// The routes of `lookup` and those that `other`, the same request in its other spelling, has
 /// besides. What the path itself does not lead to stays closed.
 pub(super) fn both(lookup: Lookup, other: Lookup) -> Lookup {
-    let (Lookup::Found(found), Lookup::Found(other)) = (&lookup, other) else {
-        return lookup;
-    };
-    let Found { primary, mut also } = found.clone();
-    for route in std::iter::once(other.primary).chain(other.also) {
-        if route != primary && !also.contains(&route) {
-            also.push(route);
-        }
+    match lookup {
+        Lookup::Found(_) => lookup.with(other),
+        Lookup::OtherMethods(_) | Lookup::Nothing => lookup,
     }
-    Lookup::Found(Found { primary, also })
 }
 
 #[cfg(test)]

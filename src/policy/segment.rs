@@ -137,6 +137,11 @@ impl Parts {
         &self.shape
     }
 
+    /// How many parameters it holds.
+    pub(super) fn params(&self) -> usize {
+        self.middles.len() + 1
+    }
+
     /// Says whether `text` matches.
     pub(super) fn matches(&self, text: &str) -> bool {
         self.walk(text, &mut |_| {})

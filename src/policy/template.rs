@@ -109,6 +109,26 @@ impl Template {
         self.alone.get(param).copied().unwrap_or(false)
     }
 
+    /// Which segment a parameter is, counted from 0, and whether it is the rest of the path from there
+    /// on; nothing if it shares its segment with other text.
+    pub fn segment_of(&self, param: usize) -> Option<(usize, bool)> {
+        let mut params = 0;
+        for (number, segment) in self.segments.iter().enumerate() {
+            let (holds, rest) = match segment {
+                Segment::Literal(_) => (0, false),
+                Segment::Partly(parts) => (parts.params(), false),
+                Segment::Param => (1, false),
+                Segment::Rest => (1, true),
+            };
+            if (params..params + holds).contains(&param) {
+                let found = (number, rest);
+                return self.binds(param).then_some(found);
+            }
+            params += holds;
+        }
+        None
+    }
+
     /// Says whether `path`, in canonical form, matches.
     pub fn matches(&self, path: &str) -> bool {
         self.walk(path, &mut |_| {})
@@ -272,6 +292,9 @@ mod tests {
         let binds: Vec<_> = (0..6).map(|param| template.binds(param)).collect();
         assert_eq!(binds, [true, false, false, false, true, false]);
         assert_eq!((template.param("c"), template.param("z")), (Some(2), None));
+        let segments: Vec<_> = (0..6).map(|param| template.segment_of(param)).collect();
+        let expected = [Some((0, false)), None, None, None, Some((3, true)), None];
+        assert_eq!(segments, expected);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use ipnet::IpNet;
 
 pub(crate) use upstream::classes as path_classes;
 
-use crate::words::{ClassSet, UpstreamName};
+use crate::words::{ClassSet, Spelling, UpstreamName};
 
 /// Where requests are taken when the file names no listener: this host only, so that a first try
 /// opens nothing to a network.
@@ -235,6 +235,8 @@ pub struct UpstreamRules {
     pub pass_authorization: bool,
     /// Header names that are let through to it although they hold more than letters, digits and `-`.
     pub header_names: Arc<[HeaderName]>,
+    /// What it ignores in a path.
+    pub spelling: Spelling,
 }
 
 /// An API behind the gateway.

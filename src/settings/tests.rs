@@ -82,7 +82,8 @@ store: none
 upstreams:
   a: { url: 'http://api.internal', host: client, unsafe_allow: [semicolon, empty_segment], shadow: true,
        pass_authorization: foreign, timeout: 1m, connect_timeout: 1s, idle_timeout: 5s, stream_idle: 1h, connections: 9,
-       probe: /healthz, unsafe_header_names: [api_key, x.y] }
+       probe: /healthz, unsafe_header_names: [api_key, x.y],
+       trailing_slash: same, case_insensitive: true }
   b: { url: unix:/run/app.sock }
   c: { url: 'http://[2001:db8::1]:8080/' }
 tokens: { signing_key: keys/sign.pem, cache: 10 }
@@ -117,6 +118,8 @@ fn everything_can_be_said() {
     );
     assert!(a.rules.shadow && a.rules.pass_authorization);
     assert!(a.rules.unsafe_allow.contains(PathClass::EmptySegment));
+    assert!(a.rules.spelling.any_case && a.rules.spelling.any_slash);
+    assert!(c.rules.spelling.is_exact());
     assert_eq!(a.stream_idle, Duration::from_secs(3600));
     assert_eq!(a.probe.as_deref(), Some("/healthz"));
     assert_eq!(b.address, UpstreamAddress::Unix("/run/app.sock".into()));
@@ -269,8 +272,12 @@ const FAULTS: &[(&str, &str)] = &[
         "1:43: `healthz` is not a path such as `/healthz`",
     ),
     (
-        "upstreams: { a: { url: 'http://h', trailing_slash: same } }\n",
-        "1:36: `trailing_slash` is not in this release: remove it",
+        "upstreams: { a: { url: 'http://h', trailing_slash: any, case_insensitive: yes } }\n",
+        "1:52: `any` is not `same`\n1:75: `yes` is not `true` or `false`",
+    ),
+    (
+        "upstreams: { a: { url: 'http://h', assertion: true } }\n",
+        "1:36: `assertion` is not in this release: remove it",
     ),
     (
         "upstreams: { a: { url: 'http://h', timeout: 0s } }\n",

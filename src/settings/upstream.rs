@@ -11,7 +11,9 @@ use super::{
     RESPONSE_TIMEOUT_DEFAULT, STREAM_IDLE_DEFAULT, Upstream, UpstreamAddress, UpstreamRules,
     load::count,
 };
-use crate::words::{Allowable, ClassSet, Fault, Faults, PathClass, UpstreamName, fields, nearest};
+use crate::words::{
+    Allowable, ClassSet, Fault, Faults, PathClass, Spelling, UpstreamName, fields, nearest,
+};
 use crate::yaml::{Fields, Node, quoted};
 
 const KEYS: &[&str] = &[
@@ -21,6 +23,8 @@ const KEYS: &[&str] = &[
     "unsafe_header_names",
     "shadow",
     "pass_authorization",
+    "trailing_slash",
+    "case_insensitive",
     "timeout",
     "connect_timeout",
     "idle_timeout",
@@ -28,14 +32,7 @@ const KEYS: &[&str] = &[
     "connections",
     "probe",
 ];
-const LATER: &[&str] = &[
-    "trailing_slash",
-    "case_insensitive",
-    "assertion",
-    "credential",
-    "cors",
-    "stream_max_age",
-];
+const LATER: &[&str] = &["assertion", "credential", "cors", "stream_max_age"];
 
 /// Shortest wait for an upstream that may be set: less fails on a healthy network.
 const WAIT_LEAST: Duration = Duration::from_millis(10);
@@ -140,12 +137,20 @@ fn rules(fields: &Fields<'_>, faults: &mut Faults) -> UpstreamRules {
     let shadow = fields.get("shadow").and_then(|node| node.boolean(faults));
     let pass = fields.get("pass_authorization");
     let names = fields.get("unsafe_header_names");
+    let slash = fields.get("trailing_slash");
+    let case = fields.get("case_insensitive");
     UpstreamRules {
         unsafe_allow: allow.map_or(ClassSet::EMPTY, |node| classes(node, false, faults)),
         shadow: shadow.unwrap_or(false),
         pass_authorization: pass
             .and_then(|node| node.choice(&[("foreign", true)], faults))
             .unwrap_or(false),
+        spelling: Spelling {
+            any_case: case.and_then(|node| node.boolean(faults)).unwrap_or(false),
+            any_slash: slash
+                .and_then(|node| node.choice(&[("same", true)], faults))
+                .unwrap_or(false),
+        },
         header_names: names
             .map_or_else(Vec::new, |node| header_names(node, faults))
             .into(),

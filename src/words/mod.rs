@@ -14,6 +14,7 @@ mod method;
 mod names;
 mod path_class;
 mod permission_set;
+mod spelling;
 mod time;
 
 pub use boundary::Boundary;
@@ -28,6 +29,7 @@ pub use names::{
 };
 pub use path_class::{Allowable, ClassSet, PathClass};
 pub use permission_set::{DimensionId, PermissionId, PermissionSet};
+pub use spelling::{Folding, Spelling};
 pub use time::UnixTime;
 
 pub(crate) use key::random_base62;

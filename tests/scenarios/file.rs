@@ -44,6 +44,15 @@ pub(super) struct Upstream {
     pub(super) unsafe_header_names: Vec<String>,
     pub(super) shadow: bool,
     pub(super) pass_authorization: bool,
+    pub(super) case_insensitive: bool,
+    pub(super) trailing_slash: Option<Same>,
+}
+
+/// Whether a slash at the end counts.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Same {
+    Same,
 }
 
 /// The rules of the listener.

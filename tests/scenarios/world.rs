@@ -23,7 +23,7 @@ use portcullis::settings::{Tokens, UpstreamRules};
 use portcullis::store::{FileAccountRecord, Records};
 use portcullis::verify::Verifier;
 use portcullis::words::{
-    AccountId, AccountName, KeyId, Method, PathClass, Permission, Place, Secret, UnixTime,
+    AccountId, AccountName, KeyId, Method, PathClass, Permission, Place, Secret, Spelling, UnixTime,
 };
 use portcullis::{head, source};
 
@@ -367,6 +367,10 @@ fn policy(path: &Path, file: &File) -> Policy {
             unsafe_allow: written.unsafe_allow.iter().map(class).collect(),
             shadow: written.shadow,
             pass_authorization: written.pass_authorization,
+            spelling: Spelling {
+                any_case: written.case_insensitive,
+                any_slash: written.trailing_slash.is_some(),
+            },
             header_names: written
                 .unsafe_header_names
                 .iter()

@@ -4,7 +4,8 @@
 //! The upstream is sent its own Host unless it is told otherwise, so it cannot tell the two
 //! requests apart; whoever wants it to, names it twice in the settings.
 
-use super::tables::{refuse_too_many, share_a_host};
+use super::overlaps::refuse_too_many;
+use super::tables::share_a_host;
 use crate::policy::matcher::Entry;
 use crate::policy::overlap::{Pair, Relation, pairs, relation};
 use crate::policy::template::Template;
@@ -44,8 +45,13 @@ fn entry(route: &Route) -> Entry {
         } else {
             route.methods
         },
-        template: route.template.clone(),
+        template: as_read(route).clone(),
     }
+}
+
+/// The template as its upstream reads it: two spellings of one path are one way there.
+fn as_read(route: &Route) -> &Template {
+    route.loose.as_ref().unwrap_or(&route.template)
 }
 
 /// Says whether `around` stands in a table where `guard` does not, and asks for less.
@@ -90,7 +96,7 @@ fn is_closed(guard: &Route, around: &Route, routes: &[Route], pairs: &[Pair]) ->
             && share_a_host(other, around)
             && guard.methods.minus(other.methods).is_empty()
             && asks_as_much(other, guard)
-            && counts_beside(&other.template, &around.template)
+            && counts_beside(as_read(other), as_read(around))
     })
 }
 
@@ -150,18 +156,7 @@ fn reaches_no_further(a: &Route, b: &Route) -> bool {
 /// Path parameters are the same source if they are the same segment.
 fn same_source(a: &Template, mine: &Source, b: &Template, theirs: &Source) -> bool {
     match (mine, theirs) {
-        (Source::Path(mine), Source::Path(theirs)) => segment(a, *mine) == segment(b, *theirs),
+        (Source::Path(mine), Source::Path(theirs)) => a.segment_of(*mine) == b.segment_of(*theirs),
         (Source::Path(_) | Source::Query { .. } | Source::Header(_), theirs) => mine == theirs,
     }
-}
-
-/// Which segment a parameter is, and whether it is the rest of the path.
-fn segment(template: &Template, param: usize) -> Option<(usize, bool)> {
-    let name = template.params().get(param)?;
-    let plain = format!("{{{name}}}");
-    let rest = format!("{{{name}...}}");
-    let mut segments = template.as_str().split('/').enumerate();
-    segments.find_map(|(number, text)| {
-        (text == plain || text == rest).then_some((number, text == rest))
-    })
 }

@@ -5,6 +5,7 @@
 
 mod elsewhere;
 mod names;
+mod overlaps;
 mod people;
 mod roles;
 mod routes;

@@ -4,10 +4,11 @@ use http::HeaderName;
 
 use super::names::Names;
 use crate::policy::file::{At, Needs, PolicyFile, RouteWritten, SourceWritten, Within};
+use crate::policy::template::Template;
 use crate::policy::{Requirement, Route, RouteBoundary, Source};
 use crate::words::{
-    DimensionId, DimensionName, Fault, Faults, Permission, PermissionId, RouteId, UpstreamId,
-    fields, nearest,
+    DimensionId, DimensionName, Fault, Faults, Folding, Permission, PermissionId, RouteId,
+    Spelling, UpstreamId, fields, nearest,
 };
 
 /// Most routes of one policy. Ten times the largest published API description.
@@ -62,6 +63,7 @@ fn route(
         id,
         name: written.name.clone(),
         methods: written.methods,
+        loose: loose(written, rules.spelling, faults),
         template: written.template.clone(),
         hosts: file.hosts.iter().map(|host| host.to_string()).collect(),
         requirement: requirement?,
@@ -121,6 +123,22 @@ fn upstream(
     };
     let id = names.upstream(name, faults)?;
     Some((id, names.rules(&name.value)))
+}
+
+/// The template in the one spelling of its upstream.
+fn loose(written: &RouteWritten, spelling: Spelling, faults: &mut Faults) -> Option<Template> {
+    if spelling.is_exact() {
+        return None;
+    }
+    let text = spelling.of(written.template.as_str(), Folding::Unicode);
+    let loose = Template::parse(&text).map_err(|error| {
+        let message = format!(
+            "`{}` cannot be told without its case: {}",
+            written.name, error.message
+        );
+        faults.push(Fault::new(written.place.clone(), message));
+    });
+    loose.ok()
 }
 
 fn requirement(needs: &Needs, names: &Names, faults: &mut Faults) -> Option<Requirement> {

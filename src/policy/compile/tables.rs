@@ -4,22 +4,21 @@
 //! GET route stands in the HEAD table too, unless a route of its own shape names HEAD. Routes that
 //! must be satisfied together must lead to the same upstream.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Context;
 use super::names::Names;
-use crate::policy::hosts::Tables;
+use super::overlaps::{Look, Warnings};
+use crate::policy::Route;
+use crate::policy::hosts::{HostTable, Tables};
+use crate::policy::loose::LooseTable;
 use crate::policy::matcher::{Entry, Table};
-use crate::policy::overlap::{PAIRS_MAX, Pair, Relation, pairs};
 use crate::policy::template::Template;
-use crate::policy::{Requirement, Route};
-use crate::words::{Fault, Faults, Method, MethodSet, Place};
+use crate::words::{Fault, Faults, Method, MethodSet, Place, UpstreamId};
 
 /// Most entries of all tables together. A route without hosts stands in every host's table, so a
 /// thousand hosts beside ten thousand such routes would be ten million entries.
 const ENTRIES_MAX: usize = 200_000;
-/// Most warnings about overlaps. A list that nobody reads to its end warns of nothing.
-const WARNINGS_MAX: usize = 100;
 
 /// The tables, and what should be looked at.
 pub(super) fn build(
@@ -52,8 +51,18 @@ pub(super) fn build(
             route.hosts.is_empty() || host.is_some_and(|host| route.hosts.iter().any(|h| h == host))
         };
         let entries = entries(&routes.iter().filter(joins).collect::<Vec<_>>());
-        look_at_overlaps(routes, &entries, names, faults, &mut warnings);
-        Table::build(entries)
+        let mut look = Look {
+            routes,
+            names,
+            faults,
+            warnings: &mut warnings,
+        };
+        look.at_table(&entries);
+        let loose = loose(routes, names, &entries, &mut look);
+        HostTable {
+            table: Table::build(entries),
+            loose,
+        }
     };
     let named = hosts
         .iter()
@@ -63,36 +72,30 @@ pub(super) fn build(
     (Tables::new(named, rest), warnings.into_list())
 }
 
-/// Warnings, each once, in the order they came up.
-#[derive(Default)]
-pub(super) struct Warnings {
-    seen: BTreeSet<Fault>,
-    list: Vec<Fault>,
-    left_out: usize,
-}
-
-impl Warnings {
-    fn push(&mut self, place: &Place, message: String) {
-        let warning = Fault::new(place.clone(), message);
-        if self.seen.contains(&warning) {
-            return;
+/// The tables of the upstreams that ignore case or a slash at the end.
+fn loose(
+    routes: &[Route],
+    names: &Names,
+    entries: &[Entry],
+    look: &mut Look<'_>,
+) -> Vec<LooseTable> {
+    let mut upstreams: BTreeMap<UpstreamId, Vec<(&Entry, &Template)>> = BTreeMap::new();
+    for entry in entries {
+        let route = usize::try_from(entry.route.0)
+            .ok()
+            .and_then(|place| routes.get(place));
+        if let Some((route, loose)) = route.and_then(|route| Some((route, route.loose.as_ref()?))) {
+            let rows = upstreams.entry(route.upstream).or_default();
+            rows.push((entry, loose));
         }
-        if self.list.len() == WARNINGS_MAX {
-            self.left_out += 1;
-            return;
-        }
-        self.seen.insert(warning.clone());
-        self.list.push(warning);
     }
-
-    fn into_list(mut self) -> Vec<Fault> {
-        self.list.sort();
-        if let (Some(last), true) = (self.list.last(), self.left_out > 0) {
-            let message = format!("and {} overlaps more", self.left_out);
-            self.list.push(Fault::new(last.place.clone(), message));
-        }
-        self.list
-    }
+    let table = |(upstream, rows): (UpstreamId, Vec<(&Entry, &Template)>)| {
+        let name = names.upstreams.get(usize::from(upstream.0))?;
+        let spelling = names.rules(name).spelling;
+        look.at_loose(spelling, &rows);
+        Some(LooseTable::build(upstream, spelling, rows.into_iter()))
+    };
+    upstreams.into_iter().filter_map(table).collect()
 }
 
 /// Routes of one shape that share a host and a method, and do not ask the same.
@@ -177,105 +180,6 @@ fn entries(routes: &[&Route]) -> Vec<Entry> {
         }
     }
     entries
-}
-
-/// Refuses what cannot be satisfied together, and points at what deserves a look.
-fn look_at_overlaps(
-    routes: &[Route],
-    entries: &[Entry],
-    names: &Names,
-    faults: &mut Faults,
-    warnings: &mut Warnings,
-) {
-    let route = |position: usize| {
-        let id = entries.get(position)?.route;
-        routes.get(usize::try_from(id.0).ok()?)
-    };
-    let mut behind: HashMap<usize, Vec<usize>> = HashMap::new();
-    let pairs = pairs(entries);
-    refuse_too_many(&pairs, routes.first(), faults);
-    for Pair {
-        first,
-        second,
-        relation,
-        ..
-    } in pairs
-    {
-        let (Some(a), Some(b)) = (route(first), route(second)) else {
-            continue;
-        };
-        match relation {
-            Relation::Crossing if a.upstream != b.upstream => {
-                let message = format!(
-                    "`{}` and `{}` at {} can match one request, which must satisfy both, and lead to different upstreams: lead them to one",
-                    b.name, a.name, a.place
-                );
-                faults.push(Fault::new(b.place.clone(), message));
-            }
-            Relation::Crossing if a.requirement != b.requirement || a.boundary != b.boundary => {
-                let message = format!(
-                    "a request that matches both `{}` ({}) and `{}` ({}) must satisfy both",
-                    b.name,
-                    names.asked(&b.requirement),
-                    a.name,
-                    names.asked(&a.requirement)
-                );
-                warnings.push(&b.place, message);
-            }
-            Relation::Inside if is_weaker(b, a) => behind.entry(second).or_default().push(first),
-            Relation::Around if is_weaker(a, b) => behind.entry(first).or_default().push(second),
-            Relation::Crossing
-            | Relation::Inside
-            | Relation::Around
-            | Relation::Same
-            | Relation::Disjoint => {}
-        }
-    }
-    for (weak, strong) in sorted(behind) {
-        let example = strong.first().and_then(|position| route(*position));
-        if let (Some(weak), Some(example)) = (route(weak), example) {
-            warnings.push(
-                &weak.place,
-                stands_behind(weak, strong.len(), example, names),
-            );
-        }
-    }
-}
-
-fn sorted<K: Ord, V: Ord>(map: HashMap<K, V>) -> Vec<(K, V)> {
-    let mut list: Vec<_> = map.into_iter().collect();
-    list.sort();
-    list
-}
-
-fn stands_behind(weak: &Route, count: usize, example: &Route, names: &Names) -> String {
-    let routes = if count == 1 {
-        "1 route that needs".to_owned()
-    } else {
-        format!("{count} routes that need")
-    };
-    format!(
-        "`{}` is {} and stands behind {routes} more, such as `{}`: another spelling of a path, with a slash at the end or in other case, falls to it",
-        weak.name,
-        names.asked(&weak.requirement),
-        example.name
-    )
-}
-
-/// Refuses routes that overlap so often that not every pair of them was looked at.
-pub(super) fn refuse_too_many(pairs: &[Pair], first: Option<&Route>, faults: &mut Faults) {
-    if let Some(route) = first.filter(|_| pairs.len() == PAIRS_MAX) {
-        let message = format!(
-            "{PAIRS_MAX} pairs of routes and more match a path in common, from this route on: nobody can tell what such a table asks for, write its paths more literally"
-        );
-        faults.push(Fault::new(route.place.clone(), message));
-    }
-}
-
-/// A route for everybody, or for every account, behind one that asks for a permission.
-fn is_weaker(weak: &Route, strong: &Route) -> bool {
-    let is_listed = |it: &Requirement| matches!(it, Requirement::All(_) | Requirement::Any(_));
-    !is_listed(&weak.requirement) && is_listed(&strong.requirement)
 }
 
 /// Our own endpoints win over a route that covers them; one of the same shape could never answer.

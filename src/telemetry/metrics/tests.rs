@@ -18,6 +18,7 @@ fn policy(templates: &[&str]) -> Policy {
             name: format!("GET {template}"),
             methods: MethodSet::of(Method::Get),
             template: Template::parse(template).unwrap(),
+            loose: None,
             hosts: Vec::new(),
             requirement: Requirement::Public,
             boundary: RouteBoundary::Unlimited,
