@@ -156,6 +156,7 @@ fn records(c: &mut Criterion) {
         path: b"/repos/acme/site-12/issues/44/comments/7",
         scheme: "http",
         protocol: "1.1",
+        upgraded: None,
         host: Some(b"api.example.com"),
         user_agent: Some(b"python-requests/2.34.2"),
         client: Some([192, 0, 2, 7].into()),

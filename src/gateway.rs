@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use http::header::{CONNECTION, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 pub use outgoing::Outgoing;
@@ -142,13 +142,15 @@ impl Gateway {
             Act::Token => self.token(&asked, body, &mut ticket).await,
             Act::Refuse(denial) => refuse(denial, &mut ticket),
         };
-        let headers = response.headers_mut();
-        headers.insert(X_REQUEST_ID, request_id(&ticket.verdict().id));
-        if self.draining.load(Ordering::Relaxed) || is_last(ticket.verdict()) {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        let id = request_id(&ticket.verdict().id);
+        response.headers_mut().insert(X_REQUEST_ID, id);
+        let leaves = self.draining.load(Ordering::Relaxed) || is_last(ticket.verdict());
+        if leaves && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
         }
         ticket.verdict().status = response.status();
-        Ok(response.map(|body| body.recorded(ticket, in_flight)))
+        Ok(response.map(|body| body.recorded(ticket, in_flight, &connection.line)))
     }
 
     /// What is to be done with a request. Not `async`: no decision waits for anything.
@@ -223,7 +225,7 @@ impl Gateway {
         verdict.upstream = Some(upstream.clone());
         verdict.upstream_wait = answer.waited;
         match answer.response {
-            Ok(response) => response.map(Outgoing::streamed),
+            Ok(response) => response.map(Outgoing::of),
             Err(reason) => refuse(Box::new(Denial::new(self.blame(reason))), ticket),
         }
     }
@@ -314,11 +316,12 @@ impl Gateway {
             permissions: None,
             denial: None,
             shadow: false,
-            status: http::StatusCode::INTERNAL_SERVER_ERROR,
+            status: StatusCode::INTERNAL_SERVER_ERROR,
             authz: None,
             upstream: None,
             upstream_wait: std::time::Duration::ZERO,
             sent_bytes: 0,
+            tunnelled: None,
         };
         (Ticket::new(verdict, Rc::clone(&self.recorder)), source)
     }
@@ -328,7 +331,7 @@ impl Gateway {
 /// where it ends is a matter of opinion.
 fn is_last(verdict: &Verdict) -> bool {
     let unclear = |reason: Reason| {
-        reason.status() == http::StatusCode::BAD_REQUEST || reason == Reason::TransferCodingUnknown
+        reason.status() == StatusCode::BAD_REQUEST || reason == Reason::TransferCodingUnknown
     };
     verdict.reason().is_some_and(unclear)
 }

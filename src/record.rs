@@ -76,8 +76,10 @@ pub struct Verdict {
     pub upstream: Option<UpstreamName>,
     /// How long the upstream took until the head of its response.
     pub upstream_wait: Duration,
-    /// Bytes of the response's body.
+    /// Bytes of the response's body, or out of a tunnel.
     pub sent_bytes: u64,
+    /// Bytes the client sent into a tunnel, if it had one.
+    pub tunnelled: Option<u64>,
 }
 
 impl Verdict {
@@ -228,11 +230,12 @@ impl Recorder {
                 .as_bytes(),
             scheme: verdict.scheme,
             protocol: version(verdict.version),
+            upgraded: verdict.tunnelled.map(|_| "websocket"),
             host: verdict.host.as_ref().map(HeaderValue::as_bytes),
             user_agent: verdict.user_agent.as_ref().map(HeaderValue::as_bytes),
             client: Some(verdict.source),
             status: Some(verdict.status.as_u16()),
-            request_bytes: None,
+            request_bytes: verdict.tunnelled,
             response_bytes: Some(verdict.sent_bytes),
             route: verdict.route.as_ref().map(|route| route.name.as_str()),
             permission: denial.map_or(granted, first_needed),

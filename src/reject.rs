@@ -4,7 +4,9 @@
 //! whether to bring a credential, and neither learns more from the headers than from the body.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
+};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::{Map, Value, json};
 
@@ -33,6 +35,11 @@ pub fn respond(denial: &Denial, id: &RequestId) -> Response<Bytes> {
         && let Ok(allow) = HeaderValue::from_str(&denial.allow.to_string())
     {
         headers.insert(ALLOW, allow);
+    }
+    if reason == Reason::UpgradeRefused {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
     }
     if reason.status() == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));

@@ -24,7 +24,10 @@ use world::World;
 const ELSEWHERE: &[(Reason, Because)] = &[
     (Reason::RateLimited, Because::NothingMakesIt),
     (Reason::SourceThrottled, Because::NothingMakesIt),
-    (Reason::UpgradeRefused, Because::NothingMakesIt),
+    (
+        Reason::UpgradeRefused,
+        Because::ProvedIn("tests/streams/websocket.rs"),
+    ),
     (Reason::VersionUnknown, Because::NothingMakesIt),
     (
         Reason::LoopDetected,

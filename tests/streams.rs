@@ -4,6 +4,7 @@
 mod hops;
 mod interim;
 mod trailers;
+mod websocket;
 
 use crate::harness::{Fixture, Gateway, Scripted, Upstream};
 
@@ -13,6 +14,7 @@ upstream: items
 routes:
   GET,HEAD,POST,PUT /{rest...}: public
   POST /sums/{rest...}: { needs: public, trailers: [x-sum, x-other], body_bytes: 10 }
+  GET,POST /ws/{rest...}: { needs: public, upgrade: [websocket] }
 ";
 
 fn fixture(upstream: &Upstream) -> Fixture {

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::pool::Lease;
 use super::trailers::Trailers;
+use super::upgrade::Driver;
 
 /// How far a request's body has come. Read by whoever waits for the answer to it.
 #[derive(Debug)]
@@ -114,6 +115,11 @@ impl Upload {
         }
     }
 
+    /// How far it has come.
+    pub fn progress(&self) -> Rc<Progress> {
+        Rc::clone(&self.progress)
+    }
+
     /// Whether its stated length alone is more than may pass.
     pub fn is_too_large(&self) -> bool {
         let most = self.bounds.bytes;
@@ -192,21 +198,30 @@ impl Drop for Upload {
     }
 }
 
-/// An upstream's body on its way to the client. Holds the lease of the connection it comes by, and
-/// gives it back when the body has ended cleanly, and not otherwise.
+/// The connection an answer comes by. Closed when dropped.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// One that may carry another request.
+    Lent(Lease),
+    /// One that was for this request alone.
+    Single(#[expect(dead_code, reason = "held until the body has ended")] Driver),
+}
+
+/// An upstream's body on its way to the client. Holds the connection it comes by, and gives it back
+/// when the body has ended cleanly, and not otherwise.
 #[derive(Debug)]
 pub struct Download {
     incoming: Incoming,
-    lease: Option<Lease>,
+    source: Option<Source>,
     trailers: Trailers,
 }
 
 impl Download {
-    /// The body of a response that came by `lease`.
-    pub fn new(incoming: Incoming, lease: Lease, trailers: Trailers) -> Self {
+    /// The body of a response that came from `source`.
+    pub(super) fn new(incoming: Incoming, source: Source, trailers: Trailers) -> Self {
         let mut download = Self {
             incoming,
-            lease: Some(lease),
+            source: Some(source),
             trailers,
         };
         if download.incoming.is_end_stream() {
@@ -216,7 +231,7 @@ impl Download {
     }
 
     fn ended(&mut self) {
-        if let Some(lease) = self.lease.take() {
+        if let Some(Source::Lent(lease)) = self.source.take() {
             lease.give_back();
         }
     }

@@ -27,7 +27,7 @@ pub(super) async fn exchange(
     pool: &Rc<Pool>,
     mut message: Request<Upload>,
     progress: Rc<Progress>,
-    waiting: Waiting<'_>,
+    waiting: &Waiting<'_>,
 ) -> Result<(Response<Incoming>, Lease), Reason> {
     let mut lease = pool.lease().await?;
     let spare = (lease.is_reused() && is_repeatable(&message)).then(|| Spare::of(&message));
@@ -78,7 +78,11 @@ pub(super) struct Waiting<'a> {
 impl Waiting<'_> {
     /// Waits for `work` as long as the body moves, however long that takes in all: a long upload is
     /// not a slow upstream.
-    async fn wait<T>(&self, work: impl Future<Output = T>, body: &Progress) -> Result<T, Reason> {
+    pub(super) async fn wait<T>(
+        &self,
+        work: impl Future<Output = T>,
+        body: &Progress,
+    ) -> Result<T, Reason> {
         let mut work = std::pin::pin!(work);
         let began = Instant::now();
         loop {
@@ -158,7 +162,7 @@ fn is_io(error: &hyper::Error) -> bool {
 }
 
 /// The reason for a failed exchange, as the caller is told it.
-fn why(error: &hyper::Error) -> Reason {
+pub(super) fn why(error: &hyper::Error) -> Reason {
     let upload = std::error::Error::source(error).and_then(|e| e.downcast_ref::<UploadError>());
     match upload {
         Some(UploadError::TooLarge) => Reason::BodyTooLarge,

@@ -13,6 +13,8 @@ pub mod headers;
 mod interim;
 pub mod pool;
 pub mod trailers;
+pub mod tunnel;
+mod upgrade;
 mod via;
 
 use std::collections::BTreeMap;
@@ -34,11 +36,13 @@ use crate::decision::Permit;
 use crate::reason::Reason;
 use crate::settings::{HostHeader, Upstream};
 use crate::words::{RequestId, UpstreamName};
-use body::{Bounds, Download, Upload};
+use body::{Bounds, Download, Source, Upload};
 use exchange::{Patience, Waiting};
 use interim::Interims;
-use pool::{Lease, Pool};
+use pool::Pool;
 use trailers::Trailers;
+use tunnel::Tunnel;
+use upgrade::{Handshake, Switched};
 use via::Via;
 
 /// What the forwarders of all cores share: the connections of each upstream, counted together, and
@@ -68,11 +72,20 @@ pub struct Forwarder {
     via: Via,
 }
 
+/// What follows the head of an answer.
+#[derive(Debug)]
+pub enum Reply {
+    /// A body.
+    Body(Download),
+    /// Whatever two ends have agreed on that both said they would.
+    Tunnel(Box<Tunnel>),
+}
+
 /// What came back.
 #[derive(Debug)]
 pub struct Answer {
     /// The upstream's response, or the reason why there is none.
-    pub response: Result<Response<Download>, Reason>,
+    pub response: Result<Response<Reply>, Reason>,
     /// How long the upstream took until the head of its response.
     pub waited: Duration,
 }
@@ -129,7 +142,7 @@ impl Forwarder {
         pool: &Rc<Pool>,
         request: Request<Incoming>,
         terms: &Terms<'_>,
-    ) -> Result<Response<Download>, Reason> {
+    ) -> Result<Response<Reply>, Reason> {
         let waiting = Waiting {
             patience: Patience {
                 upstream: permit.timeout().unwrap_or(pool.upstream().response_timeout),
@@ -139,6 +152,7 @@ impl Forwarder {
             interims: Interims::default(),
         };
         let (parts, body) = request.into_parts();
+        let handshake = Handshake::of(&parts, permit)?;
         let trailers = Trailers::for_client(parts.version, &parts.headers);
         let bounds = Bounds {
             bytes: least(permit.body_bytes(), terms.body_bytes_max),
@@ -154,8 +168,16 @@ impl Forwarder {
         let mut message = self.head(permit, pool, parts, terms)?.map(|()| upload);
         message.headers_mut().extend(framing);
         message.headers_mut().extend(announcement);
-        let (response, lease) = exchange::exchange(pool, message, progress, waiting).await?;
-        relay(response, lease, trailers)
+        if let Some(handshake) = handshake {
+            return match handshake.send(pool, message, &waiting).await? {
+                Switched::Tunnel(response) => Ok(switch(response)),
+                Switched::Answer(response, driver) => {
+                    relay(response, Source::Single(driver), trailers)
+                }
+            };
+        }
+        let (response, lease) = exchange::exchange(pool, message, progress, &waiting).await?;
+        relay(response, Source::Lent(lease), trailers)
     }
 
     /// The head of the message for the upstream.
@@ -230,11 +252,11 @@ pub struct Terms<'a> {
 /// What the client is sent of an upstream's response.
 fn relay(
     response: Response<Incoming>,
-    lease: Lease,
+    source: Source,
     trailers: Trailers,
-) -> Result<Response<Download>, Reason> {
+) -> Result<Response<Reply>, Reason> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        // Nobody asked: `Upgrade` is not forwarded.
+        // Nobody asked.
         return Err(Reason::UpstreamMalformed);
     }
     let (mut parts, incoming) = response.into_parts();
@@ -247,6 +269,15 @@ fn relay(
         .headers
         .extend(announced.map(|names| (TRAILER, names)));
     parts.version = Version::HTTP_11;
-    let body = Download::new(incoming, lease, trailers);
-    Ok(Response::from_parts(parts, body))
+    let body = Download::new(incoming, source, trailers);
+    Ok(Response::from_parts(parts, Reply::Body(body)))
+}
+
+/// What the client is sent when its upstream agrees to a tunnel.
+fn switch(response: Response<Box<Tunnel>>) -> Response<Reply> {
+    let mut response = response.map(Reply::Tunnel);
+    headers::relay(response.headers_mut());
+    upgrade::announce(response.headers_mut());
+    *response.version_mut() = Version::HTTP_11;
+    response
 }

@@ -10,7 +10,10 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
+use crate::connection::line::Line;
+use crate::forward::Reply;
 use crate::forward::body::Download;
+use crate::forward::tunnel::Tunnel;
 use crate::reason::Reason;
 use crate::record::Ticket;
 use crate::settings::ListenerLimits;
@@ -28,6 +31,8 @@ pub struct Outgoing {
 enum Kind {
     Full(Option<Bytes>),
     Streamed(Box<Download>),
+    /// No body: the tunnel begins when the head of the answer is written.
+    Tunnel(Box<Tunnel>),
 }
 
 impl Outgoing {
@@ -39,19 +44,36 @@ impl Outgoing {
         }
     }
 
-    /// An upstream's body.
-    pub fn streamed(download: Download) -> Self {
-        Self {
-            body: Kind::Streamed(Box::new(download)),
-            ticket: None,
-        }
+    /// What came from an upstream.
+    pub fn of(reply: Reply) -> Self {
+        let body = match reply {
+            Reply::Body(download) => Kind::Streamed(Box::new(download)),
+            Reply::Tunnel(tunnel) => Kind::Tunnel(tunnel),
+        };
+        Self { body, ticket: None }
     }
 
-    /// The same, which records its request when it is over.
+    /// The same, which records its request when it is over; a tunnel is handed to `line`, and
+    /// records it then.
     #[must_use]
-    pub fn recorded(mut self, ticket: Ticket, in_flight: InFlight) -> Self {
-        self.ticket = Some((ticket, in_flight));
-        self
+    pub fn recorded(self, ticket: Ticket, in_flight: InFlight, line: &Line) -> Self {
+        let Kind::Tunnel(tunnel) = self.body else {
+            return Self {
+                ticket: Some((ticket, in_flight)),
+                ..self
+            };
+        };
+        let leaving = line.drain().clone();
+        line.hand_over(Box::new(move |client| {
+            Box::pin(async move {
+                let (mut ticket, _in_flight) = (ticket, in_flight);
+                let _open = ticket.recorder().metrics().tunnel();
+                let traffic = tunnel.run(client, &leaving, std::future::pending()).await;
+                let verdict = ticket.verdict();
+                (verdict.sent_bytes, verdict.tunnelled) = (traffic.down, Some(traffic.up));
+            })
+        }));
+        Self::full(Bytes::new())
     }
 }
 
@@ -66,6 +88,7 @@ impl Body for Outgoing {
         let frame = match &mut self.body {
             Kind::Full(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
             Kind::Streamed(download) => ready!(Pin::new(download.as_mut()).poll_frame(cx)),
+            Kind::Tunnel(_) => None,
         };
         if let (Some(Ok(frame)), Some((ticket, _))) = (&frame, &mut self.ticket) {
             let length = frame.data_ref().map_or(0, Bytes::len);
@@ -79,6 +102,7 @@ impl Body for Outgoing {
         match &self.body {
             Kind::Full(bytes) => bytes.is_none(),
             Kind::Streamed(download) => download.is_end_stream(),
+            Kind::Tunnel(_) => true,
         }
     }
 
@@ -89,6 +113,7 @@ impl Body for Outgoing {
                 SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
             }
             Kind::Streamed(download) => download.size_hint(),
+            Kind::Tunnel(_) => SizeHint::with_exact(0),
         }
     }
 }

@@ -100,6 +100,8 @@ pub struct Line<'a> {
     pub scheme: &'static str,
     /// The version of HTTP, such as `1.1`.
     pub protocol: &'static str,
+    /// What was spoken instead of HTTP once both ends had agreed to it.
+    pub upgraded: Option<&'static str>,
     /// The host asked for.
     pub host: Option<&'a [u8]>,
     /// The user agent, as it calls itself.
@@ -108,7 +110,7 @@ pub struct Line<'a> {
     pub client: Option<IpAddr>,
     /// The status of the answer; none if the client went away before there was one.
     pub status: Option<u16>,
-    /// Bytes of the request's body that were read.
+    /// Bytes of the request's body that were read, or out of the client's end of a tunnel.
     pub request_bytes: Option<u64>,
     /// Bytes of the response's body that were sent.
     pub response_bytes: Option<u64>,
@@ -193,6 +195,9 @@ fn print_request(object: &mut Object<'_>, line: &Line<'_>) {
     }
     if let Some(bytes) = line.response_bytes {
         object.number(key!("http.response.body.size"), bytes);
+    }
+    if let Some(name) = line.upgraded {
+        object.plain(key!("network.protocol.name"), name);
     }
     object.plain(key!("network.protocol.version"), line.protocol);
     if let Some(user_agent) = line.user_agent {

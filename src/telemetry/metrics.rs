@@ -37,6 +37,7 @@ pub struct Metrics {
     routes: Routes,
     account_names: AccountNames,
     in_flight: IntGauge,
+    tunnels: IntGauge,
     denied: Bounded<6>,
     shadowed: Bounded<4>,
     authz: Histogram,
@@ -92,6 +93,7 @@ impl Metrics {
                 "portcullis_requests_in_flight",
                 "Requests not yet answered.",
             )?,
+            tunnels: make.gauge("portcullis_tunnels_open", "WebSockets that are open.")?,
             denied: make.bounded(
                 "portcullis_denied_requests_total",
                 "Requests refused, by the reason that stands in the log.",
@@ -170,6 +172,12 @@ impl Metrics {
     pub fn in_flight(&self) -> InFlight {
         self.in_flight.inc();
         InFlight(self.in_flight.clone())
+    }
+
+    /// Counts a tunnel as open until the guard is dropped.
+    pub fn tunnel(&self) -> InFlight {
+        self.tunnels.inc();
+        InFlight(self.tunnels.clone())
     }
 
     /// A request is over.

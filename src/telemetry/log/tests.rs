@@ -56,6 +56,7 @@ fn line(id: &RequestId) -> Line<'_> {
         path: b"/v1/devices",
         scheme: "http",
         protocol: "1.1",
+        upgraded: None,
         host: None,
         user_agent: None,
         client: None,
