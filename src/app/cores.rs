@@ -94,8 +94,12 @@ pub(super) fn start(
 
 async fn sweep(gateway: &Gateway, drain: &tokio_util::sync::CancellationToken) {
     let mut interval = tokio::time::interval(SWEEP_INTERVAL.max(Duration::from_secs(1)));
-    while drain.run_until_cancelled(interval.tick()).await.is_some() {
-        gateway.forwarder.sweep();
+    loop {
+        tokio::select! {
+            () = drain.cancelled() => return,
+            () = gateway.forwarder.yield_to_others() => {}
+            _ = interval.tick() => gateway.forwarder.sweep(),
+        }
     }
 }
 

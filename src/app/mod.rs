@@ -52,6 +52,7 @@ const LOG_GRACE: Duration = Duration::from_secs(2);
 pub struct Running {
     settings: Arc<Settings>,
     service: Arc<Service>,
+    upstreams: Upstreams,
     health: Arc<Health>,
     draining: Arc<AtomicBool>,
     addresses: Addresses,
@@ -136,6 +137,8 @@ pub fn start(
     let cores = cores::count(&settings);
     let mut bound = bind(&settings, cores)?;
     let metrics = books::metrics(&settings, &service);
+    let upstreams =
+        Upstreams::new(&settings.upstreams).map_err(system("cannot use the settings"))?;
     let log = Log::start(decisions).map_err(system("cannot start the log"))?;
     metrics.watch_log(log.dropped());
     let shared = Shared {
@@ -143,7 +146,7 @@ pub fn start(
         verifier: Arc::clone(service.verifier()),
         tokens: Arc::new(settings.tokens.clone()),
         metrics: Arc::clone(&metrics),
-        upstreams: Upstreams::new(&settings.upstreams),
+        upstreams,
         admission: Arc::new(Semaphore::new(settings.max_connections)),
         draining: Arc::default(),
         clock: clock.clone(),
@@ -151,6 +154,7 @@ pub fn start(
         settings: Arc::clone(&settings),
     };
     let mut running = Running {
+        upstreams: shared.upstreams.clone(),
         addresses: Addresses {
             listeners: bound.iter().map(|bound| bound.address).collect(),
             ..Addresses::default()
@@ -228,6 +232,7 @@ impl Running {
             asked_to_stop: self.asked_to_stop.clone(),
             status: self.status(),
         }));
+        self.upstreams.each().look_after(&self.tasks, &self.over);
         let hang_up = signal(SignalKind::hangup()).map_err(system("cannot hear SIGHUP"))?;
         let stop = self.over.clone();
         self.addresses.control =
@@ -253,7 +258,7 @@ impl Running {
         let ops = Ops {
             metrics: Arc::clone(metrics),
             health: Arc::clone(&self.health),
-            probes: Arc::new(Probes::new(self.settings.upstreams.values())),
+            probes: Arc::new(Probes::new(self.upstreams.each().all())),
         };
         // It answers to the end: readiness has to be seen falling, and the last scrape to be had.
         self.tasks

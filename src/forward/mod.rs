@@ -18,16 +18,17 @@ mod upgrade;
 mod via;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::connection::line::Line;
@@ -49,18 +50,26 @@ use via::Via;
 /// the name we go by.
 #[derive(Clone, Debug)]
 pub struct Upstreams {
-    each: Vec<(Arc<Upstream>, Arc<AtomicUsize>)>,
+    each: pool::Upstreams,
     via: Via,
 }
 
 impl Upstreams {
     /// The upstreams of the settings.
-    pub fn new(upstreams: &BTreeMap<UpstreamName, Upstream>) -> Self {
-        let entry = |upstream: &Upstream| (Arc::new(upstream.clone()), Arc::default());
-        Self {
-            each: upstreams.values().map(entry).collect(),
+    ///
+    /// # Errors
+    ///
+    /// When the roots, certificate or key of one of them cannot be used.
+    pub fn new(upstreams: &BTreeMap<UpstreamName, Upstream>) -> io::Result<Self> {
+        Ok(Self {
+            each: pool::Upstreams::new(upstreams)?,
             via: Via::random(),
-        }
+        })
+    }
+
+    /// Their addresses, connections and health.
+    pub fn each(&self) -> &pool::Upstreams {
+        &self.each
     }
 }
 
@@ -68,6 +77,8 @@ impl Upstreams {
 #[derive(Debug)]
 pub struct Forwarder {
     pools: Vec<Rc<Pool>>,
+    /// Told when another core wants a connection of what rests here.
+    nudge: Arc<Notify>,
     issuers: Issuers,
     via: Via,
 }
@@ -93,11 +104,10 @@ pub struct Answer {
 impl Forwarder {
     /// A forwarder without connections.
     pub fn new(upstreams: &Upstreams, issuers: Issuers) -> Self {
-        let pool = |(upstream, open): &(Arc<Upstream>, Arc<AtomicUsize>)| {
-            Pool::new(Arc::clone(upstream), Arc::clone(open))
-        };
+        let nudge = Arc::new(Notify::new());
         Self {
-            pools: upstreams.each.iter().map(pool).collect(),
+            pools: upstreams.each.pools(&nudge),
+            nudge,
             issuers,
             via: upstreams.via.clone(),
         }
@@ -106,6 +116,12 @@ impl Forwarder {
     /// Closes connections that rested too long.
     pub fn sweep(&self) {
         self.pools.iter().for_each(|pool| pool.sweep());
+    }
+
+    /// Waits until another core wants a connection, and closes what rests of that upstream.
+    pub async fn yield_to_others(&self) {
+        self.nudge.notified().await;
+        self.pools.iter().for_each(|pool| pool.yield_to_others());
     }
 
     /// Sends the request `permit` was made for.

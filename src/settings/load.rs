@@ -111,7 +111,7 @@ impl Reader<'_> {
         let upstreams = fields.get("upstreams");
         let (upstreams, weakened) = upstreams.map_or_else(
             || (BTreeMap::new(), Vec::new()),
-            |node| upstream::read_all(node, faults),
+            |node| upstream::read_all(self, node, faults),
         );
         let settings = Settings {
             file: path.to_owned(),

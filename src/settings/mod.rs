@@ -9,6 +9,7 @@
 
 mod listener;
 mod load;
+mod reach;
 mod upstream;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use http::HeaderName;
 use ipnet::IpNet;
 
+pub use reach::ADDRESSES_MAX;
 pub(crate) use upstream::classes as path_classes;
 
 use crate::words::{ClassSet, Spelling, UpstreamName};
@@ -52,6 +54,20 @@ pub const STREAM_IDLE_DEFAULT: Duration = Duration::from_secs(5 * 60);
 /// Most connections to one upstream. Beyond it the upstream is asked for more than a single API
 /// process usually bears, and answers 503 are better than a pile-up.
 pub const CONNECTIONS_DEFAULT: usize = 1024;
+
+/// Most requests that wait for a connection to one upstream. As many as a burst of clients brings;
+/// whoever comes after them waits for so many others that it had better ask elsewhere.
+pub const QUEUE_DEFAULT: usize = 256;
+/// Longest wait for a connection. An upstream that frees none for a second is not having a burst.
+pub const QUEUE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(1);
+/// How long the addresses behind a name are believed. Common name services answer for 5 to 30 s.
+pub const RESOLVE_EVERY_DEFAULT: Duration = Duration::from_secs(10);
+/// From one health check of an address to the next: soon enough to notice before most people do.
+pub const HEALTH_INTERVAL_DEFAULT: Duration = Duration::from_secs(5);
+/// Longest wait for the answer to a health check.
+pub const HEALTH_TIMEOUT_DEFAULT: Duration = Duration::from_secs(2);
+/// Bad answers in a row that put an address aside: one may be a hiccup, three are not.
+pub const HEALTH_FAILURES_DEFAULT: usize = 3;
 
 /// Lifetime of an access token. Short, so that a leaked one is soon worthless even to somebody who
 /// keeps it from us; long enough that the token endpoint is not asked with every request.
@@ -244,10 +260,14 @@ pub struct UpstreamRules {
 pub struct Upstream {
     /// Its name.
     pub name: UpstreamName,
-    /// Where it is.
-    pub address: UpstreamAddress,
+    /// Where it is; at least one address. Several are servers that answer alike.
+    pub addresses: Vec<UpstreamAddress>,
     /// The `Host` it is sent, unless the client's is.
     pub authority: String,
+    /// TLS, if it is spoken.
+    pub tls: Option<UpstreamTls>,
+    /// Whether HTTP/2 is spoken to it; HTTP/1.1 otherwise.
+    pub http2: bool,
     /// What policy files are checked against.
     pub rules: UpstreamRules,
     /// Whose `Host` it is sent.
@@ -260,10 +280,67 @@ pub struct Upstream {
     pub idle_timeout: Duration,
     /// Longest silence inside an answer or a tunnel.
     pub stream_idle: Duration,
+    /// How long the addresses behind a name are believed before it is looked up again.
+    pub resolve_every: Duration,
     /// Most connections, all cores together.
     pub connections_max: usize,
+    /// Most requests that wait for a connection, all cores together.
+    pub queue_max: usize,
+    /// Longest wait for a connection.
+    pub queue_timeout: Duration,
+    /// What is asked of each of its addresses now and then, if anything is.
+    pub health: Option<HealthCheck>,
     /// The path that `/probe/<name>` on the ops port asks, if it may be asked.
     pub probe: Option<String>,
+}
+
+impl Upstream {
+    /// An upstream at `addresses` that is sent `authority` as its `Host`, with every default.
+    pub fn plain(name: UpstreamName, addresses: Vec<UpstreamAddress>, authority: String) -> Self {
+        Self {
+            name,
+            addresses,
+            authority,
+            tls: None,
+            http2: false,
+            rules: UpstreamRules::default(),
+            host_header: HostHeader::default(),
+            connect_timeout: CONNECT_TIMEOUT_DEFAULT,
+            response_timeout: RESPONSE_TIMEOUT_DEFAULT,
+            idle_timeout: IDLE_TIMEOUT_DEFAULT,
+            stream_idle: STREAM_IDLE_DEFAULT,
+            resolve_every: RESOLVE_EVERY_DEFAULT,
+            connections_max: CONNECTIONS_DEFAULT,
+            queue_max: QUEUE_DEFAULT,
+            queue_timeout: QUEUE_TIMEOUT_DEFAULT,
+            health: None,
+            probe: None,
+        }
+    }
+}
+
+/// Whom an upstream is believed to be, and who we are to it. It is always verified.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// Whose certificates are believed, PEM; what the host believes when not said.
+    pub roots: Option<PathBuf>,
+    /// Our certificate chain and its private key, PEM, for an upstream that asks.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// The name on the upstream's certificate, if it is not the host of its URL.
+    pub server_name: Option<String>,
+}
+
+/// What is asked of every address of an upstream now and then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// The path; an answer of 2xx or 3xx is a good one.
+    pub path: String,
+    /// From one check to the next.
+    pub interval: Duration,
+    /// Longest wait for the answer.
+    pub timeout: Duration,
+    /// How many bad answers in a row put an address aside. One good answer brings it back.
+    pub failures: usize,
 }
 
 /// Where an upstream is.

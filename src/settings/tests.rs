@@ -41,8 +41,8 @@ fn the_example_means_what_it_says() {
         port: 3000,
     };
     assert_eq!(
-        (&upstream.address, &*upstream.authority),
-        (&address, "127.0.0.1:3000")
+        (&upstream.addresses, &*upstream.authority),
+        (&vec![address], "127.0.0.1:3000")
     );
     assert_eq!(settings.tokens.issuer, "https://inventory.example.com");
     assert_eq!(settings.tokens.lifetime, Duration::from_secs(900));
@@ -86,6 +86,9 @@ upstreams:
        trailing_slash: same, case_insensitive: true }
   b: { url: unix:/run/app.sock }
   c: { url: 'http://[2001:db8::1]:8080/' }
+  d: { url: ['https://one.internal', 'https://two.internal:8443'], http2: true, queue: 0, queue_timeout: 2s,
+       resolve_every: 1m, tls: { roots: ca.crt, certificate: us.crt, key: us.key, server_name: api.internal },
+       health: { path: /up, interval: 1s, timeout: 500ms, failures: 2 } }
 tokens: { signing_key: keys/sign.pem, cache: 10 }
 control: off
 log: { decisions: denied, format: json }
@@ -106,11 +109,11 @@ fn everything_can_be_said() {
     assert_eq!(settings.store, StoreSetting::None);
     let [a, b, c] = ["a", "b", "c"].map(|name| &settings.upstreams[name]);
     assert_eq!(
-        a.address,
-        UpstreamAddress::Tcp {
+        a.addresses,
+        [UpstreamAddress::Tcp {
             host: "api.internal".into(),
             port: 80
-        }
+        }]
     );
     assert_eq!(
         (&*a.authority, a.host_header),
@@ -122,15 +125,16 @@ fn everything_can_be_said() {
     assert!(c.rules.spelling.is_exact());
     assert_eq!(a.stream_idle, Duration::from_secs(3600));
     assert_eq!(a.probe.as_deref(), Some("/healthz"));
-    assert_eq!(b.address, UpstreamAddress::Unix("/run/app.sock".into()));
+    assert_eq!(b.addresses, [UpstreamAddress::Unix("/run/app.sock".into())]);
     assert_eq!(
-        c.address,
-        UpstreamAddress::Tcp {
+        c.addresses,
+        [UpstreamAddress::Tcp {
             host: "2001:db8::1".into(),
             port: 8080
-        }
+        }]
     );
     assert_eq!(c.authority, "[2001:db8::1]:8080");
+    assert_upstream_in_secret(&settings.upstreams["d"]);
     assert_eq!(
         settings.weakened,
         [
@@ -144,6 +148,35 @@ fn everything_can_be_said() {
     );
     assert_eq!(settings.control, Control::Off);
     assert_eq!(settings.log.decisions, Decisions::Denied);
+}
+
+fn assert_upstream_in_secret(d: &Upstream) {
+    let at = |host: &str, port| UpstreamAddress::Tcp {
+        host: host.into(),
+        port,
+    };
+    assert_eq!(
+        d.addresses,
+        [at("one.internal", 443), at("two.internal", 8443)]
+    );
+    assert_eq!(
+        (&*d.authority, d.http2, d.queue_max),
+        ("one.internal", true, 0)
+    );
+    assert_eq!(d.queue_timeout, Duration::from_secs(2));
+    assert_eq!(d.resolve_every, Duration::from_secs(60));
+    let path = |name: &str| Path::new("/etc/p").join(name);
+    let tls = UpstreamTls {
+        roots: Some(path("ca.crt")),
+        identity: Some((path("us.crt"), path("us.key"))),
+        server_name: Some("api.internal".into()),
+    };
+    assert_eq!(d.tls, Some(tls));
+    let health = d
+        .health
+        .as_ref()
+        .map(|check| (&*check.path, check.failures));
+    assert_eq!(health, Some(("/up", 2)));
 }
 
 const FAULTS: &[(&str, &str)] = &[
@@ -236,8 +269,48 @@ const FAULTS: &[(&str, &str)] = &[
         "1:17: upstream `a` has no `url`, such as `url: http://127.0.0.1:3000`",
     ),
     (
-        "upstreams: { a: { url: 'https://h' } }\n",
-        "1:24: `https://h` is not the URL of an upstream: `https:` upstreams are not in this release: speak plain HTTP to a neighbour, or `unix:`",
+        "upstreams: { a: { url: 'ftp://h' } }\n",
+        "1:24: `ftp://h` is not the URL of an upstream: expected `http://HOST:PORT`, `https://HOST:PORT` or `unix:/PATH`",
+    ),
+    (
+        "upstreams: { a: { url: ['http://h', 'https://h'] } }\n",
+        "1:37: all URLs of an upstream are `https:`, or none is: what goes to one may go to any",
+    ),
+    (
+        "upstreams: { a: { url: ['http://h', 'http://h:80'] } }\n",
+        "1:37: the same address stands here twice",
+    ),
+    (
+        "upstreams: { a: { url: [] } }\n",
+        "1:24: the list is empty: name URLs such as `http://10.0.0.1:3000`, or leave the key out",
+    ),
+    (
+        "upstreams: { a: { url: 'http://h', tls: {} } }\n",
+        "1:41: `tls` is for `https:` upstreams: say `https:`, or remove it",
+    ),
+    (
+        "upstreams: { a: { url: 'https://h', tls: { key: k } } }\n",
+        "1:42: `key` is set and `certificate` is not: set both, or neither",
+    ),
+    (
+        "upstreams: { a: { url: 'https://h', tls: { server_name: 'a b' } } }\n",
+        "1:57: `a b` is not the name on the upstream's certificate, such as `api.internal`",
+    ),
+    (
+        "upstreams: { a: { url: 'https://h', tls: { insecure: true } } }\n",
+        "1:44: `insecure` is not a key of `tls`: expected `roots`, `certificate`, `key` or `server_name`",
+    ),
+    (
+        "upstreams: { a: { url: 'http://h', health: { interval: 1s } } }\n",
+        "1:44: `health` has no `path`, such as `path: /healthz`",
+    ),
+    (
+        "upstreams: { a: { url: 'http://h', queue: all } }\n",
+        "1:43: `all` is not a whole number from 0 to 65536",
+    ),
+    (
+        "upstreams: { a: { url: 'http://h', resolve_every: 1ms } }\n",
+        "1:51: `1ms` is not between 1s and 1day",
     ),
     (
         "upstreams: { a: { url: 'http://h/api' } }\n",

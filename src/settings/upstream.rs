@@ -1,16 +1,12 @@
 //! `upstreams`: the APIs behind.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderName;
 
-use super::{
-    CONNECT_TIMEOUT_DEFAULT, CONNECTIONS_DEFAULT, HostHeader, IDLE_TIMEOUT_DEFAULT,
-    RESPONSE_TIMEOUT_DEFAULT, STREAM_IDLE_DEFAULT, Upstream, UpstreamAddress, UpstreamRules,
-    load::count,
-};
+use super::load::{Reader, count};
+use super::{CONNECTIONS_DEFAULT, HostHeader, QUEUE_DEFAULT, Upstream, UpstreamRules, reach};
 use crate::words::{
     Allowable, ClassSet, Fault, Faults, PathClass, Spelling, UpstreamName, fields, nearest,
 };
@@ -18,6 +14,10 @@ use crate::yaml::{Fields, Node, quoted};
 
 const KEYS: &[&str] = &[
     "url",
+    "tls",
+    "http2",
+    "resolve_every",
+    "health",
     "host",
     "unsafe_allow",
     "unsafe_header_names",
@@ -30,6 +30,8 @@ const KEYS: &[&str] = &[
     "idle_timeout",
     "stream_idle",
     "connections",
+    "queue",
+    "queue_timeout",
     "probe",
 ];
 const LATER: &[&str] = &["assertion", "credential", "cors", "stream_max_age"];
@@ -38,11 +40,17 @@ const LATER: &[&str] = &["assertion", "credential", "cors", "stream_max_age"];
 const WAIT_LEAST: Duration = Duration::from_millis(10);
 /// Longest wait for an upstream that may be set.
 const WAIT_MOST: Duration = Duration::from_secs(24 * 60 * 60);
+/// Shortest time between two looks at the addresses behind a name: a name service is asked by others
+/// as well.
+const RESOLVE_LEAST: Duration = Duration::from_secs(1);
+/// More requests in a queue than anybody's patience lasts for.
+const QUEUE_LIMIT: u64 = 65_536;
 /// More connections to one upstream than one address has ports.
 const CONNECTIONS_LIMIT: u64 = 65_536;
 
 /// All upstreams, and every setting of theirs that weakens a promise.
 pub(super) fn read_all(
+    reader: &Reader<'_>,
     node: &Node,
     faults: &mut Faults,
 ) -> (BTreeMap<UpstreamName, Upstream>, Vec<String>) {
@@ -56,7 +64,7 @@ pub(super) fn read_all(
                 continue;
             }
         };
-        let Some(upstream) = read(name, node, faults) else {
+        let Some(upstream) = read(reader, name, node, faults) else {
             continue;
         };
         let classes: Vec<_> = upstream
@@ -86,7 +94,12 @@ pub(super) fn read_all(
     (upstreams, weakened)
 }
 
-fn read(name: UpstreamName, node: &Node, faults: &mut Faults) -> Option<Upstream> {
+fn read(
+    reader: &Reader<'_>,
+    name: UpstreamName,
+    node: &Node,
+    faults: &mut Faults,
+) -> Option<Upstream> {
     let fields = Fields::of(node, "an upstream", KEYS, LATER, faults)?;
     let Some(url_node) = fields.get("url") else {
         let message =
@@ -94,7 +107,11 @@ fn read(name: UpstreamName, node: &Node, faults: &mut Faults) -> Option<Upstream
         faults.push(Fault::new(node.place.clone(), message));
         return None;
     };
-    let url = url(url_node, faults);
+    let leads = reach::urls(url_node, faults);
+    let tls = reach::tls(reader, fields.get("tls"), leads.as_ref(), faults);
+    let http2 = fields.get("http2").and_then(|node| node.boolean(faults));
+    let health = fields.get("health");
+    let health = health.and_then(|node| reach::health(node, faults));
     let rules = rules(&fields, faults);
     let hosts = [
         ("upstream", HostHeader::Upstream),
@@ -103,33 +120,44 @@ fn read(name: UpstreamName, node: &Node, faults: &mut Faults) -> Option<Upstream
     let host_header = fields
         .get("host")
         .and_then(|node| node.choice(&hosts, faults));
-    let probe = fields.get("probe").and_then(|node| probe(node, faults));
+    let probe = fields.get("probe").and_then(|node| path(node, faults));
     let connections = count(fields.get("connections"), CONNECTIONS_LIMIT, faults);
-    let mut wait = |name, default| {
-        let node = fields.get(name);
-        node.and_then(|node| node.duration(WAIT_LEAST, WAIT_MOST, faults))
-            .unwrap_or(default)
-    };
-    let (connect_timeout, response_timeout, idle_timeout, stream_idle) = (
-        wait("connect_timeout", CONNECT_TIMEOUT_DEFAULT),
-        wait("timeout", RESPONSE_TIMEOUT_DEFAULT),
-        wait("idle_timeout", IDLE_TIMEOUT_DEFAULT),
-        wait("stream_idle", STREAM_IDLE_DEFAULT),
-    );
-    let (address, authority) = url?;
-    Some(Upstream {
-        name,
-        address,
-        authority,
+    let queue = fields.get("queue");
+    let queue = queue.and_then(|node| node.number(0, QUEUE_LIMIT, faults));
+    let is_somewhere = leads.is_some();
+    let leads = leads.unwrap_or_default();
+    let mut upstream = Upstream {
+        tls,
+        http2: http2.unwrap_or(false),
         rules,
         host_header: host_header.unwrap_or_default(),
-        connect_timeout,
-        response_timeout,
-        idle_timeout,
-        stream_idle,
         connections_max: connections.unwrap_or(CONNECTIONS_DEFAULT),
+        queue_max: queue
+            .and_then(|most| usize::try_from(most).ok())
+            .unwrap_or(QUEUE_DEFAULT),
+        health,
         probe,
-    })
+        ..Upstream::plain(name, leads.addresses, leads.authority)
+    };
+    waits(&fields, &mut upstream, faults);
+    is_somewhere.then_some(upstream)
+}
+
+/// Every span of time of an upstream.
+fn waits(fields: &Fields<'_>, upstream: &mut Upstream, faults: &mut Faults) {
+    for (name, slot, least) in [
+        ("connect_timeout", &mut upstream.connect_timeout, WAIT_LEAST),
+        ("timeout", &mut upstream.response_timeout, WAIT_LEAST),
+        ("idle_timeout", &mut upstream.idle_timeout, WAIT_LEAST),
+        ("stream_idle", &mut upstream.stream_idle, WAIT_LEAST),
+        ("queue_timeout", &mut upstream.queue_timeout, WAIT_LEAST),
+        ("resolve_every", &mut upstream.resolve_every, RESOLVE_LEAST),
+    ] {
+        let node = fields.get(name);
+        if let Some(span) = node.and_then(|node| node.duration(least, WAIT_MOST, faults)) {
+            *slot = span;
+        }
+    }
 }
 
 fn rules(fields: &Fields<'_>, faults: &mut Faults) -> UpstreamRules {
@@ -218,69 +246,8 @@ pub(crate) fn classes(node: &Node, on_route: bool, faults: &mut Faults) -> Class
     set
 }
 
-/// Where `url` leads, and the `Host` that belongs to it.
-fn url(node: &Node, faults: &mut Faults) -> Option<(UpstreamAddress, String)> {
-    let text = node.text("a URL such as `http://127.0.0.1:3000`", faults)?;
-    let read = match text.split_once(':') {
-        Some(("http", _)) => http(text),
-        Some(("unix", path)) if path.starts_with('/') && !path.starts_with("//") => {
-            // RFC 9110 §7.2 asks for a Host; a socket has none of its own.
-            Ok((
-                UpstreamAddress::Unix(PathBuf::from(path)),
-                "localhost".to_owned(),
-            ))
-        }
-        Some(("unix", _)) => {
-            Err("a socket is named by its whole path, such as `unix:/run/app.sock`")
-        }
-        Some(("https", _)) => Err(
-            "`https:` upstreams are not in this release: speak plain HTTP to a neighbour, or `unix:`",
-        ),
-        Some(_) | None => Err("expected `http://HOST:PORT` or `unix:/PATH`"),
-    };
-    read.map_err(|message| {
-        let message = format!("{} is not the URL of an upstream: {message}", quoted(text));
-        faults.push(Fault::new(node.place.clone(), message));
-    })
-    .ok()
-}
-
-fn http(text: &str) -> Result<(UpstreamAddress, String), &'static str> {
-    let uri: http::Uri = text.parse().map_err(|_| "expected `http://HOST:PORT`")?;
-    let authority = uri.authority().ok_or("expected `http://HOST:PORT`")?;
-    if authority.as_str().contains('@') {
-        return Err("it must not hold a user or a password");
-    }
-    if uri
-        .path_and_query()
-        .is_some_and(|rest| rest.as_str() != "/")
-    {
-        return Err("scheme and authority only; paths are forwarded as they come");
-    }
-    let host = authority
-        .host()
-        .trim_start_matches('[')
-        .trim_end_matches(']');
-    let has_port = authority.as_str().len() > authority.host().len();
-    let port = match authority.port_u16() {
-        Some(0) => return Err("port 0 cannot be reached"),
-        Some(port) => port,
-        None if has_port => return Err("the port is not a number from 1 to 65535"),
-        None => 80,
-    };
-    if host.is_empty() {
-        return Err("expected `http://HOST:PORT`");
-    }
-    let sent = if port == 80 {
-        authority.host().to_owned()
-    } else {
-        authority.as_str().to_owned()
-    };
-    let host = host.to_owned();
-    Ok((UpstreamAddress::Tcp { host, port }, sent))
-}
-
-fn probe(node: &Node, faults: &mut Faults) -> Option<String> {
+/// The path that a check asks for.
+pub(super) fn path(node: &Node, faults: &mut Faults) -> Option<String> {
     let expected = "a path such as `/healthz`";
     let text = node.text(expected, faults)?;
     let path = text.parse::<http::uri::PathAndQuery>();

@@ -1,24 +1,18 @@
 //! Asks an upstream one configured question, on behalf of somebody who cannot reach it: a kubelet
 //! whose probes go to the pod's address, while the application listens on the loopback.
 //!
-//! One GET of one path on a connection of its own, no credential, and nothing of the answer but
+//! One GET of one path on a connection of its own, to the address a request would go to, no credential, and nothing of the answer but
 //! whether there was a good one. So it opens no way around the gateway.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, StatusCode, header};
-use http_body_util::Empty;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use http::StatusCode;
 use tokio::sync::Semaphore;
 
-use crate::settings::{Upstream, UpstreamAddress};
+use crate::forward::pool::Shared;
+use crate::forward::pool::ask::{AskError, ask};
 
 /// Longest wait for an answer. A kubelet waits one second unless told otherwise; who waits longer
 /// should hear that the upstream is slow rather than nothing.
@@ -28,18 +22,14 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 /// costs the upstream a connection.
 const PROBES_MAX: usize = 8;
 
+/// How a probe names itself to the upstream.
+const AGENT: &str = "portcullis-probe";
+
 /// The upstreams that may be asked.
 #[derive(Debug)]
 pub struct Probes {
-    targets: BTreeMap<String, Target>,
+    targets: BTreeMap<String, (Arc<Shared>, String)>,
     slots: Semaphore,
-}
-
-#[derive(Debug)]
-struct Target {
-    address: UpstreamAddress,
-    authority: String,
-    path: String,
 }
 
 /// Why a probe found an upstream wanting.
@@ -51,15 +41,12 @@ pub enum ProbeError {
     /// Too many probes at once, or no answer in time.
     #[error("no answer within {}", humantime::format_duration(PROBE_TIMEOUT))]
     Timeout,
-    /// No connection.
+    /// Its name stands for nothing.
     #[error("no connection")]
-    Connect(#[source] io::Error),
-    /// Something that is not HTTP.
-    #[error("no HTTP answer")]
-    Http(#[source] hyper::Error),
-    /// The path cannot stand in a request.
-    #[error("the `probe` path cannot be asked for")]
-    Path(#[source] http::Error),
+    Nowhere,
+    /// No connection, or something that is not HTTP. What it was is not for those who may ask here.
+    #[error("{}", match .0 { AskError::Connect(_) => "no connection", AskError::Http(_) | AskError::Path(_) => "no HTTP answer" })]
+    Ask(#[source] AskError),
     /// An answer that says no.
     #[error("it answered {0}")]
     Status(StatusCode),
@@ -67,17 +54,13 @@ pub enum ProbeError {
 
 impl Probes {
     /// Those of `upstreams` that have a path to ask for.
-    pub fn new<'u>(upstreams: impl IntoIterator<Item = &'u Upstream>) -> Self {
-        let target = |upstream: &Upstream| {
-            let target = Target {
-                address: upstream.address.clone(),
-                authority: upstream.authority.clone(),
-                path: upstream.probe.clone()?,
-            };
-            Some((upstream.name.to_string(), target))
+    pub fn new(upstreams: &[Arc<Shared>]) -> Self {
+        let target = |shared: &Arc<Shared>| {
+            let path = shared.upstream.probe.clone()?;
+            Some((shared.upstream.name.to_string(), (Arc::clone(shared), path)))
         };
         Self {
-            targets: upstreams.into_iter().filter_map(target).collect(),
+            targets: upstreams.iter().filter_map(target).collect(),
             slots: Semaphore::new(PROBES_MAX),
         }
     }
@@ -92,7 +75,11 @@ impl Probes {
         let asked = async {
             // The semaphore is never closed, so the only way to fail is to wait too long.
             let _slot = self.slots.acquire().await;
-            target.ask().await
+            let (shared, path) = target;
+            shared.places.looked_up().await;
+            let place = shared.places.choose(&[]).ok_or(ProbeError::Nowhere)?;
+            let status = ask(shared, &place, path, AGENT).await;
+            status.map_err(ProbeError::Ask)
         };
         let status = tokio::time::timeout(PROBE_TIMEOUT, asked)
             .await
@@ -101,46 +88,5 @@ impl Probes {
             return Ok(());
         }
         Err(ProbeError::Status(status))
-    }
-}
-
-impl Target {
-    async fn ask(&self) -> Result<StatusCode, ProbeError> {
-        match &self.address {
-            UpstreamAddress::Tcp { host, port } => {
-                let stream = TcpStream::connect((host.as_str(), *port)).await;
-                self.converse(stream.map_err(ProbeError::Connect)?).await
-            }
-            UpstreamAddress::Unix(path) => {
-                let stream = UnixStream::connect(path).await;
-                self.converse(stream.map_err(ProbeError::Connect)?).await
-            }
-        }
-    }
-
-    async fn converse<S>(&self, stream: S) -> Result<StatusCode, ProbeError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + fmt::Debug,
-    {
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(ProbeError::Http)?;
-        let request = Request::get(&self.path)
-            .header(header::HOST, &self.authority)
-            .header(header::USER_AGENT, "portcullis-probe")
-            .header(header::CONNECTION, "close")
-            .body(Empty::<Bytes>::new())
-            .map_err(ProbeError::Path)?;
-        let answer = sender.send_request(request);
-        tokio::pin!(connection, answer);
-        tokio::select! {
-            biased;
-            response = &mut answer => Ok(response.map_err(ProbeError::Http)?.status()),
-            ended = &mut connection => {
-                // The connection may end in the same step in which it brings the answer.
-                ended.map_err(ProbeError::Http)?;
-                Ok(answer.await.map_err(ProbeError::Http)?.status())
-            }
-        }
     }
 }

@@ -1,29 +1,53 @@
 //! Upstream connections: one pool an upstream and core, last used first.
 //!
-//! Nothing here crosses cores, so nothing here locks. A connection goes back only when its response
-//! has ended cleanly and its request was sent whole; whatever else happens to it, it is closed, so
-//! that no request ever meets the rest of another one's answer.
+//! What a request meets of this crosses no core and takes no lock, as long as a connection rests. A
+//! connection goes back only when its response has ended cleanly and its request was sent whole;
+//! whatever else happens to it, it is closed, so that no request ever meets the rest of another
+//! one's answer.
+//!
+//! | what | where |
+//! |---|---|
+//! | addresses, names, health, TLS: shared by all cores | [`upstreams`], [`places`], [`place`], [`resolve`], [`health`], [`ask`], [`tls`] |
+//! | how many connections there may be, and who is next | [`slots`], [`turn`] |
+//! | a socket; HTTP/1.1 on it; HTTP/2 on it | [`link`], [`wire`], [`multiplex`] |
+//! | when to connect, and where to | [`reach`] |
 
-use std::cell::{Cell, RefCell};
-use std::fmt;
-use std::io;
+pub mod ask;
+pub mod health;
+pub mod link;
+mod multiplex;
+pub mod place;
+pub mod places;
+mod reach;
+pub mod resolve;
+pub mod slots;
+pub mod tls;
+mod turn;
+pub mod upstreams;
+mod wire;
+
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use http::HeaderValue;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
-use tokio::task::AbortHandle;
-use tokio::time::timeout;
-use tokio_util::io::InspectReader;
+use http::uri::Authority;
+use http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use tokio::sync::Notify;
 
-use super::body::{Progress, Upload};
+use super::body::{Progress, Upload, UploadError};
 use crate::reason::Reason;
-use crate::settings::{Upstream, UpstreamAddress};
+use crate::settings::Upstream;
+pub use link::Io;
+use multiplex::{Multiplexes, Stream};
+use place::{Busy, Failure, Place};
+use reach::Opening;
+use slots::Slot;
+use turn::{Handed, Hands, Turn};
+pub use upstreams::{Shared, Upstreams};
+use wire::Wire;
 
 /// Most bytes of a response's head, as for requests: larger ones are a fault of the upstream.
 const RESPONSE_HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -31,14 +55,22 @@ const RESPONSE_HEAD_BYTES_MAX: usize = 64 * 1024;
 /// The connections of one core to one upstream.
 #[derive(Debug)]
 pub struct Pool {
-    upstream: Arc<Upstream>,
+    shared: Arc<Shared>,
     /// The upstream's own `Host`.
     host: HeaderValue,
+    authority: Authority,
+    /// The number of the core among those that share the upstream.
+    core: usize,
     resting: RefCell<Vec<Resting>>,
-    /// Connections of all cores together, open or being opened.
-    open: Arc<AtomicUsize>,
+    multiplexes: Multiplexes,
+    /// The HTTP/2 connection that is being opened.
+    opening: RefCell<Option<Rc<Opening>>>,
+    hands: Hands,
+    /// Where the last request failed that may be sent again.
+    failed_at: RefCell<Option<Arc<Place>>>,
 }
 
+/// An HTTP/1.1 connection without a request.
 #[derive(Debug)]
 struct Resting {
     wire: Wire,
@@ -46,55 +78,55 @@ struct Resting {
     since: Instant,
 }
 
-/// A connection. Closed when dropped, whatever it is at: a body that nobody waits for any more, in
-/// either direction, would otherwise keep it, and its place, for as long as the other end likes.
-#[derive(Debug)]
-struct Wire {
-    sender: SendRequest<Upload>,
-    task: AbortHandle,
-    /// Whether a byte has come since the last request.
-    heard: Rc<Cell<bool>>,
-}
-
-impl Drop for Wire {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// A place among the connections an upstream may have; given up when dropped.
-#[derive(Debug)]
-struct Slot(Arc<AtomicUsize>);
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// A connection lent to one request, or a stream of one.
 #[derive(Debug)]
 pub struct Lease {
     pool: Rc<Pool>,
-    wire: Wire,
-    slot: Slot,
+    way: Way,
     reused: bool,
     upload: Option<Rc<Progress>>,
+    /// Counts as a request at its place, where there is a choice of places.
+    _busy: Option<Busy>,
+}
+
+#[derive(Debug)]
+enum Way {
+    Wire(Wire, Slot),
+    Stream(Stream),
+}
+
+/// A connection with nothing read or written yet.
+#[derive(Debug)]
+pub struct Dialed {
+    /// Its bytes.
+    pub io: Box<dyn Io>,
+    /// Counts as a request at its place, where there is a choice of places.
+    _busy: Option<Busy>,
+    /// Its place among the upstream's connections.
+    _slot: Slot,
 }
 
 impl Pool {
-    /// A pool without connections. `open` is shared by the pools of all cores.
+    /// A pool without connections; `nudge` is told when some of what rests in it is wanted by other
+    /// cores, see [`Pool::yield_to_others`].
     ///
     /// # Panics
     ///
-    /// Never: the settings check that an authority is visible ASCII.
-    pub fn new(upstream: Arc<Upstream>, open: Arc<AtomicUsize>) -> Rc<Self> {
+    /// Never: the settings check that an authority is one.
+    pub fn new(shared: Arc<Shared>, nudge: Arc<Notify>) -> Rc<Self> {
+        let authority = &shared.upstream.authority;
         Rc::new(Self {
-            host: HeaderValue::from_str(&upstream.authority)
+            host: HeaderValue::from_str(authority)
                 .expect("the settings' authority is checked to be visible ASCII"),
-            upstream,
-            resting: RefCell::new(Vec::new()),
-            open,
+            authority: Authority::try_from(authority.as_str())
+                .expect("the settings' authority was taken from a URL"),
+            core: shared.slots.join(nudge),
+            shared,
+            resting: RefCell::default(),
+            multiplexes: Multiplexes::default(),
+            opening: RefCell::default(),
+            hands: Hands::default(),
+            failed_at: RefCell::default(),
         })
     }
 
@@ -105,178 +137,124 @@ impl Pool {
 
     /// The upstream it leads to.
     pub fn upstream(&self) -> &Arc<Upstream> {
-        &self.upstream
+        &self.shared.upstream
     }
 
-    /// A connection that rested, or a new one.
+    /// Whether its requests go by HTTP/2.
+    pub fn is_http2(&self) -> bool {
+        self.shared.upstream.http2
+    }
+
+    /// A connection that rested, or a new one; with HTTP/2 a stream of either.
     ///
     /// # Errors
     ///
     /// As [`Pool::connect`].
     pub async fn lease(self: &Rc<Self>) -> Result<Lease, Reason> {
         while let Some(resting) = self.pop() {
-            let Resting { mut wire, slot, .. } = resting;
-            // Its last request is over, so this waits for the connection's own task to notice, and
-            // for nothing else.
-            if !wire.sender.is_closed() && wire.sender.ready().await.is_ok() {
-                let pool = Rc::clone(self);
-                return Ok(Lease {
-                    pool,
-                    wire,
-                    slot,
-                    reused: true,
-                    upload: None,
-                });
+            if let Ok(lease) = self.revive(resting).await {
+                return Ok(lease);
             }
         }
-        self.connect().await
+        // On the heap, so that a request which finds a connection does not carry it about.
+        if self.is_http2() {
+            return Box::pin(self.stream(None)).await;
+        }
+        Box::pin(self.connect_in_turn()).await
     }
 
+    /// The connection used last, or with several addresses the one used last to the least busy.
     fn pop(&self) -> Option<Resting> {
         let mut resting = self.resting.borrow_mut();
-        let last = resting.pop()?;
-        if last.since.elapsed() < self.upstream.idle_timeout {
+        let places = &self.shared.places;
+        let last = if places.are_several() && !resting.is_empty() {
+            let place = places.choose(&[])?;
+            let there = |one: &Resting| Arc::ptr_eq(&one.wire.place, &place);
+            let last = resting.iter().rposition(there)?;
+            resting.remove(last)
+        } else {
+            resting.pop()?
+        };
+        if last.since.elapsed() < self.shared.upstream.idle_timeout && !last.wire.place.is_gone() {
             return Some(last);
         }
-        // The last used is too old, so all are.
-        resting.clear();
+        // The last used is too old, so all are; or the name stands for other addresses.
+        resting.retain(|one| one.since > last.since && !one.wire.place.is_gone());
+        drop(resting);
+        drop(last);
         None
+    }
+
+    /// A lease of a connection that rested; its place, if it has been closed meanwhile.
+    async fn revive(self: &Rc<Self>, resting: Resting) -> Result<Lease, Slot> {
+        let Resting { mut wire, slot, .. } = resting;
+        // Its last request is over, so this waits for the connection's own task to notice, and for
+        // nothing else.
+        if wire.sender.is_closed() || wire.sender.ready().await.is_err() {
+            return Err(slot);
+        }
+        Ok(self.lend(Way::Wire(wire, slot), true))
+    }
+
+    fn lend(self: &Rc<Self>, way: Way, reused: bool) -> Lease {
+        let several = self.shared.places.are_several();
+        let busy = several.then(|| way.place().take_up());
+        Lease {
+            pool: Rc::clone(self),
+            way,
+            reused,
+            upload: None,
+            _busy: busy,
+        }
     }
 
     /// Closes connections that rested too long. Called now and then by the core that owns the pool.
     pub fn sweep(&self) {
-        let limit = self.upstream.idle_timeout;
-        self.resting
-            .borrow_mut()
-            .retain(|one| one.since.elapsed() < limit && !one.wire.sender.is_closed());
+        let limit = self.shared.upstream.idle_timeout;
+        self.resting.borrow_mut().retain(|one| {
+            one.since.elapsed() < limit && !one.wire.sender.is_closed() && !one.wire.place.is_gone()
+        });
+        self.multiplexes
+            .retain(|one| !one.is_closed() && one.rest().is_none_or(|rest| rest < limit));
     }
 
-    /// A new connection.
-    ///
-    /// # Errors
-    ///
-    /// `upstream_overloaded` when the upstream has all the connections it may have,
-    /// `upstream_unreachable` when it cannot be connected to, `upstream_timeout` when that takes
-    /// too long.
-    pub async fn connect(self: &Rc<Self>) -> Result<Lease, Reason> {
-        let slot = self.slot().ok_or(Reason::UpstreamOverloaded)?;
-        let wire = match self.reach().await? {
-            Socket::Tcp(stream) => handshake(stream).await,
-            Socket::Unix(stream) => handshake(stream).await,
-        };
-        let wire = wire.map_err(|error| self.unreachable(&error))?;
-        let pool = Rc::clone(self);
-        Ok(Lease {
-            pool,
-            wire,
-            slot,
-            reused: false,
-            upload: None,
-        })
-    }
-
-    /// A fresh HTTP/1.1 connection of which nothing has been read or written: for a request that
-    /// may turn it into a tunnel. It counts as one of the upstream's connections while the
-    /// [`Dialed`] lives.
-    ///
-    /// # Errors
-    ///
-    /// As [`Pool::connect`].
-    pub async fn dial(self: &Rc<Self>) -> Result<Dialed, Reason> {
-        let slot = self.slot().ok_or(Reason::UpstreamOverloaded)?;
-        let dialed: io::Result<Box<dyn Io>> = match self.reach().await? {
-            Socket::Tcp(stream) => Ok(Box::new(stream)),
-            Socket::Unix(stream) => Ok(Box::new(stream)),
-        };
-        let io = dialed.map_err(|error| self.unreachable(&error))?;
-        Ok(Dialed { io, _slot: slot })
-    }
-
-    /// Whether its requests go by HTTP/2.
-    pub fn is_http2(&self) -> bool {
-        false
-    }
-
-    fn slot(&self) -> Option<Slot> {
-        let taken = self.open.fetch_add(1, Ordering::Relaxed);
-        let slot = Slot(Arc::clone(&self.open));
-        (taken < self.upstream.connections_max).then_some(slot)
-    }
-
-    /// Connects to the upstream, within its time.
-    async fn reach(&self) -> Result<Socket, Reason> {
-        let address = &self.upstream.address;
-        match timeout(self.upstream.connect_timeout, Socket::to(address)).await {
-            Ok(opened) => opened.map_err(|error| self.unreachable(&error)),
-            Err(_) => Err(Reason::UpstreamTimeout),
-        }
-    }
-
-    fn unreachable(&self, error: &io::Error) -> Reason {
-        tracing::debug!(upstream = %self.upstream.name, %error, "cannot connect");
-        Reason::UpstreamUnreachable
-    }
-}
-
-/// Bytes both ways.
-pub trait Io: AsyncRead + AsyncWrite + Unpin + fmt::Debug {}
-
-impl<T: AsyncRead + AsyncWrite + Unpin + fmt::Debug> Io for T {}
-
-/// A connection with nothing read or written yet.
-#[derive(Debug)]
-pub struct Dialed {
-    /// Its bytes.
-    pub io: Box<dyn Io>,
-    /// Its place among the upstream's connections.
-    _slot: Slot,
-}
-
-enum Socket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-impl Socket {
-    async fn to(address: &UpstreamAddress) -> io::Result<Self> {
-        match address {
-            UpstreamAddress::Tcp { host, port } => {
-                let stream = TcpStream::connect((host.as_str(), *port)).await?;
-                stream.set_nodelay(true)?;
-                Ok(Self::Tcp(stream))
+    /// Closes connections that rest while somebody on another core waits for one.
+    pub fn yield_to_others(&self) {
+        while self.shared.slots.waiting() > 0 {
+            // What is closed by this goes to whoever waits, so there is one less afterwards.
+            let oldest = {
+                let mut resting = self.resting.borrow_mut();
+                (!resting.is_empty()).then(|| resting.remove(0))
+            };
+            if oldest.is_none() {
+                break;
             }
-            UpstreamAddress::Unix(path) => Ok(Self::Unix(UnixStream::connect(path).await?)),
+        }
+        if self.shared.slots.waiting() > 0 {
+            self.multiplexes.retain(|one| !one.is_idle());
+        }
+    }
+
+    /// Lets a connection rest, unless somebody waits for one.
+    fn rest(&self, resting: Resting) {
+        let resting = if self.shared.slots.waiting() > 0 {
+            self.hand_on(resting)
+        } else {
+            Some(resting)
+        };
+        if let Some(resting) = resting {
+            self.resting.borrow_mut().push(resting);
         }
     }
 }
 
-async fn handshake<T>(io: T) -> io::Result<Wire>
-where
-    T: AsyncRead + AsyncWrite + Unpin + 'static,
-{
-    let heard = Rc::new(Cell::new(false));
-    let mark = Rc::clone(&heard);
-    let io = InspectReader::new(io, move |bytes: &[u8]| {
-        if !bytes.is_empty() {
-            mark.set(true);
+impl Way {
+    fn place(&self) -> &Arc<Place> {
+        match self {
+            Self::Wire(wire, _) => &wire.place,
+            Self::Stream(stream) => stream.place(),
         }
-    });
-    let io = TokioIo::new(io);
-    let mut builder = http1::Builder::new();
-    builder
-        .max_headers(128)
-        .max_header_size(RESPONSE_HEAD_BYTES_MAX);
-    let (sender, connection) = builder.handshake(io).await.map_err(io::Error::other)?;
-    let task = tokio::task::spawn_local(async move {
-        // How it ends is told to whoever waits for a response on it.
-        let _ = connection.await;
-    });
-    let task = task.abort_handle();
-    Ok(Wire {
-        sender,
-        task,
-        heard,
-    })
+    }
 }
 
 impl Lease {
@@ -287,44 +265,79 @@ impl Lease {
     /// What hyper says, with the request if not a byte of it was written.
     pub async fn send(
         &mut self,
-        request: http::Request<Upload>,
+        request: Request<Upload>,
         upload: Rc<Progress>,
-    ) -> Result<
-        http::Response<hyper::body::Incoming>,
-        hyper::client::conn::TrySendError<http::Request<Upload>>,
-    > {
+    ) -> Result<Response<Incoming>, TrySendError<Request<Upload>>> {
         self.upload = Some(upload);
-        self.wire.heard.set(false);
-        self.wire.sender.try_send_request(request).await
+        let sent = match &mut self.way {
+            Way::Wire(wire, _) => {
+                wire.heard.set(false);
+                wire.sender.try_send_request(request).await
+            }
+            Way::Stream(stream) => stream.send(request).await,
+        };
+        match &sent {
+            Ok(_) => self.way.place().succeeded(),
+            Err(error) => self.failed(error.error()),
+        }
+        sent
     }
 
-    /// Whether the connection has carried a request before.
+    fn failed(&self, error: &hyper::Error) {
+        let source = std::error::Error::source(error);
+        if source.is_some_and(|source| source.is::<UploadError>()) {
+            return;
+        }
+        let place = self.way.place();
+        self.pool.failed_at.replace(Some(Arc::clone(place)));
+        // That a connection which rested is closed says nothing about whoever closed it.
+        if !self.reused {
+            place.failed(Failure::Reset, error);
+        }
+    }
+
+    /// Whether the connection has carried a request before, or others at the same time.
     pub fn is_reused(&self) -> bool {
         self.reused
     }
 
-    /// Whether a byte of an answer has come.
+    /// Whether a byte of an answer has come. Not known with HTTP/2, where it says no.
     pub fn has_heard(&self) -> bool {
-        self.wire.heard.get()
+        match &self.way {
+            Way::Wire(wire, _) => wire.heard.get(),
+            Way::Stream(_) => false,
+        }
+    }
+
+    /// Whether the upstream said that it did not look at the request which ended so: it may be sent
+    /// again, whatever its method.
+    pub fn was_refused(&self, error: &hyper::Error) -> bool {
+        match &self.way {
+            Way::Wire(..) => false,
+            Way::Stream(stream) => stream.was_refused(error),
+        }
     }
 
     /// Whether the request goes by HTTP/2.
     pub fn is_http2(&self) -> bool {
-        false
+        matches!(self.way, Way::Stream(_))
     }
 
     /// Lets the connection rest until the next request; closes it if its request was not sent whole.
     pub fn give_back(self) {
-        let whole = self.upload.as_ref().is_some_and(|upload| upload.is_whole());
-        if !whole || self.wire.sender.is_closed() {
-            return;
+        let Self {
+            pool, way, upload, ..
+        } = self;
+        match way {
+            Way::Wire(wire, slot) => {
+                let whole = upload.is_some_and(|upload| upload.is_whole());
+                if whole && !wire.sender.is_closed() && !wire.place.is_gone() {
+                    let since = Instant::now();
+                    pool.rest(Resting { wire, slot, since });
+                }
+            }
+            Way::Stream(stream) => drop(stream),
         }
-        let resting = Resting {
-            wire: self.wire,
-            slot: self.slot,
-            since: Instant::now(),
-        };
-        self.pool.resting.borrow_mut().push(resting);
     }
 }
 

@@ -5,27 +5,19 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
-use crate::settings::{HostHeader, Upstream, UpstreamAddress, UpstreamRules};
+use crate::forward::pool::Shared;
+use crate::settings::{Upstream, UpstreamAddress};
 use crate::telemetry::health::Check;
 use crate::telemetry::metrics::AccountLabels;
 
 fn upstream(name: &str, at: SocketAddr, probe: Option<&str>) -> Upstream {
-    let wait = Duration::from_secs(1);
+    let address = UpstreamAddress::Tcp {
+        host: at.ip().to_string(),
+        port: at.port(),
+    };
     Upstream {
-        name: name.parse().unwrap(),
-        address: UpstreamAddress::Tcp {
-            host: at.ip().to_string(),
-            port: at.port(),
-        },
-        authority: at.to_string(),
-        rules: UpstreamRules::default(),
-        host_header: HostHeader::Upstream,
-        connect_timeout: wait,
-        response_timeout: wait,
-        idle_timeout: wait,
-        stream_idle: wait,
-        connections_max: 1,
         probe: probe.map(str::to_owned),
+        ..Upstream::plain(name.parse().unwrap(), vec![address], at.to_string())
     }
 }
 
@@ -34,10 +26,14 @@ async fn start(upstreams: &[Upstream]) -> (SocketAddr, Arc<Health>, Cancellation
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let health = Arc::new(Health::default());
+    let shared = upstreams
+        .iter()
+        .map(|one| Arc::new(Shared::new(one).unwrap()));
+    let shared: Vec<_> = shared.collect();
     let ops = Ops {
         metrics: Arc::new(Metrics::new(AccountLabels::Off)),
         health: Arc::clone(&health),
-        probes: Arc::new(Probes::new(upstreams)),
+        probes: Arc::new(Probes::new(&shared)),
     };
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
@@ -192,7 +188,7 @@ async fn a_probe_tells_whether_the_answer_was_good_and_nothing_of_it() {
 async fn an_upstream_that_says_nothing_is_not_waited_for() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let upstream = upstream("app", silent.local_addr().unwrap(), Some("/"));
-    let probes = Probes::new([&upstream]);
+    let probes = Probes::new(&[Arc::new(Shared::new(&upstream).unwrap())]);
     assert!(matches!(probes.ask("app").await, Err(ProbeError::Timeout)));
 }
 
@@ -203,7 +199,7 @@ async fn the_port_closes_when_told_to() {
     let ops = Ops {
         metrics: Arc::new(Metrics::new(AccountLabels::Off)),
         health: Arc::default(),
-        probes: Arc::new(Probes::new([])),
+        probes: Arc::new(Probes::new(&[])),
     };
     let idle = TcpStream::connect(address).await.unwrap();
     let stop = CancellationToken::new();

@@ -1,0 +1,279 @@
+//! Opening connections: when, and to which address.
+//!
+//! One that fails is followed by one other address, if there is one. Both together take no longer
+//! than the upstream's time for connecting: while there is another address to try, the first has
+//! half of it.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+use super::link::{Link, LinkError};
+use super::multiplex::{Multiplex, STREAMS_MAX};
+use super::place::{Failure, Place};
+use super::slots::Slot;
+use super::tls::Speaks;
+use super::wire::Wire;
+use super::{Dialed, Handed, Lease, Pool, Turn, Way};
+use crate::reason::Reason;
+
+/// Most addresses tried for one connection. Who finds two of them dead waits for the pool to learn
+/// that, and not for the rest of the list.
+const ATTEMPTS_MAX: usize = 2;
+
+/// An HTTP/2 connection that is being opened, and those who wait for it.
+#[derive(Debug, Default)]
+pub(super) struct Opening {
+    waiting: Cell<usize>,
+    failed: Cell<Option<Reason>>,
+    over: Cell<bool>,
+    done: Notify,
+}
+
+impl Pool {
+    /// A new connection, elsewhere than where the last request failed if there is an elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// `upstream_overloaded` when the upstream has all the connections it may have and none becomes
+    /// free in time, `upstream_unreachable` when it cannot be connected to, `upstream_timeout` when
+    /// that takes too long.
+    pub async fn connect(self: &Rc<Self>) -> Result<Lease, Reason> {
+        let failed_at = self.failed_at.take();
+        if self.is_http2() {
+            return self.stream(failed_at).await;
+        }
+        let slot = self.slot().await?;
+        self.wire(slot, failed_at).await
+    }
+
+    /// A fresh HTTP/1.1 connection of which nothing has been read or written: for a request that
+    /// may turn it into a tunnel. It counts as one of the upstream's connections while the
+    /// [`Dialed`] lives.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::connect`].
+    pub async fn dial(self: &Rc<Self>) -> Result<Dialed, Reason> {
+        let slot = self.slot().await?;
+        let (link, place) = self
+            .reach(None, Speaks::Http1, async |link, place| Ok((link, place)))
+            .await?;
+        Ok(Dialed {
+            io: Box::new(link),
+            _busy: self.shared.places.are_several().then(|| place.take_up()),
+            _slot: slot,
+        })
+    }
+
+    /// A new connection as soon as there is a place for it, or one that was handed on meanwhile.
+    pub(super) async fn connect_in_turn(self: &Rc<Self>) -> Result<Lease, Reason> {
+        let slot = match self.shared.slots.take() {
+            Some(slot) => slot,
+            None => match self.turn_or_resting().await? {
+                Turn::Slot(slot) => slot,
+                Turn::Handed(Handed::Stream(stream)) => {
+                    return Ok(self.lend(Way::Stream(stream), true));
+                }
+                Turn::Handed(Handed::Wire(resting)) => match self.revive(resting).await {
+                    Ok(lease) => return Ok(lease),
+                    Err(slot) => slot,
+                },
+            },
+        };
+        self.wire(slot, None).await
+    }
+
+    /// A place for a new connection. A connection that is handed on gives up its own.
+    async fn slot(self: &Rc<Self>) -> Result<Slot, Reason> {
+        if let Some(slot) = self.shared.slots.take() {
+            return Ok(slot);
+        }
+        match self.turn_or_resting().await? {
+            Turn::Slot(slot) => Ok(slot),
+            Turn::Handed(Handed::Wire(resting)) => Ok(resting.slot),
+            Turn::Handed(Handed::Stream(_)) => Err(Reason::UpstreamOverloaded),
+        }
+    }
+
+    /// What rests in this pool, to whatever address, or else what a turn brings.
+    async fn turn_or_resting(self: &Rc<Self>) -> Result<Turn, Reason> {
+        let resting = self.resting.borrow_mut().pop();
+        if let Some(resting) = resting {
+            return Ok(Turn::Handed(Handed::Wire(resting)));
+        }
+        let ends = Instant::now() + self.shared.upstream.queue_timeout;
+        self.turn(true, ends).await
+    }
+
+    async fn wire(
+        self: &Rc<Self>,
+        slot: Slot,
+        failed_at: Option<Arc<Place>>,
+    ) -> Result<Lease, Reason> {
+        let wire = self.reach(failed_at, Speaks::Http1, async |link, place| {
+            Wire::open(link, place).await
+        });
+        let wire = wire.await?;
+        Ok(self.lend(Way::Wire(wire, slot), false))
+    }
+
+    /// Connects to one address, or to another if that fails; makes of the link what `made` does.
+    async fn reach<T>(
+        &self,
+        failed_at: Option<Arc<Place>>,
+        speaks: Speaks,
+        made: impl AsyncFn(Link, Arc<Place>) -> io::Result<T>,
+    ) -> Result<T, Reason> {
+        let places = &self.shared.places;
+        let ends = Instant::now() + self.shared.upstream.connect_timeout;
+        if timeout_at(ends, places.looked_up()).await.is_err() {
+            return Err(Reason::UpstreamTimeout);
+        }
+        let several = places.are_several();
+        let mut tried: Vec<_> = failed_at.filter(|_| several).into_iter().collect();
+        let mut reason = Reason::UpstreamUnreachable;
+        for attempt in 1..=ATTEMPTS_MAX {
+            let Some(place) = places.choose(&tried) else {
+                break;
+            };
+            let now = Instant::now();
+            let has_other = several && attempt < ATTEMPTS_MAX;
+            let limit = if has_other {
+                now + (ends - now) / 2
+            } else {
+                ends
+            };
+            let open = async {
+                let link = Link::to(&place, self.shared.tls.as_ref(), speaks).await?;
+                Ok::<_, LinkError>(made(link, Arc::clone(&place)).await?)
+            };
+            match timeout_at(limit, open).await {
+                Ok(Ok(opened)) => return Ok(opened),
+                Ok(Err(error)) => {
+                    place.failed(error.failure, &error);
+                    reason = Reason::UpstreamUnreachable;
+                }
+                Err(_) => {
+                    place.failed(Failure::Timeout, &"no connection in time");
+                    reason = Reason::UpstreamTimeout;
+                }
+            }
+            tried.push(place);
+            if !several {
+                break;
+            }
+        }
+        Err(reason)
+    }
+
+    /// A stream of an HTTP/2 connection that is there, or of a new one.
+    pub(super) async fn stream(
+        self: &Rc<Self>,
+        failed_at: Option<Arc<Place>>,
+    ) -> Result<Lease, Reason> {
+        let tried: Vec<_> = failed_at
+            .filter(|_| self.shared.places.are_several())
+            .into_iter()
+            .collect();
+        let ends = Instant::now() + self.shared.upstream.queue_timeout;
+        let mut slot = None;
+        loop {
+            if let Some(stream) = self.claim(&tried) {
+                return Ok(self.lend(Way::Stream(stream), true));
+            }
+            let opening = self.opening.borrow().clone();
+            if let Some(opening) = opening.filter(|one| one.waiting.get() < STREAMS_MAX) {
+                opening.wait().await?;
+                continue;
+            }
+            let grows = self.opening.borrow().is_none() && self.may_grow(&tried);
+            if !grows {
+                slot = None;
+            } else if slot.is_none() {
+                slot = self.shared.slots.take();
+            }
+            if let Some(slot) = slot.take() {
+                self.open(slot, &tried).await?;
+                continue;
+            }
+            match self.turn(grows, ends).await? {
+                Turn::Slot(free) => slot = Some(free),
+                Turn::Handed(Handed::Stream(stream)) => {
+                    return Ok(self.lend(Way::Stream(stream), true));
+                }
+                // There are none where HTTP/2 is spoken.
+                Turn::Handed(Handed::Wire(resting)) => slot = Some(resting.slot),
+            }
+        }
+    }
+
+    fn may_grow(&self, tried: &[Arc<Place>]) -> bool {
+        let place = self.shared.places.choose(tried);
+        place.is_none_or(|place| self.multiplexes.may_grow(&place))
+    }
+
+    /// Opens an HTTP/2 connection; whoever wants one meanwhile shares it, or its failure.
+    async fn open(self: &Rc<Self>, slot: Slot, tried: &[Arc<Place>]) -> Result<(), Reason> {
+        let opening = Rc::new(Opening::default());
+        self.opening.replace(Some(Rc::clone(&opening)));
+        let under_way = UnderWay {
+            pool: self,
+            opening: &opening,
+        };
+        let slot = RefCell::new(Some(slot));
+        let opened = self.reach(
+            tried.first().cloned(),
+            Speaks::Http2,
+            async |link, place| {
+                let slot = slot.take().or_else(|| self.shared.slots.take());
+                let slot = slot.ok_or_else(|| io::Error::other("no place for a connection"))?;
+                Multiplex::open(self, link, place, slot).await
+            },
+        );
+        let opened = opened
+            .await
+            .map(|connection| self.multiplexes.add(connection));
+        opening.failed.set(opened.err());
+        drop(under_way);
+        opened
+    }
+}
+
+/// An opening that is over when this is dropped, however it ended.
+struct UnderWay<'a> {
+    pool: &'a Pool,
+    opening: &'a Opening,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.pool.opening.take();
+        self.opening.over.set(true);
+        self.opening.done.notify_waiters();
+    }
+}
+
+impl Opening {
+    /// Waits until it is over, for better or worse.
+    async fn wait(self: Rc<Self>) -> Result<(), Reason> {
+        self.waiting.set(self.waiting.get() + 1);
+        let _guard = Guard(&self.waiting);
+        while !self.over.get() {
+            self.done.notified().await;
+        }
+        self.failed.get().map_or(Ok(()), Err)
+    }
+}
+
+struct Guard<'a>(&'a Cell<usize>);
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
