@@ -10,6 +10,7 @@
 
 mod books;
 mod cores;
+mod descriptors;
 mod reload;
 
 use std::fmt;
@@ -147,7 +148,7 @@ pub fn start(
         tokens: Arc::new(settings.tokens.clone()),
         metrics: Arc::clone(&metrics),
         upstreams,
-        admission: Arc::new(Semaphore::new(settings.max_connections)),
+        admission: Arc::new(Semaphore::new(descriptors::places(&settings))),
         draining: Arc::default(),
         clock: clock.clone(),
         tasks: Tasks::default(),

@@ -119,6 +119,38 @@ fn f06_without_descriptors_it_waits_and_comes_back() {
     assert!(gateway.printed().contains("cannot accept a connection"));
 }
 
+/// F06: whoever starts it with few descriptors gets a gateway that takes few connections, and keeps
+/// enough of them for its store, its operators and its upstream.
+#[test]
+fn f06_with_few_descriptors_it_takes_few_connections() {
+    allow_descriptors(2048);
+    let api = Api::start();
+    let files = before(&api).write().with_descriptors(256);
+    let gateway = Gateway::start(files);
+    gateway.wait_for_log("fewer connections than `max_connections`");
+    run(async {
+        let mut crowd = Vec::new();
+        for _ in 0..300 {
+            crowd.push(Caller::connect(gateway.address()).await.unwrap());
+        }
+        let asked = all(crowd.into_iter().map(|mut caller| async {
+            let served = timeout(Duration::from_secs(3), caller.ask(&quick())).await;
+            (
+                caller,
+                served.is_ok_and(|answer| answer.unwrap().status() == 200),
+            )
+        }))
+        .await;
+        let served = asked.iter().filter(|(_, served)| *served).count();
+        assert!((32..=64).contains(&served), "{served} were served");
+        assert!(gateway.process().descriptors() < 250);
+        let key = gateway.account("in-a-crowd", &[]);
+        gateway.json(&["keys", "expire", &key.id]);
+        assert_eq!(gateway.ops("/readyz").status(), 200);
+    });
+    assert!(!gateway.printed().contains("cannot accept a connection"));
+}
+
 /// G31: operators are answered while strangers crowd the door.
 #[test]
 fn g31_operators_are_answered_in_a_crowd() {

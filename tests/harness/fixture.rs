@@ -154,6 +154,7 @@ impl Fixture {
             folder: Arc::new(folder),
             certificate: certified.cert.der().clone(),
             config,
+            descriptors: None,
         };
         std::fs::create_dir(files.path("policies")).expect("a folder in a new folder");
         files.write("tls.crt", &certified.cert.pem());
@@ -191,6 +192,8 @@ pub(crate) struct Files {
     folder: Arc<TempDir>,
     certificate: CertificateDer<'static>,
     config: PathBuf,
+    /// How many the system allows its processes to have, if fewer than usual.
+    descriptors: Option<u64>,
 }
 
 impl Files {
@@ -211,6 +214,12 @@ impl Files {
             .unwrap_or_else(|error| panic!("cannot write `{}`: {error}", path.display()));
     }
 
+    /// Lets its processes have so many descriptors and no more, as `ulimit -n` does.
+    pub(crate) fn with_descriptors(mut self, most: u64) -> Self {
+        self.descriptors = Some(most);
+        self
+    }
+
     /// The settings file.
     pub(crate) fn config(&self) -> &Path {
         &self.config
@@ -226,7 +235,12 @@ impl Files {
         // Figures are taken of what is shipped; `tests/run` says where it is.
         let binary = std::env::var_os("PORTCULLIS_TEST_BINARY");
         let binary = binary.unwrap_or_else(|| env!("CARGO_BIN_EXE_portcullis").into());
-        let mut command = Command::new(binary);
+        let mut command = Command::new(binary.clone());
+        if let Some(most) = self.descriptors {
+            command = Command::new("sh");
+            let script = format!("ulimit -n {most}; exec \"$0\" \"$@\"");
+            command.arg("-c").arg(script).arg(binary);
+        }
         command
             .arg("-c")
             .arg(&self.config)
