@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::header::{CONNECTION, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
@@ -28,6 +29,7 @@ use crate::directory::{Handle, State};
 use crate::forward::headers::{X_REQUEST_ID, request_id};
 use crate::forward::{Forwarder, Terms};
 use crate::head;
+use crate::head::Entrance;
 use crate::judge::{self, Judge, Judgement};
 use crate::oauth;
 use crate::reason::Reason;
@@ -78,6 +80,11 @@ impl Connection {
     /// The address at the other end: the socket's peer, or whom a trusted peer speaks for.
     pub fn client(&self) -> IpAddr {
         self.stated.unwrap_or(self.peer)
+    }
+
+    /// Whether what it says about where requests come from is believed.
+    pub fn is_trusted(&self) -> bool {
+        source::trusts(&self.listener.trusted_proxies, self.client())
     }
 }
 
@@ -145,7 +152,9 @@ impl Gateway {
         let id = request_id(&ticket.verdict().id);
         response.headers_mut().insert(X_REQUEST_ID, id);
         let leaves = self.draining.load(Ordering::Relaxed) || is_last(ticket.verdict());
-        if leaves && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let may =
+            connection.line.is_http1() && response.status() != StatusCode::SWITCHING_PROTOCOLS;
+        if leaves && may {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
         }
@@ -165,7 +174,7 @@ impl Gateway {
             parts: asked.parts,
             source: asked.source.address,
             accepts: accepts(listener),
-            target_bytes_max: listener.limits.target_bytes,
+            entrance: Entrance::of(listener, asked.connection.is_trusted()),
             now: verdict.at,
         };
         match judge.judge(&request, &mut verdict.target) {
@@ -272,15 +281,23 @@ impl Gateway {
         answer.response.map(Outgoing::full)
     }
 
-    /// What was refused before it was a request: one line and one count all the same.
-    pub fn refused_unread(&self, connection: &Connection, reason: Reason) {
+    /// What was refused before it was a request: one line and one count all the same, and the answer
+    /// it gets, if it can be answered.
+    pub fn refused_unread(&self, connection: &Connection, reason: Reason) -> Response<Bytes> {
         let mut request = Request::new(());
         *request.version_mut() = http::Version::HTTP_11;
         let (mut ticket, _) = self.open(connection, &request.into_parts().0);
         let verdict = ticket.verdict();
         verdict.target = None;
         verdict.status = reason.status();
-        verdict.denial = Some(Box::new(Denial::new(reason)));
+        let denial = Box::new(Denial::new(reason));
+        let mut answer = reject::respond(&denial, &verdict.id);
+        answer
+            .headers_mut()
+            .insert(X_REQUEST_ID, request_id(&verdict.id));
+        verdict.sent_bytes = answer.body().len() as u64;
+        verdict.denial = Some(denial);
+        answer
     }
 
     fn open(&self, connection: &Connection, parts: &Parts) -> (Ticket, Source) {

@@ -7,13 +7,14 @@
 //! Not here: the path (see `request`), and what is sent on, which is rebuilt from parts (see
 //! `forward`).
 
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Version};
 
 use crate::decision::Denial;
 use crate::reason::Reason;
+use crate::settings::{Listener, ListenerLimits};
 use crate::words::Method;
 
 /// What a head says, once it is fit to be looked at.
@@ -21,7 +22,7 @@ use crate::words::Method;
 pub struct Head<'a> {
     /// The method.
     pub method: Method,
-    /// The host asked for, without its port; empty if the client sent an empty `Host`.
+    /// The host asked for, without its port.
     pub host: &'a str,
     /// Path and query as sent.
     pub path_and_query: PathAndQuery,
@@ -38,21 +39,52 @@ const END_TO_END: [&str; 6] = [
     "x-api-key",
 ];
 
+/// What the listener a head came in by asks of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Entrance<'a> {
+    /// Its limits.
+    pub limits: &'a ListenerLimits,
+    /// Whether it speaks TLS.
+    pub tls: bool,
+    /// Whether the client is a proxy that is believed.
+    pub is_trusted: bool,
+}
+
+impl<'a> Entrance<'a> {
+    /// That of `listener`, for a client that is a proxy it believes, or is not.
+    pub fn of(listener: &'a Listener, is_trusted: bool) -> Self {
+        Self {
+            limits: &listener.limits,
+            tls: listener.tls.is_some(),
+            is_trusted,
+        }
+    }
+}
+
 /// Checks a head.
 ///
 /// # Errors
 ///
-/// A [`Denial`] with `request_malformed`, `method_unknown`, `target_too_long`,
+/// A [`Denial`] with `request_malformed`, `method_unknown`, `target_too_long`, `headers_too_large`,
 /// `transfer_coding_unknown` or `expectation_failed`.
-pub fn check(parts: &Parts, target_bytes_max: usize) -> Result<Head<'_>, Box<Denial>> {
+pub fn check<'a>(parts: &'a Parts, entrance: Entrance<'_>) -> Result<Head<'a>, Box<Denial>> {
     let malformed = |hint| Box::new(Denial::because(Reason::RequestMalformed, hint));
+    let is_http2 = parts.version == Version::HTTP_2;
+    if is_http2 && !fits(&parts.headers, entrance.limits) {
+        return Err(refusal(Reason::HeadersTooLarge));
+    }
     let method =
         Method::parse(parts.method.as_str()).ok_or_else(|| refusal(Reason::MethodUnknown))?;
     let path_and_query = origin_form(parts).map_err(malformed)?;
-    if path_and_query.as_str().len() > target_bytes_max {
+    if path_and_query.as_str().len() > entrance.limits.target_bytes {
         return Err(refusal(Reason::TargetTooLong));
     }
-    let host = host(parts).map_err(malformed)?;
+    let host = if is_http2 {
+        scheme(parts, entrance).map_err(malformed)?;
+        authority(parts).map_err(malformed)?
+    } else {
+        host(parts).map_err(malformed)?
+    };
     framing(&parts.headers, parts.version)?;
     connection(&parts.headers).map_err(malformed)?;
     expectation(&parts.headers, parts.version)?;
@@ -109,6 +141,66 @@ fn host(parts: &Parts) -> Result<&str, &'static str> {
         .map_or(Ok(stated), |authority| without_port(authority.as_str()))
 }
 
+/// The host asked for on HTTP/2, where `:authority` says it; a `Host` beside it has to say the same
+/// (RFC 9113 §8.3.1).
+fn authority(parts: &Parts) -> Result<&str, &'static str> {
+    let Some(authority) = parts.uri.authority() else {
+        return Err("there is no :authority");
+    };
+    let mut values = parts.headers.get_all(HOST).iter();
+    let (stated, second) = (values.next(), values.next());
+    if second.is_some() {
+        return Err("there are several Host headers");
+    }
+    let is_same = |host: &HeaderValue| {
+        host.as_bytes()
+            .eq_ignore_ascii_case(authority.as_str().as_bytes())
+    };
+    if !stated.is_none_or(is_same) {
+        return Err("the Host is not the :authority");
+    }
+    without_port(authority.as_str())
+}
+
+/// On HTTP/2 every request says its scheme: that of the listener, or what a trusted proxy was asked
+/// by, which need not be how it asks us.
+fn scheme(parts: &Parts, entrance: Entrance<'_>) -> Result<(), &'static str> {
+    let own = if entrance.tls { "https" } else { "http" };
+    match parts.uri.scheme_str() {
+        Some(scheme) if scheme.eq_ignore_ascii_case(own) || entrance.is_trusted => Ok(()),
+        Some(_) => Err("the :scheme is not the listener's"),
+        // The library keeps no scheme without an authority, and that is refused for itself.
+        None => Ok(()),
+    }
+}
+
+/// Whether the fields of a request on HTTP/2 are within limits, as HTTP/2 counts them: decoded, and
+/// each with 32 bytes (RFC 9113 §6.5.2), so that many empty ones cost as much as they take.
+fn fits(headers: &HeaderMap, limits: &ListenerLimits) -> bool {
+    const FIELD: usize = 32;
+    let bytes = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + FIELD);
+    headers.len() <= limits.header_count && bytes.sum::<usize>() <= limits.http2.header_list_bytes
+}
+
+/// Joins the crumbs of `Cookie` that HTTP/2 allows into the one line that HTTP/1 has (RFC 9113
+/// §8.2.3). They are counted one by one first: what is too much is left as it is, and refused.
+pub fn join_cookies(headers: &mut HeaderMap, limits: &ListenerLimits) {
+    let mut crumbs = headers.get_all(COOKIE).iter();
+    if crumbs.nth(1).is_none() || !fits(headers, limits) {
+        return;
+    }
+    let crumbs: Vec<_> = headers
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(b"; ".as_slice())) {
+        headers.insert(COOKIE, cookie);
+    }
+}
+
 /// The host asked for, as the client wrote it: that of an absolute target, else `Host`. What is
 /// sent on and logged must be what [`check`] looked at, and nothing else a head says besides.
 pub fn stated_host(parts: &Parts) -> Option<HeaderValue> {
@@ -131,6 +223,9 @@ fn without_port(authority: &str) -> Result<&str, &'static str> {
             .map_or((authority, ""), |colon| authority.split_at(colon)),
     };
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(&byte);
+    if host.is_empty() {
+        return Err("the Host is empty");
+    }
     if !host.starts_with('[') && !host.bytes().all(|byte| plain(byte) && byte != b'%') {
         return Err(BAD);
     }
@@ -190,7 +285,7 @@ fn connection(headers: &HeaderMap) -> Result<(), &'static str> {
 
 fn expectation(headers: &HeaderMap, version: Version) -> Result<(), Box<Denial>> {
     let mut values = headers.get_all(EXPECT).iter();
-    let Some(value) = values.next().filter(|_| version == Version::HTTP_11) else {
+    let Some(value) = values.next().filter(|_| version >= Version::HTTP_11) else {
         return Ok(());
     };
     if values.next().is_none() && value.as_bytes().eq_ignore_ascii_case(b"100-continue") {
@@ -209,14 +304,26 @@ pub fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
+
+    /// A clear listener with every default.
+    fn entrance(is_trusted: bool) -> Entrance<'static> {
+        static LIMITS: LazyLock<ListenerLimits> = LazyLock::new(ListenerLimits::default);
+        Entrance {
+            limits: &LIMITS,
+            tls: false,
+            is_trusted,
+        }
+    }
 
     /// Host and target, or what was wrong.
     fn verdict(
         request: http::request::Builder,
     ) -> Result<(String, String), (Reason, Option<&'static str>)> {
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        let head = check(&parts, 16 * 1024).map_err(|denial| (denial.reason, denial.hint))?;
+        let head = check(&parts, entrance(false)).map_err(|denial| (denial.reason, denial.hint))?;
         Ok((head.host.to_owned(), head.path_and_query.to_string()))
     }
 
@@ -264,7 +371,7 @@ mod tests {
             verdict(http::Request::builder().uri("/").header("host", host)).map(|head| head.0)
         };
         for bad in [
-            "a,b", "u@a", "a/b", "a b", "[::1", "a:99999", "a:b", "a:1:2", "[x]", "a%41",
+            "", ":80", "a,b", "u@a", "a/b", "a b", "[::1", "a:99999", "a:b", "a:1:2", "[x]", "a%41",
         ] {
             assert!(with(bad).is_err(), "{bad}");
         }
@@ -314,6 +421,76 @@ mod tests {
         assert!(verdict(get("/").header("expect", "100-Continue")).is_ok());
         let reason = verdict(get("/").header("expect", "magic")).unwrap_err().0;
         assert_eq!(reason, Reason::ExpectationFailed);
+    }
+
+    /// B51–B53.
+    #[test]
+    fn http2_says_host_and_scheme_once_and_the_same() {
+        let http2 = |uri: &str| http::Request::builder().uri(uri).version(Version::HTTP_2);
+        for (request, expected) in [
+            (http2("http://a.example/x"), Ok("a.example")),
+            (
+                http2("http://a.example/x").header("host", "A.example"),
+                Ok("a.example"),
+            ),
+            (
+                http2("http://a.example:80/x").header("host", "a.example"),
+                Err(()),
+            ),
+            (
+                http2("http://a.example/x").header("host", "b.example"),
+                Err(()),
+            ),
+            (
+                http2("http://a.example/x")
+                    .header("host", "a.example")
+                    .header("host", "a.example"),
+                Err(()),
+            ),
+            (http2("/x"), Err(())),
+            (http2("/x").header("host", "a.example"), Err(())),
+            (http2("http://u:p@a.example/x"), Err(())),
+            (http2("http://a,b/x"), Err(())),
+            (http2("https://a.example/x"), Err(())),
+            (http2("ftp://a.example/x"), Err(())),
+            (
+                http2("http://a.example/x").method("OPTIONS").uri("*"),
+                Err(()),
+            ),
+        ] {
+            let text = format!("{request:?}");
+            let verdict = verdict(request).map(|head| head.0);
+            let expected = expected.map(str::to_owned);
+            assert_eq!(verdict.map_err(|_| ()), expected, "{text}");
+        }
+        let (parts, ()) = http2("https://a.example/x").body(()).unwrap().into_parts();
+        assert!(check(&parts, entrance(true)).is_ok(), "a proxy had TLS");
+    }
+
+    /// B59, B64: crumbs are counted before they are one line.
+    #[test]
+    fn cookies_are_one_line_and_counted_as_many() {
+        let limits = ListenerLimits::default();
+        let crumbs = |count: usize| {
+            let mut headers = HeaderMap::new();
+            for crumb in 0..count {
+                let value = format!("c{crumb}=v").parse().unwrap();
+                headers.append(COOKIE, value);
+            }
+            headers
+        };
+        let joined = |count| {
+            let mut headers = crumbs(count);
+            join_cookies(&mut headers, &limits);
+            headers
+        };
+        assert_eq!(joined(3).get(COOKIE).unwrap(), "c0=v; c1=v; c2=v");
+        assert_eq!(joined(3).len(), 1);
+        assert_eq!((joined(100).len(), joined(101).len()), (1, 101));
+        assert!(!fits(&joined(101), &limits));
+        let mut long = crumbs(1);
+        long.insert("x", "v".repeat(16 * 1024).parse().unwrap());
+        assert!(!fits(&long, &limits));
     }
 
     /// A41.

@@ -14,7 +14,7 @@ use http::uri::PathAndQuery;
 use crate::credential::{self, Accepts, Foreign, Issuers};
 use crate::decision::{self, Denial, Outcome, Question};
 use crate::directory::State;
-use crate::head;
+use crate::head::{self, Entrance};
 use crate::oauth;
 use crate::reason::Reason;
 use crate::request::Target;
@@ -41,8 +41,8 @@ pub struct Asked<'a> {
     pub source: IpAddr,
     /// Which credentials its listener takes.
     pub accepts: Accepts,
-    /// Longest target its listener takes, in bytes.
-    pub target_bytes_max: usize,
+    /// What its listener asks of heads.
+    pub entrance: Entrance<'a>,
     /// When.
     pub now: UnixTime,
 }
@@ -73,7 +73,7 @@ impl Judge<'_> {
         target: &mut Option<PathAndQuery>,
     ) -> Result<Judgement, Box<Denial>> {
         let policy = &*self.state.policy;
-        let head = head::check(asked.parts, asked.target_bytes_max)?;
+        let head = head::check(asked.parts, asked.entrance)?;
         let read = Target::parse(&head.path_and_query, policy.classes_allowed)
             .map_err(|ambiguous| Box::new(Denial::from(ambiguous)))?;
         *target = Some(read.path_and_query().clone());

@@ -19,7 +19,8 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use crate::connection::{self, line::Line};
+use crate::connection::line::Line;
+use crate::connection::{self, Speaks};
 use crate::gateway::{Connection, Gateway};
 use crate::settings::{Listener, ListenerTls};
 use crate::shutdown::Tasks;
@@ -54,7 +55,7 @@ impl Bound {
         let tls = listener
             .tls
             .as_ref()
-            .map(server_config)
+            .map(|tls| server_config(tls, listener.http2))
             .transpose()?
             .map(Arc::new);
         if listener.address.port() != 0 {
@@ -104,7 +105,7 @@ fn socket(address: SocketAddr, sharing: Sharing) -> io::Result<std::net::TcpList
     Ok(socket.into())
 }
 
-fn server_config(tls: &ListenerTls) -> io::Result<ServerConfig> {
+fn server_config(tls: &ListenerTls, http2: bool) -> io::Result<ServerConfig> {
     let file = |path: &std::path::Path, error: rustls::pki_types::pem::Error| {
         io::Error::other(format!("cannot use `{}`: {error}", path.display()))
     };
@@ -124,7 +125,10 @@ fn server_config(tls: &ListenerTls) -> io::Result<ServerConfig> {
                 "`{certificate}` and `{key}` do not go together: {error}"
             ))
         })?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    if http2 {
+        config.alpn_protocols.push(b"h2".to_vec());
+    }
+    config.alpn_protocols.push(b"http/1.1".to_vec());
     Ok(config)
 }
 
@@ -159,17 +163,29 @@ pub async fn accept(
             line: Line::new(tasks.drain().clone()),
         };
         let (gateway, acceptor) = (Rc::clone(&gateway), acceptor.clone());
+        let beside = tasks.clone();
         tasks.spawn_local(async move {
             let _place = place;
             if stream.set_nodelay(true).is_err() {
                 return;
             }
             match acceptor {
-                None => connection::serve(gateway, connection, stream).await,
+                None => {
+                    let speaks = if connection.listener.http2 {
+                        Speaks::Either
+                    } else {
+                        Speaks::Http1
+                    };
+                    connection::serve(gateway, connection, (stream, speaks), beside).await;
+                }
                 Some(acceptor) => {
                     let handshake = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await;
                     if let Ok(Ok(stream)) = handshake {
-                        connection::serve(gateway, connection, stream).await;
+                        let speaks = match stream.get_ref().1.alpn_protocol() {
+                            Some(b"h2") => Speaks::Http2,
+                            Some(_) | None => Speaks::Http1,
+                        };
+                        connection::serve(gateway, connection, (stream, speaks), beside).await;
                     }
                 }
             }

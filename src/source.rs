@@ -23,11 +23,16 @@ pub struct Source {
     pub trusted_chain: Option<String>,
 }
 
+/// Whether an address is one of those trusted.
+pub fn trusts(trusted: &[IpNet], address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    trusted.iter().any(|network| network.contains(&address))
+}
+
 /// The source of a request that came in from `peer`.
 pub fn of(peer: IpAddr, trusted: &[IpNet], headers: &HeaderMap) -> Source {
     let peer = peer.to_canonical();
-    let trusts = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
-    if trusted.is_empty() || !trusts(&peer) {
+    if !trusts(trusted, peer) {
         return Source {
             address: peer,
             trusted_chain: None,
@@ -46,7 +51,7 @@ pub fn of(peer: IpAddr, trusted: &[IpNet], headers: &HeaderMap) -> Source {
         };
         address = before;
         read += 1;
-        if !trusts(&before) {
+        if !trusts(trusted, before) {
             break;
         }
     }

@@ -28,7 +28,7 @@ const ELSEWHERE: &[(Reason, Because)] = &[
         Reason::UpgradeRefused,
         Because::ProvedIn("tests/streams/websocket.rs"),
     ),
-    (Reason::VersionUnknown, Because::NothingMakesIt),
+    (Reason::VersionUnknown, Because::NeedsASocket),
     (
         Reason::LoopDetected,
         Because::ProvedIn("tests/streams/hops.rs"),

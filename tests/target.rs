@@ -31,7 +31,7 @@ fn get(gateway: &Gateway, target: &str) -> Message {
 fn assert_refused(answer: &Message, target: &str, class: &str) {
     assert_eq!(answer.status(), 400, "`{target}`: {answer:?}");
     // Some bytes are refused by the HTTP library before anybody can say why.
-    if !answer.body.is_empty() {
+    if answer.reason() != "request_malformed" {
         assert_eq!(answer.reason(), "path_ambiguous", "`{target}`: {answer:?}");
         assert!(
             answer.text().contains(class),
@@ -138,12 +138,11 @@ fn a41_long_targets_are_served_and_longer_ones_refused() {
     let upstream = Upstream::start();
     let gateway = open(&upstream, "");
     let of_length = |length: usize| format!("/{}", "a".repeat(length - 1));
-    // The last one is longer than a whole header section may be, which the HTTP library says first.
     for (length, status) in [
         (8_000, 200),
         (16 * 1024, 200),
         (16 * 1024 + 1, 414),
-        (70_000, 431),
+        (70_000, 414),
     ] {
         let answer = get(&gateway, &of_length(length));
         assert_eq!(answer.status(), status, "{length} bytes");

@@ -1,29 +1,40 @@
 //! What the HTTP library does with the pieces here, over a pipe.
 
+use std::convert::Infallible;
+
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::Full;
-use tokio::io::{AsyncReadExt, DuplexStream, duplex};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio_util::sync::CancellationToken;
 
+use super::line::Rewound;
+use super::watch::{Ending, Watch};
+use super::watched::Watched;
 use super::*;
-use crate::connection::line::Line;
+use crate::settings::ListenerLimits;
 
 /// A connection whose requests are answered by `answer`, until it ends; then its tunnel, if it has
 /// one.
 async fn served(io: DuplexStream, answer: impl Fn(&Line, &Request<Incoming>) -> StatusCode) {
     let limits = ListenerLimits::default();
-    let (watch, line) = (Watch::new(&limits), Line::new(CancellationToken::new()));
+    let line = Line::new(CancellationToken::new());
+    let watch = Watch::new(&limits, line.clone());
     let service = service_fn(|request: Request<Incoming>| {
+        watch.begins(false);
         line.begins(request.version());
         let status = answer(&line, &request);
         line.answered(status);
-        let mut answer = Response::new(Full::new(Bytes::new()));
+        let body = Full::new(Bytes::new());
+        let mut answer = Response::new(Ending::new(body, Rc::clone(&watch)));
         *answer.status_mut() = status;
         std::future::ready(Ok::<_, Infallible>(answer))
     });
-    let io = TokioIo::new(Watched::new(io, watch, line.clone()));
-    let mut http = builder(&limits).serve_connection(io, service);
+    let io = TokioIo::new(Watched::new(io, Rc::clone(&watch)));
+    let mut http = http1::builder(&limits).serve_connection(io, service);
     (&mut http).await.unwrap();
     if let Some(tunnel) = line.tunnel() {
         let parts = http.into_parts();

@@ -11,14 +11,15 @@ use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http_body::{Body, Frame, SizeHint};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWrite;
 use tokio::time::{Instant, sleep_until};
 
 use super::line::Line;
+use super::watched::Notes;
 use crate::settings::ListenerLimits;
 
 /// What has lasted too long.
@@ -61,12 +62,17 @@ pub(super) struct Watch {
     tail: Cell<[u8; 3]>,
     /// Until when the client has to take a byte, while it takes none and there are some.
     taking: Cell<Option<Instant>>,
+    /// Whether what the HTTP library writes belongs to an answer of ours. If not, it is its own
+    /// answer to what it cannot parse, and does not go out: we have a better one.
+    answers: Cell<bool>,
+    refused: Cell<bool>,
+    line: Line,
 }
 
 impl Watch {
     /// Notes on a connection that begins now. Its first request has to come as soon as a head has
     /// to be whole: a connection is not for resting before it was of use.
-    pub(super) fn new(limits: &ListenerLimits) -> Rc<Self> {
+    pub(super) fn new(limits: &ListenerLimits, line: Line) -> Rc<Self> {
         Rc::new(Self {
             head: limits.header_timeout,
             rest: limits.keep_alive,
@@ -75,12 +81,16 @@ impl Watch {
             used: Cell::new(false),
             tail: Cell::new([0; 3]),
             taking: Cell::new(None),
+            answers: Cell::new(false),
+            refused: Cell::new(false),
+            line,
         })
     }
 
     /// A request was handed to the service.
     pub(super) fn begins(&self, has_body: bool) {
         self.used.set(true);
+        self.answers.set(true);
         self.side.set(match self.tail.get() {
             _ if has_body => Side::Body,
             // What arrived last ended a head: this one, or a later one that is handed over in time.
@@ -94,6 +104,11 @@ impl Watch {
         self.used.get()
     }
 
+    /// Whether the HTTP library refused what came, and its own answer was kept back.
+    pub(super) fn has_refused(&self) -> bool {
+        self.refused.get()
+    }
+
     /// The answer's last byte is with the HTTP library.
     fn ends(&self) {
         let side = match self.side.get() {
@@ -105,7 +120,7 @@ impl Watch {
     }
 
     /// Bytes arrived.
-    fn arrived(&self, bytes: &[u8]) {
+    fn saw(&self, bytes: &[u8]) {
         let mut tail = self.tail.get();
         for byte in bytes.iter().skip(bytes.len().saturating_sub(tail.len())) {
             tail.rotate_left(1);
@@ -117,16 +132,6 @@ impl Watch {
             Side::Waiting => self.side.set(Side::Ahead),
             Side::Head(_) | Side::Body | Side::Ahead => {}
         }
-    }
-
-    /// A write was tried.
-    fn taken<T>(&self, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if poll.is_ready() {
-            self.taking.set(None);
-        } else if self.taking.get().is_none() {
-            self.taking.set(Some(Instant::now() + self.take));
-        }
-        poll
     }
 
     /// What the client owes, and until when. While it takes no bytes there is nothing else to ask of
@@ -166,88 +171,46 @@ impl Watch {
     }
 }
 
-/// A socket that notes what goes through it.
-#[derive(Debug)]
-pub(super) struct Watched<S> {
-    io: S,
-    watch: Rc<Watch>,
-    line: Line,
-}
-
-impl<S> Watched<S> {
-    pub(super) fn new(io: S, watch: Rc<Watch>, line: Line) -> Self {
-        Self { io, watch, line }
+impl Notes for Watch {
+    fn arrived(&self, bytes: &[u8]) -> io::Result<()> {
+        self.saw(bytes);
+        Ok(())
     }
 
-    pub(super) fn into_inner(self) -> S {
-        self.io
+    fn tried(&self, taken: bool) {
+        if taken {
+            self.taking.set(None);
+        } else if self.taking.get().is_none() {
+            self.taking.set(Some(Instant::now() + self.take));
+        }
     }
-}
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
+    fn poll_ahead<S: AsyncWrite + Unpin>(
+        &self,
+        io: &mut S,
         cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.io).poll_read(cx, buffer);
-        if let Some(bytes @ [_, ..]) = buffer.filled().get(before..) {
-            self.watch.arrived(bytes);
+        self.line.poll_write_interim(io, cx)
+    }
+
+    fn writes(&self) -> bool {
+        if !self.answers.get() {
+            self.refused.set(true);
+            return false;
         }
-        read
-    }
-}
-
-impl<S: AsyncWrite + Unpin> Watched<S> {
-    /// Writes what has to stand before what the HTTP library is about to write.
-    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let ahead = self.line.poll_write_interim(&mut self.io, cx);
-        match ahead {
-            Poll::Ready(_) => ahead,
-            Poll::Pending => self.watch.taken(ahead),
-        }
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_ahead(cx))?;
         self.line.busy();
-        let written = Pin::new(&mut self.io).poll_write(cx, bytes);
-        self.watch.taken(written)
+        true
     }
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_ahead(cx))?;
-        self.line.busy();
-        let written = Pin::new(&mut self.io).poll_write_vectored(cx, parts);
-        self.watch.taken(written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    /// The HTTP library flushes only when it has nothing left to write.
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_ahead(cx))?;
+    fn flushes(&self) {
         self.line.clear();
-        let flushed = Pin::new(&mut self.io).poll_flush(cx);
-        self.watch.taken(flushed)
+        if let Side::Resting(_) | Side::Head(_) = self.side.get() {
+            self.answers.set(false);
+        }
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shut = Pin::new(&mut self.io).poll_shutdown(cx);
-        self.watch.taken(shut)
+    fn shuts(&self) -> bool {
+        !self.refused.get()
     }
 }
 
@@ -292,15 +255,18 @@ impl<B: Body + Unpin> Body for Ending<B> {
 
 #[cfg(test)]
 mod tests {
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
 
     fn watch() -> Rc<Watch> {
-        Watch::new(&ListenerLimits {
+        let limits = ListenerLimits {
             header_timeout: Duration::from_secs(10),
             keep_alive: Duration::from_secs(75),
             write_idle: Duration::from_secs(60),
             ..ListenerLimits::default()
-        })
+        };
+        Watch::new(&limits, Line::new(CancellationToken::new()))
     }
 
     async fn overdue(watch: &Watch) -> (Overdue, u64) {
@@ -322,11 +288,11 @@ mod tests {
         ] {
             let watch = watch();
             for part in parts {
-                watch.arrived(part.as_bytes());
+                watch.saw(part.as_bytes());
             }
             watch.begins(false);
             if !then.is_empty() {
-                watch.arrived(then.as_bytes());
+                watch.saw(then.as_bytes());
             }
             watch.ends();
             assert_eq!(overdue(&watch).await, expected, "{parts:?} {then:?}");
@@ -340,15 +306,15 @@ mod tests {
         watch.begins(true);
         let later = async {
             tokio::time::sleep(Duration::from_secs(33)).await;
-            let _ = watch.taken::<()>(Poll::Pending);
-            let _ = watch.taken::<()>(Poll::Pending);
+            watch.tried(false);
+            watch.tried(false);
             tokio::time::sleep(Duration::from_secs(59)).await;
-            let _ = watch.taken(Poll::Ready(Ok(())));
+            watch.tried(true);
             tokio::time::sleep(Duration::from_secs(1)).await;
             watch.ends();
-            watch.arrived(b"GET");
+            watch.saw(b"GET");
             tokio::time::sleep(Duration::from_secs(9)).await;
-            watch.arrived(b" ");
+            watch.saw(b" ");
         };
         let (what, ()) = tokio::join!(overdue(&watch), later);
         assert_eq!(what, (Overdue::Head, 33 + 59 + 1 + 10));
@@ -357,8 +323,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_takes_no_byte_owes_nothing_else_first() {
         let watch = watch();
-        watch.arrived(b"GET");
-        let _ = watch.taken::<()>(Poll::Pending);
+        watch.saw(b"GET");
+        watch.tried(false);
         assert_eq!(overdue(&watch).await, (Overdue::Taking, 60));
     }
 }

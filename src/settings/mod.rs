@@ -7,6 +7,7 @@
 //! Not here: who may do what (that is a policy), and whether the files named exist or can be read
 //! (whoever opens them says so).
 
+mod http2;
 mod listener;
 mod load;
 mod reach;
@@ -21,6 +22,8 @@ use std::time::Duration;
 use http::HeaderName;
 use ipnet::IpNet;
 
+pub use http2::Http2Limits;
+pub use listener::{ClientCertificates, ClientTls};
 pub use reach::ADDRESSES_MAX;
 pub(crate) use upstream::classes as path_classes;
 
@@ -168,6 +171,11 @@ pub struct Listener {
     pub api_key: bool,
     /// Peers whose `X-Forwarded-For` is believed; nobody's by default.
     pub trusted_proxies: Vec<IpNet>,
+    /// Peers that have to say, ahead of each connection, whom they speak for (PROXY protocol v2);
+    /// from everybody else it is not looked for.
+    pub proxy_protocol: Vec<IpNet>,
+    /// Whether HTTP/2 is spoken: by ALPN with TLS, by prior knowledge without.
+    pub http2: bool,
     /// What one client may cost.
     pub limits: ListenerLimits,
 }
@@ -179,6 +187,8 @@ pub struct ListenerTls {
     pub certificate: PathBuf,
     /// Its private key, PEM.
     pub key: PathBuf,
+    /// Which client certificates are asked for, if any are.
+    pub client: Option<ClientTls>,
 }
 
 /// What one client may cost a listener.
@@ -200,6 +210,12 @@ pub struct ListenerLimits {
     pub target_bytes: usize,
     /// Largest request body, in bytes, if there is a bound.
     pub body_bytes: Option<u64>,
+    /// Most connections of one source.
+    pub connections_per_source: usize,
+    /// Most TLS handshakes under way at once, on each core.
+    pub handshakes: usize,
+    /// What one HTTP/2 connection may cost besides.
+    pub http2: Http2Limits,
 }
 
 impl Default for ListenerLimits {
@@ -213,6 +229,9 @@ impl Default for ListenerLimits {
             header_count: HEADER_COUNT_DEFAULT,
             target_bytes: TARGET_BYTES_DEFAULT,
             body_bytes: BODY_BYTES_DEFAULT,
+            connections_per_source: listener::CONNECTIONS_PER_SOURCE_DEFAULT,
+            handshakes: listener::HANDSHAKES_DEFAULT,
+            http2: Http2Limits::default(),
         }
     }
 }
@@ -226,6 +245,8 @@ impl Listener {
             basic: false,
             api_key: false,
             trusted_proxies: Vec::new(),
+            proxy_protocol: Vec::new(),
+            http2: false,
             limits: ListenerLimits::default(),
         }
     }

@@ -74,7 +74,13 @@ const EVERYTHING: &str = "listeners:
     basic: true
     api_key: true
     trusted_proxies: [10.0.0.0/8, 192.0.2.7]
-    limits: { header_timeout: 5s, header_bytes: 1024, body_bytes: 10 }
+    proxy_protocol: [10.0.0.1]
+    http2: true
+    limits: { header_timeout: 5s, header_bytes: 1024, body_bytes: 10, connections_per_source: 7, handshakes: 8,
+              streams: 9, header_list_bytes: 4096, stream_window_bytes: 16384, connection_window_bytes: 32768,
+              stream_buffer_bytes: 1024, early_resets: 2, stream_errors: 3, ping_interval: 1s, control_frames: 4 }
+  - address: '[::1]:1'
+    tls: { certificate: c, key: k, client_roots: r, client_certificates: request }
 admin: off
 ops: off
 policies: /srv/p
@@ -97,6 +103,34 @@ drain: { delay: 0s, timeout: 1s }
 threads: 2
 max_connections: 100
 ";
+
+#[test]
+fn a_listener_says_what_one_client_may_cost() {
+    let settings = good(EVERYTHING);
+    let listener = &settings.listeners[0];
+    let limits = &listener.limits;
+    assert_eq!((limits.connections_per_source, limits.handshakes), (7, 8));
+    assert!(listener.http2 && listener.proxy_protocol.len() == 1);
+    let http2 = Http2Limits {
+        streams: 9,
+        header_list_bytes: 4096,
+        stream_window_bytes: 16_384,
+        connection_window_bytes: 32_768,
+        stream_buffer_bytes: 1024,
+        early_resets: 2,
+        stream_errors: 3,
+        ping_interval: Duration::from_secs(1),
+        control_frames: 4,
+    };
+    assert_eq!(limits.http2, http2);
+    let tls = &settings.listeners[1];
+    assert!(tls.http2, "TLS has ALPN to ask by");
+    let client = tls.tls.as_ref().and_then(|tls| tls.client.clone()).unwrap();
+    assert_eq!(
+        (client.roots.ends_with("r"), client.demand),
+        (true, ClientCertificates::Request)
+    );
+}
 
 #[test]
 fn everything_can_be_said() {
@@ -209,8 +243,8 @@ const FAULTS: &[(&str, &str)] = &[
         "1:44: `key` is set and `certificate` is not: set both",
     ),
     (
-        "listeners: [{ address: '127.0.0.1:1', tls: { key: k, certificate: c, client_roots: r } }]\n",
-        "1:70: `client_roots` is not in this release: remove it",
+        "listeners: [{ address: '127.0.0.1:1', tls: { key: k, certificate: c, client_certificates: request } }]\n",
+        "1:91: `client_certificates` is set and `client_roots` is not: say whose certificates are believed, or remove it",
     ),
     (
         "listeners: [{ address: '127.0.0.1:1', trusted_proxies: [] }]\n",

@@ -12,6 +12,7 @@ use prometheus::{
     Gauge, Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
 };
 
+use super::doors::Doors;
 pub use super::event::{
     AccountLabels, CacheFigures, Denied, DirectoryFigures, Finished, Outcome, Target, UpstreamError,
 };
@@ -48,6 +49,7 @@ pub struct Metrics {
     upstream_durations: HistogramVec,
     upstream_errors: IntCounterVec,
     unsafe_settings: IntGaugeVec,
+    doors: Doors,
 }
 
 /// What is told about the policy in force.
@@ -136,6 +138,7 @@ impl Metrics {
                 "Settings in force that weaken a promise.",
                 &["setting"],
             )?,
+            doors: Doors::new(&make)?,
             registry: registry.clone(),
         };
         metrics.start(&make)?;
@@ -165,6 +168,11 @@ impl Metrics {
             move || denied.capped() + shadowed.capped() + names.capped(),
         );
         self.registry.register(Box::new(Process::new()?))
+    }
+
+    /// Connections and certificates.
+    pub fn doors(&self) -> &Doors {
+        &self.doors
     }
 
     /// Counts a request as in flight until the guard is dropped.

@@ -7,6 +7,7 @@
 //! Not here: what is worth telling. That is the business of `record`.
 
 pub mod diagnostics;
+pub mod doors;
 mod event;
 mod handles;
 pub mod health;

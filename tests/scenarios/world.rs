@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use base64::Engine;
@@ -14,12 +14,13 @@ use portcullis::credential::{self, Accepts, Foreign, Issuers};
 use portcullis::decision::{Denial, Outcome};
 use portcullis::directory::{Directory, SigningKey, SigningKeys, State};
 use portcullis::explain::{Hypothesis, explain};
+use portcullis::head::Entrance;
 use portcullis::judge::{self, Judge, Judgement};
 use portcullis::oauth::{self, MintRequest, TokenRequest};
 use portcullis::policy::compile::{Context, SourceFile, compile};
 use portcullis::policy::{FileKey, Policy};
 use portcullis::reason::Reason;
-use portcullis::settings::{Tokens, UpstreamRules};
+use portcullis::settings::{self, LISTENER_DEFAULT, Tokens, UpstreamRules};
 use portcullis::store::{FileAccountRecord, Records};
 use portcullis::verify::Verifier;
 use portcullis::words::{
@@ -33,8 +34,9 @@ use super::file::{Caller, Case, File, Listener, Shows, Upstream, Wrong};
 /// Second 0 of every scenario: 2026-11-21T23:00:00Z.
 const START: u64 = 1_795_302_000;
 
-/// Longest request target, as listeners have it when nobody says otherwise.
-const TARGET_BYTES: usize = 16 * 1024;
+/// A listener of which nobody said anything.
+static LISTENER: LazyLock<settings::Listener> =
+    LazyLock::new(|| settings::Listener::plain(LISTENER_DEFAULT));
 
 /// Where a scenario happens.
 pub(super) struct World {
@@ -85,7 +87,7 @@ impl World {
     /// with a head that is HTTP, a good credential or none, and not for an endpoint of ours.
     pub(super) fn explained(&self, case: &Case) -> Option<Option<&'static str>> {
         let parts = self.parts(case)?;
-        let head = head::check(&parts, TARGET_BYTES).ok()?;
+        let head = head::check(&parts, Entrance::of(&LISTENER, false)).ok()?;
         if parts.uri.path() == oauth::token::PATH {
             return None;
         }
@@ -124,7 +126,7 @@ impl World {
             parts,
             source: source.address,
             accepts: self.accepts(),
-            target_bytes_max: TARGET_BYTES,
+            entrance: Entrance::of(&LISTENER, false),
             now: UnixTime::from_secs(START + case.at),
         };
         let (permit, despite) = match judge.judge(&asked, &mut None)? {

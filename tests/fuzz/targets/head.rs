@@ -3,7 +3,7 @@
 //! head as HTTP/1.1 writes it.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Mutex;
+use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
@@ -13,16 +13,17 @@ use portcullis::connection::line::Line;
 use portcullis::credential::{Accepts, Issuers, X_API_KEY, is_ours};
 use portcullis::decision::{Outcome, Permit};
 use portcullis::forward::{Terms, headers};
-use portcullis::head::{self, Head};
+use portcullis::head::{self, Entrance, Head};
 use portcullis::judge::{Asked, Judge, Judgement};
 use portcullis::reason::Reason;
+use portcullis::settings::{LISTENER_DEFAULT, Listener};
 use portcullis::words::RequestIds;
 use tokio_util::sync::CancellationToken;
 
 use super::{header_lines, world};
 
-/// Most bytes of a target, as a listener is set by default.
-const TARGET_BYTES_MAX: usize = 16 * 1024;
+/// A listener of which nobody said anything.
+static LISTENER: LazyLock<Listener> = LazyLock::new(|| Listener::plain(LISTENER_DEFAULT));
 /// What is for one hop, and what whoever writes a message writes anew.
 const NOT_SENT_ON: [&str; 11] = [
     "connection",
@@ -82,7 +83,7 @@ fn parts(data: &[u8]) -> Option<Parts> {
 /// What the gateway makes of a request.
 fn judged(parts: &Parts) -> Result<Permit, Reason> {
     let world = &*world::WORLD;
-    if let Ok(head) = head::check(parts, TARGET_BYTES_MAX) {
+    if let Ok(head) = head::check(parts, Entrance::of(&LISTENER, false)) {
         fit(parts, &head);
     }
     let issuers = issuers();
@@ -98,7 +99,7 @@ fn judged(parts: &Parts) -> Result<Permit, Reason> {
             basic: true,
             api_key: true,
         },
-        target_bytes_max: TARGET_BYTES_MAX,
+        entrance: Entrance::of(&LISTENER, false),
         now: world::NOW,
     };
     let mut target = None;
@@ -123,7 +124,7 @@ fn fit(parts: &Parts, head: &Head<'_>) {
     let headers = &parts.headers;
     assert_eq!(head.method.as_str(), parts.method.as_str());
     assert!(head.path_and_query.path().starts_with('/'));
-    assert!(head.path_and_query.as_str().len() <= TARGET_BYTES_MAX);
+    assert!(head.path_and_query.as_str().len() <= LISTENER.limits.target_bytes);
     assert_eq!(headers.get_all(HOST).iter().count(), 1, "not one Host");
     let name = head.host.trim_start_matches('[').trim_end_matches(']');
     let strange = |byte: u8| byte.is_ascii_control() || b"/?#@,[] \\\"<>{}|^`%".contains(&byte);

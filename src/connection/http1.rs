@@ -1,0 +1,109 @@
+//! HTTP/1.1 and HTTP/1.0: one request at a time.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use hyper::body::{Body as _, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::leave;
+use super::line::Rewound;
+use super::refusal;
+use super::watch::{Ending, Overdue, Watch};
+use super::watched::Watched;
+use crate::gateway::{Connection, Gateway};
+use crate::reason::Reason;
+use crate::settings::ListenerLimits;
+
+/// Most bytes buffered for one connection, in and out: a header section at its limit and as much
+/// again for what follows it.
+const BUFFER_FACTOR: usize = 2;
+
+/// Serves one connection until it ends, until the answer in progress when its drain is heard, or
+/// until the client has kept us waiting for too long.
+pub(super) async fn serve<S>(gateway: Rc<Gateway>, connection: Connection, io: S)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let limits = &connection.listener.limits;
+    let line = connection.line.clone();
+    let watch = Watch::new(limits, line.clone());
+    let handler = (Rc::clone(&gateway), connection.clone(), Rc::clone(&watch));
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        let (gateway, connection, watch) = &handler;
+        watch.begins(!request.body().is_end_stream());
+        connection.line.begins(request.version());
+        let answer = Rc::clone(gateway).handle(connection.clone(), request);
+        let (watch, line) = (Rc::clone(watch), connection.line.clone());
+        async move {
+            let Ok(answer) = answer.await;
+            line.answered(answer.status());
+            Ok::<_, Infallible>(answer.map(|body| Ending::new(body, watch)))
+        }
+    });
+    let io = TokioIo::new(Watched::new(io, Rc::clone(&watch)));
+    let mut http = builder(limits).serve_connection(io, service);
+    let mut leave = std::pin::pin!(leave(&line, || watch.is_used()));
+    let mut draining = false;
+    let overdue = loop {
+        let overdue = tokio::select! {
+            biased;
+            ended = &mut http => break Err(ended),
+            () = &mut leave, if !draining => {
+                draining = true;
+                Overdue::Request
+            }
+            overdue = watch.overdue() => overdue,
+        };
+        match overdue {
+            // A request that comes at this moment is still answered.
+            Overdue::Request => {
+                watch.leaves();
+                Pin::new(&mut http).graceful_shutdown();
+            }
+            Overdue::Head | Overdue::Taking => break Ok(overdue),
+        }
+    };
+    let parts = http.into_parts();
+    let (io, unread) = (parts.io.into_inner().into_inner(), parts.read_buf);
+    let reason = match overdue {
+        Err(Ok(())) => match line.tunnel() {
+            Some(tunnel) => return tunnel(Box::new(Rewound::new(unread, io))).await,
+            None => return,
+        },
+        Err(Err(error)) => refusal::why(&error, &unread, limits),
+        // Nothing else is being written: while there is, a head is not overdue.
+        Ok(Overdue::Head) => Some(Reason::RequestTimeout),
+        // What becomes of the answer is on its request's record.
+        Ok(Overdue::Taking | Overdue::Request) => None,
+    };
+    let Some(reason) = reason else {
+        return;
+    };
+    let answer = gateway.refused_unread(&connection, reason);
+    if reason == Reason::RequestTimeout || watch.has_refused() {
+        refusal::send(io, answer, limits.write_idle).await;
+    }
+}
+
+/// Not `pipeline_flush`: with it hyper 1.12 keeps its own answer to what it cannot parse in the
+/// buffer, and the client sees the connection end without a word.
+pub(super) fn builder(limits: &ListenerLimits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        // A timer for each request, and blind to writing: see `watch`.
+        .header_read_timeout(None)
+        .max_headers(limits.header_count)
+        .max_header_size(limits.header_bytes)
+        .max_buf_size(
+            limits
+                .header_bytes
+                .saturating_mul(BUFFER_FACTOR)
+                .max(64 * 1024),
+        );
+    builder
+}

@@ -1,0 +1,105 @@
+//! HTTP/2: many requests at a time, each a task of its own on the connection's core.
+//!
+//! The library speaks it; here are its limits, all of them set, the goodbye, and what the requests
+//! of HTTP/2 have to look like before they are requests like any other.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::leave;
+use super::streams::{Overdue, Starts, Streams};
+use super::watched::Watched;
+use crate::gateway::{Connection, Gateway};
+use crate::head;
+use crate::settings::ListenerLimits;
+use crate::shutdown::Tasks;
+use crate::telemetry::doors::Closed;
+
+/// Longest wait for the answer to a ping.
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// Largest frame a client may send, in bytes: the protocol's least, and more than anybody needs.
+const FRAME_BYTES_MAX: u32 = 16 * 1024;
+/// What the library reads of a header list, as a multiple of what is allowed: what is between is
+/// refused in our words, with a record, and not in the library's.
+const HEADER_LIST_FACTOR: usize = 2;
+
+/// Serves one connection until it ends, until its streams are over once its drain is heard, or until
+/// the client has kept us waiting for too long.
+pub(super) async fn serve<S>(gateway: Rc<Gateway>, connection: Connection, io: S, tasks: Tasks)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let limits = &connection.listener.limits;
+    let streams = Streams::new(limits);
+    let io = TokioIo::new(Watched::new(io, Rc::clone(&streams)));
+    let starts = Starts {
+        tasks,
+        streams: Rc::clone(&streams),
+    };
+    let handler = (Rc::clone(&gateway), connection.clone(), Rc::clone(&streams));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let (gateway, connection, streams) = &handler;
+        let stream = streams.begins();
+        connection.line.begins(request.version());
+        head::join_cookies(request.headers_mut(), &connection.listener.limits);
+        let answer = Rc::clone(gateway).handle(connection.clone(), request);
+        async move {
+            let Ok(answer) = answer.await;
+            Ok::<_, Infallible>(answer.map(|body| stream.given(body)))
+        }
+    });
+    let mut http = builder(starts, limits).serve_connection(io, service);
+    let mut leave = std::pin::pin!(leave(&connection.line, || streams.is_used()));
+    let mut draining = false;
+    loop {
+        let overdue = tokio::select! {
+            biased;
+            // What went wrong between the client and the library was no request.
+            _ = &mut http => break,
+            () = &mut leave, if !draining => {
+                draining = true;
+                Overdue::Request
+            }
+            overdue = streams.overdue() => overdue,
+        };
+        match overdue {
+            // Requests that come at this moment are still answered.
+            Overdue::Request => {
+                streams.leaves();
+                Pin::new(&mut http).graceful_shutdown();
+            }
+            Overdue::End => break,
+        }
+    }
+    if streams.is_flooded() {
+        gateway.recorder.metrics().doors().closed(Closed::Flood);
+    }
+}
+
+fn builder(starts: Starts, limits: &ListenerLimits) -> http2::Builder<Starts> {
+    let most = &limits.http2;
+    let list = most.header_list_bytes.saturating_mul(HEADER_LIST_FACTOR);
+    let mut builder = http2::Builder::new(starts);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(most.streams)
+        .max_header_list_size(u32::try_from(list).unwrap_or(u32::MAX))
+        .initial_stream_window_size(most.stream_window_bytes)
+        .initial_connection_window_size(most.connection_window_bytes)
+        .max_frame_size(FRAME_BYTES_MAX)
+        .max_send_buf_size(most.stream_buffer_bytes)
+        .max_pending_accept_reset_streams(most.early_resets)
+        .max_local_error_reset_streams(most.stream_errors)
+        .keep_alive_interval(most.ping_interval)
+        .keep_alive_timeout(PING_TIMEOUT);
+    builder
+}

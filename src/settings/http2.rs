@@ -1,0 +1,155 @@
+//! What one HTTP/2 connection may cost. On by default, all of it; HTTP/2 is where one client can ask
+//! for most with least.
+
+use std::time::Duration;
+
+use super::listener::TIMEOUT_LEAST;
+use super::load::count;
+use crate::words::Faults;
+use crate::yaml::Fields;
+
+/// Streams a client may have open at once: what RFC 9113 §6.5.2 holds to be the least that does not
+/// slow an honest client, and what edge proxies allow.
+const STREAMS_DEFAULT: u32 = 100;
+/// Largest header list, in bytes as HTTP/2 counts them: decoded, with 32 bytes for each field. Half
+/// of what HTTP/1.1 may send, because a few bytes on the wire can ask for all of it.
+const HEADER_LIST_BYTES_DEFAULT: usize = 16 * 1024;
+/// Bytes of a request's body that may arrive ahead of being read, for one stream.
+const STREAM_WINDOW_DEFAULT: u32 = 64 * 1024;
+/// The same for all streams of a connection together: sixteen busy uploads.
+const CONNECTION_WINDOW_DEFAULT: u32 = 1024 * 1024;
+/// Bytes of an answer that may wait for a client to take them, for one stream.
+const STREAM_BUFFER_DEFAULT: usize = 64 * 1024;
+/// Requests a client may take back before they were begun, at once. Twenty are more than a page that
+/// is left takes back, and few enough that taking back costs the client more than us.
+const EARLY_RESETS_DEFAULT: usize = 20;
+/// Streams that may end by the client's own fault, in the life of a connection.
+const STREAM_ERRORS_DEFAULT: usize = 100;
+/// How often a client is asked whether it is still there. Twice within the minute after which
+/// balancers forget a silent connection.
+const PING_INTERVAL_DEFAULT: Duration = Duration::from_secs(30);
+/// Frames that move nothing forward, in a row: pings, settings, priorities, windows, empty data. A
+/// browser sends a dozen with a page; each costs us an answer or a search.
+const CONTROL_FRAMES_DEFAULT: u32 = 1000;
+
+/// Most streams that may be set.
+const STREAMS_LIMIT: u64 = 10_000;
+/// Largest header list that may be set, in bytes: what the HTTP/1 library reads at most.
+const HEADER_LIST_LIMIT: u64 = 256 * 1024;
+/// The protocol's smallest sensible window: with less, every frame is waited for.
+const WINDOW_LEAST: u64 = 16 * 1024;
+/// Largest window and buffer that may be set, in bytes. The protocol allows 2 GiB; a hundred streams
+/// of 16 MiB are that already.
+const WINDOW_LIMIT: u64 = 16 * 1024 * 1024;
+/// Most resets, faults and control frames that may be set.
+const EVENTS_LIMIT: u64 = 1_000_000;
+/// A connection that is asked only once an hour is not asked.
+const PING_MOST: Duration = Duration::from_secs(60 * 60);
+
+/// The keys of `limits` that are about HTTP/2.
+pub(super) const KEYS: [&str; 9] = [
+    "streams",
+    "header_list_bytes",
+    "stream_window_bytes",
+    "connection_window_bytes",
+    "stream_buffer_bytes",
+    "early_resets",
+    "stream_errors",
+    "ping_interval",
+    "control_frames",
+];
+
+/// What one HTTP/2 connection may cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http2Limits {
+    /// Streams open at once.
+    pub streams: u32,
+    /// Largest header list, in bytes, decoded, with 32 bytes for each field.
+    pub header_list_bytes: usize,
+    /// Bytes of a request's body that may arrive ahead, for one stream.
+    pub stream_window_bytes: u32,
+    /// The same for all streams together.
+    pub connection_window_bytes: u32,
+    /// Bytes of an answer that may wait, for one stream.
+    pub stream_buffer_bytes: usize,
+    /// Requests a client may take back before they were begun, at once.
+    pub early_resets: usize,
+    /// Streams that may end by the client's own fault.
+    pub stream_errors: usize,
+    /// How often a client is asked whether it is still there.
+    pub ping_interval: Duration,
+    /// Frames in a row that move nothing forward.
+    pub control_frames: u32,
+}
+
+impl Default for Http2Limits {
+    fn default() -> Self {
+        Self {
+            streams: STREAMS_DEFAULT,
+            header_list_bytes: HEADER_LIST_BYTES_DEFAULT,
+            stream_window_bytes: STREAM_WINDOW_DEFAULT,
+            connection_window_bytes: CONNECTION_WINDOW_DEFAULT,
+            stream_buffer_bytes: STREAM_BUFFER_DEFAULT,
+            early_resets: EARLY_RESETS_DEFAULT,
+            stream_errors: STREAM_ERRORS_DEFAULT,
+            ping_interval: PING_INTERVAL_DEFAULT,
+            control_frames: CONTROL_FRAMES_DEFAULT,
+        }
+    }
+}
+
+/// Those of `limits` that are about HTTP/2.
+pub(super) fn read(fields: &Fields<'_>, faults: &mut Faults) -> Http2Limits {
+    let mut limits = Http2Limits::default();
+    for (name, slot, least, most) in [
+        ("streams", &mut limits.streams, 1, STREAMS_LIMIT),
+        (
+            "stream_window_bytes",
+            &mut limits.stream_window_bytes,
+            WINDOW_LEAST,
+            WINDOW_LIMIT,
+        ),
+        (
+            "connection_window_bytes",
+            &mut limits.connection_window_bytes,
+            WINDOW_LEAST,
+            WINDOW_LIMIT,
+        ),
+        (
+            "control_frames",
+            &mut limits.control_frames,
+            1,
+            EVENTS_LIMIT,
+        ),
+    ] {
+        let number = fields
+            .get(name)
+            .and_then(|node| node.number(least, most, faults));
+        if let Some(number) = number.and_then(|number| u32::try_from(number).ok()) {
+            *slot = number;
+        }
+    }
+    for (name, slot, most) in [
+        (
+            "header_list_bytes",
+            &mut limits.header_list_bytes,
+            HEADER_LIST_LIMIT,
+        ),
+        (
+            "stream_buffer_bytes",
+            &mut limits.stream_buffer_bytes,
+            WINDOW_LIMIT,
+        ),
+        ("early_resets", &mut limits.early_resets, EVENTS_LIMIT),
+        ("stream_errors", &mut limits.stream_errors, EVENTS_LIMIT),
+    ] {
+        if let Some(number) = count(fields.get(name), most, faults) {
+            *slot = number;
+        }
+    }
+    let ping = fields.get("ping_interval");
+    if let Some(span) = ping.and_then(|node| node.duration(TIMEOUT_LEAST, PING_MOST, faults)) {
+        limits.ping_interval = span;
+    }
+    limits
+}

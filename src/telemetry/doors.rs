@@ -1,0 +1,121 @@
+//! What can be counted of connections and certificates: the doors, and who was not let in.
+
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+
+use super::maker::Maker;
+
+/// Why a connection was closed by us without, or beside, an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// The process has all the connections it may have.
+    Total,
+    /// The source has all the connections it may have.
+    Source,
+    /// A peer that has to say whom it speaks for did not, or not in words we know.
+    ProxyHeader,
+    /// The TLS handshake failed, or was not done in time.
+    Handshake,
+    /// It sent frames that move nothing, more than it may.
+    Flood,
+}
+
+impl Closed {
+    /// Every cause.
+    pub const ALL: [Self; 5] = [
+        Self::Total,
+        Self::Source,
+        Self::ProxyHeader,
+        Self::Handshake,
+        Self::Flood,
+    ];
+
+    /// The label.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Total => "total",
+            Self::Source => "source",
+            Self::ProxyHeader => "proxy_header",
+            Self::Handshake => "handshake",
+            Self::Flood => "flood",
+        }
+    }
+}
+
+/// Connections and certificates.
+#[derive(Debug)]
+pub struct Doors {
+    open: IntGauge,
+    closed: IntCounterVec,
+    accept_failures: IntCounter,
+    certificate_failures: IntCounter,
+    certificates: IntGaugeVec,
+}
+
+impl Doors {
+    pub(super) fn new(make: &Maker<'_>) -> Result<Self, prometheus::Error> {
+        let doors = Self {
+            open: make.gauge("portcullis_connections", "Connections of clients.")?,
+            closed: make.counters(
+                "portcullis_connections_refused_total",
+                "Connections closed for what they cost or were, by cause.",
+                &["cause"],
+            )?,
+            accept_failures: make.register(IntCounter::new(
+                "portcullis_accept_failures_total",
+                "Connections the system could not hand over, mostly for want of descriptors.",
+            )?)?,
+            certificate_failures: make.register(IntCounter::new(
+                "portcullis_certificate_reload_failures_total",
+                "Changed certificates that could not be used; those before them stay.",
+            )?)?,
+            certificates: make.gauges(
+                "portcullis_certificate_not_after_seconds",
+                "When the certificate of a listener runs out.",
+                &["listener"],
+            )?,
+        };
+        for cause in Closed::ALL {
+            doors.closed.with_label_values(&[cause.code()]);
+        }
+        Ok(doors)
+    }
+
+    /// Counts a connection as open until the guard is dropped.
+    #[must_use]
+    pub fn open(&self) -> Open {
+        self.open.inc();
+        Open(self.open.clone())
+    }
+
+    /// A connection was closed by us.
+    pub fn closed(&self, cause: Closed) {
+        self.closed.with_label_values(&[cause.code()]).inc();
+    }
+
+    /// A connection could not be accepted.
+    pub fn accept_failed(&self) {
+        self.accept_failures.inc();
+    }
+
+    /// A changed certificate could not be used.
+    pub fn certificate_refused(&self) {
+        self.certificate_failures.inc();
+    }
+
+    /// A listener's certificate is good until then, in seconds since 1970.
+    pub fn certificate(&self, listener: &str, not_after: i64) {
+        self.certificates
+            .with_label_values(&[listener])
+            .set(not_after);
+    }
+}
+
+/// A connection that is counted as open.
+#[derive(Debug)]
+pub struct Open(IntGauge);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
