@@ -11,6 +11,7 @@
 //! connection turns away or takes apart; and whether a class that *something* allows is allowed
 //! where this request goes, which is known only after the match.
 
+mod query;
 mod scan;
 
 use std::fmt;
@@ -95,6 +96,12 @@ impl Target {
     /// The query as it came, without the `?`; `Some("")` for `/path?`.
     pub fn query(&self) -> Option<&str> {
         self.forwarded.query()
+    }
+
+    /// Says whether the query asks the upstream to act on another method, as `_method=DELETE` does
+    /// with many frameworks.
+    pub fn overrides_method(&self) -> bool {
+        self.query().is_some_and(query::overrides_method)
     }
 
     /// The classes the path shows, each of which must be allowed where the request goes.

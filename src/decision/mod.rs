@@ -79,13 +79,16 @@ pub fn foreign_may_pass(policy: &Policy, lookup: &Lookup) -> bool {
 /// The order of the checks is a promise: a stranger gets 401 whatever else is true, so that neither
 /// the route table nor the state of an account can be read from outside.
 pub fn decide(question: &Question<'_>, caller: Result<Option<Caller>, Reason>) -> Outcome {
+    if !question.policy.method_in_query_allowed && question.target.overrides_method() {
+        return Outcome::Denied(override_refused());
+    }
     let matched = matched(question.policy, question.lookup);
     if let Some(matched) = matched.as_ref().filter(|matched| matched.all_public()) {
-        return match refused_class(question, matched) {
+        return match two_readings(question, matched) {
             None => Outcome::Allowed(Permit::public(question, matched)),
-            Some(class) => Outcome::Denied(Box::new(Denial {
+            Some(denial) => Outcome::Denied(Box::new(Denial {
                 route: Some(Arc::clone(&matched.primary)),
-                ..Denial::from(crate::request::Ambiguous { class })
+                ..*denial
             })),
         };
     }
@@ -196,8 +199,8 @@ fn allowed<'m>(
             Lookup::Found(_) | Lookup::Nothing => Denial::new(Reason::RouteMissing),
         }));
     };
-    if let Some(class) = refused_class(question, matched) {
-        return Err(Box::new(crate::request::Ambiguous { class }.into()));
+    if let Some(denial) = two_readings(question, matched) {
+        return Err(denial);
     }
     let mut by = Satisfied::new();
     for route in matched.iter() {
@@ -262,6 +265,22 @@ pub fn needs(policy: &Policy, requirement: &Requirement) -> Option<Needs> {
         Requirement::All(ids) => Some(Needs::All(names(ids))),
         Requirement::Any(ids) => Some(Needs::Any(names(ids))),
     }
+}
+
+/// What a second reader could read another way, and not every matching route allows.
+fn two_readings(question: &Question<'_>, matched: &Matched) -> Option<Box<Denial>> {
+    if let Some(class) = refused_class(question, matched) {
+        return Some(Box::new(crate::request::Ambiguous { class }.into()));
+    }
+    let allowed = matched.iter().all(|route| route.method_in_query);
+    (!allowed && question.target.overrides_method()).then(override_refused)
+}
+
+fn override_refused() -> Box<Denial> {
+    Box::new(Denial::because(
+        Reason::RequestMalformed,
+        "`_method` in the query asks for another method than the one decided on",
+    ))
 }
 
 /// The first class the path shows that neither the upstream nor every matching route allows.

@@ -65,6 +65,8 @@ pub struct Policy {
     pub warnings: Vec<Fault>,
     /// The path classes that some route or upstream allows; all others are refused at once.
     pub classes_allowed: ClassSet,
+    /// Whether some upstream allows `_method` in a query; else it is refused at once.
+    pub method_in_query_allowed: bool,
     /// The route tables, one for each named host and one for the others.
     pub(crate) tables: Tables,
 }
@@ -221,6 +223,10 @@ pub struct Role {
 
 /// A route: what one request needs, where, and where it goes.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own, and every combination of them is meant"
+)]
 pub struct Route {
     /// Its position in [`Policy::routes`].
     pub id: RouteId,
@@ -256,6 +262,8 @@ pub struct Route {
     pub body_bytes: Option<u64>,
     /// The header names its upstream is sent although two readers could read them two ways.
     pub header_names: Arc<[http::HeaderName]>,
+    /// Whether its upstream allows `_method` in a query.
+    pub method_in_query: bool,
     /// Where it is defined.
     pub place: Place,
 }

@@ -11,6 +11,7 @@ mod http2;
 mod listener;
 mod load;
 mod reach;
+mod rules;
 mod upstream;
 
 use std::collections::BTreeMap;
@@ -25,7 +26,7 @@ use ipnet::IpNet;
 pub use http2::Http2Limits;
 pub use listener::{ClientCertificates, ClientTls};
 pub use reach::ADDRESSES_MAX;
-pub(crate) use upstream::classes as path_classes;
+pub(crate) use rules::classes as path_classes;
 
 use crate::words::{ClassSet, Spelling, UpstreamName};
 
@@ -274,6 +275,8 @@ pub struct UpstreamRules {
     pub header_names: Arc<[HeaderName]>,
     /// What it ignores in a path.
     pub spelling: Spelling,
+    /// Whether `_method` may stand in a query that goes to it.
+    pub method_in_query: bool,
 }
 
 /// An API behind the gateway.

@@ -88,7 +88,7 @@ store: none
 upstreams:
   a: { url: 'http://api.internal', host: client, unsafe_allow: [semicolon, empty_segment], shadow: true,
        pass_authorization: foreign, timeout: 1m, connect_timeout: 1s, idle_timeout: 5s, stream_idle: 1h, connections: 9,
-       probe: /healthz, unsafe_header_names: [api_key, x.y],
+       probe: /healthz, unsafe_header_names: [api_key, x.y], unsafe_query_keys: [_method],
        trailing_slash: same, case_insensitive: true }
   b: { url: unix:/run/app.sock }
   c: { url: 'http://[2001:db8::1]:8080/' }
@@ -174,6 +174,7 @@ fn everything_can_be_said() {
         [
             "upstreams.a.unsafe_allow: empty_segment, semicolon",
             "upstreams.a.unsafe_header_names: api_key, x.y",
+            "upstreams.a.unsafe_query_keys: _method",
         ]
     );
     assert_eq!(

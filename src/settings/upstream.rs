@@ -3,13 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use http::HeaderName;
-
 use super::load::{Reader, count};
-use super::{CONNECTIONS_DEFAULT, HostHeader, QUEUE_DEFAULT, Upstream, UpstreamRules, reach};
-use crate::words::{
-    Allowable, ClassSet, Fault, Faults, PathClass, Spelling, UpstreamName, fields, nearest,
-};
+use super::{CONNECTIONS_DEFAULT, HostHeader, QUEUE_DEFAULT, Upstream, reach, rules};
+use crate::words::{Fault, Faults, UpstreamName};
 use crate::yaml::{Fields, Node, quoted};
 
 const KEYS: &[&str] = &[
@@ -21,6 +17,7 @@ const KEYS: &[&str] = &[
     "host",
     "unsafe_allow",
     "unsafe_header_names",
+    "unsafe_query_keys",
     "shadow",
     "pass_authorization",
     "trailing_slash",
@@ -34,7 +31,7 @@ const KEYS: &[&str] = &[
     "queue_timeout",
     "probe",
 ];
-const LATER: &[&str] = &["assertion", "credential", "cors", "stream_max_age"];
+const LATER: &[&str] = &["assertion", "credential", "stream_max_age"];
 
 /// Shortest wait for an upstream that may be set: less fails on a healthy network.
 const WAIT_LEAST: Duration = Duration::from_millis(10);
@@ -67,28 +64,7 @@ pub(super) fn read_all(
         let Some(upstream) = read(reader, name, node, faults) else {
             continue;
         };
-        let classes: Vec<_> = upstream
-            .rules
-            .unsafe_allow
-            .iter()
-            .map(PathClass::code)
-            .collect();
-        if !classes.is_empty() {
-            weakened.push(format!(
-                "upstreams.{}.unsafe_allow: {}",
-                upstream.name,
-                classes.join(", ")
-            ));
-        }
-        let names = &upstream.rules.header_names;
-        if !names.is_empty() {
-            let names: Vec<_> = names.iter().map(HeaderName::as_str).collect();
-            weakened.push(format!(
-                "upstreams.{}.unsafe_header_names: {}",
-                upstream.name,
-                names.join(", ")
-            ));
-        }
+        weakened.extend(rules::weakened(&upstream.name, &upstream.rules));
         upstreams.insert(upstream.name.clone(), upstream);
     }
     (upstreams, weakened)
@@ -112,7 +88,7 @@ fn read(
     let http2 = fields.get("http2").and_then(|node| node.boolean(faults));
     let health = fields.get("health");
     let health = health.and_then(|node| reach::health(node, faults));
-    let rules = rules(&fields, faults);
+    let rules = rules::read(&fields, faults);
     let hosts = [
         ("upstream", HostHeader::Upstream),
         ("client", HostHeader::Client),
@@ -158,92 +134,6 @@ fn waits(fields: &Fields<'_>, upstream: &mut Upstream, faults: &mut Faults) {
             *slot = span;
         }
     }
-}
-
-fn rules(fields: &Fields<'_>, faults: &mut Faults) -> UpstreamRules {
-    let allow = fields.get("unsafe_allow");
-    let shadow = fields.get("shadow").and_then(|node| node.boolean(faults));
-    let pass = fields.get("pass_authorization");
-    let names = fields.get("unsafe_header_names");
-    let slash = fields.get("trailing_slash");
-    let case = fields.get("case_insensitive");
-    UpstreamRules {
-        unsafe_allow: allow.map_or(ClassSet::EMPTY, |node| classes(node, false, faults)),
-        shadow: shadow.unwrap_or(false),
-        pass_authorization: pass
-            .and_then(|node| node.choice(&[("foreign", true)], faults))
-            .unwrap_or(false),
-        spelling: Spelling {
-            any_case: case.and_then(|node| node.boolean(faults)).unwrap_or(false),
-            any_slash: slash
-                .and_then(|node| node.choice(&[("same", true)], faults))
-                .unwrap_or(false),
-        },
-        header_names: names
-            .map_or_else(Vec::new, |node| header_names(node, faults))
-            .into(),
-    }
-}
-
-/// The names of `unsafe_header_names`, each of which another reader could take for a plain one.
-fn header_names(node: &Node, faults: &mut Faults) -> Vec<HeaderName> {
-    let mut names = Vec::new();
-    for item in node.filled_list("header names", faults).unwrap_or_default() {
-        let Some(text) = item.text("a header name such as `api_key`", faults) else {
-            continue;
-        };
-        let message = match HeaderName::from_bytes(text.as_bytes()) {
-            Err(_) => format!("{} is not the name of a header", quoted(text)),
-            Ok(_) if fields::is_reserved(text) => format!(
-                "{} cannot be let through: some take it for `{}`, which no client may say to an upstream",
-                quoted(text),
-                fields::folded(text)
-            ),
-            Ok(_) if fields::is_plain(text) => format!(
-                "{} is let through as it is: remove it from the list",
-                quoted(text)
-            ),
-            Ok(name) => {
-                names.push(name);
-                continue;
-            }
-        };
-        faults.push(Fault::new(item.place.clone(), message));
-    }
-    names
-}
-
-/// The classes of an `unsafe_allow`, of a route or of an upstream.
-pub(crate) fn classes(node: &Node, on_route: bool, faults: &mut Faults) -> ClassSet {
-    let items = node.filled_list("path classes", faults).unwrap_or_default();
-    let mut set = ClassSet::EMPTY;
-    for item in items {
-        let Some(text) = item.text("a path class", faults) else {
-            continue;
-        };
-        let codes = PathClass::ALL.iter().map(|class| class.code());
-        let message = match PathClass::ALL.iter().find(|class| class.code() == text) {
-            None => format!(
-                "{} is not a path class{}",
-                quoted(text),
-                nearest(text, codes)
-            ),
-            Some(class) => match (class.allowable(), on_route) {
-                (Allowable::Anywhere, _) | (Allowable::Upstream, false) => {
-                    set = set.with(*class);
-                    continue;
-                }
-                (Allowable::Upstream, true) => {
-                    format!("`{text}` can only be allowed on an upstream, for all its routes")
-                }
-                (Allowable::Never, _) => {
-                    format!("`{text}` cannot be allowed: no two readers agree on what it means")
-                }
-            },
-        };
-        faults.push(Fault::new(item.place.clone(), message));
-    }
-    set
 }
 
 /// The path that a check asks for.

@@ -195,6 +195,7 @@ fn policy() -> Policy {
         tests: Vec::new(),
         warnings: Vec::new(),
         classes_allowed: ClassSet::default(),
+        method_in_query_allowed: false,
         tables: Default::default(),
     }
 }

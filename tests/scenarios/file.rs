@@ -42,6 +42,7 @@ pub(super) struct File {
 pub(super) struct Upstream {
     pub(super) unsafe_allow: Vec<String>,
     pub(super) unsafe_header_names: Vec<String>,
+    pub(super) unsafe_query_keys: Vec<String>,
     pub(super) shadow: bool,
     pub(super) pass_authorization: bool,
     pub(super) case_insensitive: bool,

@@ -369,6 +369,7 @@ fn policy(path: &Path, file: &File) -> Policy {
             unsafe_allow: written.unsafe_allow.iter().map(class).collect(),
             shadow: written.shadow,
             pass_authorization: written.pass_authorization,
+            method_in_query: !written.unsafe_query_keys.is_empty(),
             spelling: Spelling {
                 any_case: written.case_insensitive,
                 any_slash: written.trailing_slash.is_some(),

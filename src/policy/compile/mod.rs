@@ -71,6 +71,7 @@ pub fn compile(files: &[SourceFile], context: &Context) -> Result<Policy, Faults
     let policy = Policy {
         hash: hash(files),
         classes_allowed: allowed.fold(names.classes_allowed(), ClassSet::union),
+        method_in_query_allowed: routes.iter().any(|route| route.method_in_query),
         permissions: names.permissions,
         dimensions: names.dimensions,
         upstreams: names.upstreams,

@@ -77,6 +77,7 @@ fn route(
         trailers: written.trailers.clone(),
         body_bytes: written.body_bytes,
         header_names: rules.header_names,
+        method_in_query: rules.method_in_query,
         place: written.place.clone(),
     })
 }

@@ -31,6 +31,7 @@ fn policy(templates: &[&str]) -> Policy {
             trailers: Vec::new(),
             body_bytes: None,
             header_names: Arc::default(),
+            method_in_query: false,
             place: Place::whole("routes.yaml"),
         })
     };

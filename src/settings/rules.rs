@@ -1,0 +1,125 @@
+//! What an upstream puts up with: the rules of it that policies are checked against.
+
+use http::HeaderName;
+
+use super::UpstreamRules;
+use crate::words::{
+    Allowable, ClassSet, Fault, Faults, PathClass, Spelling, UpstreamName, fields, nearest,
+};
+use crate::yaml::{Fields, Node, quoted};
+
+/// Reads them.
+pub(super) fn read(fields: &Fields<'_>, faults: &mut Faults) -> UpstreamRules {
+    let allow = fields.get("unsafe_allow");
+    let shadow = fields.get("shadow").and_then(|node| node.boolean(faults));
+    let pass = fields.get("pass_authorization");
+    let names = fields.get("unsafe_header_names");
+    let slash = fields.get("trailing_slash");
+    let case = fields.get("case_insensitive");
+    let keys = fields.get("unsafe_query_keys");
+    UpstreamRules {
+        unsafe_allow: allow.map_or(ClassSet::EMPTY, |node| classes(node, false, faults)),
+        shadow: shadow.unwrap_or(false),
+        pass_authorization: pass
+            .and_then(|node| node.choice(&[("foreign", true)], faults))
+            .unwrap_or(false),
+        spelling: Spelling {
+            any_case: case.and_then(|node| node.boolean(faults)).unwrap_or(false),
+            any_slash: slash
+                .and_then(|node| node.choice(&[("same", true)], faults))
+                .unwrap_or(false),
+        },
+        method_in_query: keys.is_some_and(|node| method_key(node, faults)),
+        header_names: names
+            .map_or_else(Vec::new, |node| header_names(node, faults))
+            .into(),
+    }
+}
+
+/// The names of `unsafe_header_names`, each of which another reader could take for a plain one.
+fn header_names(node: &Node, faults: &mut Faults) -> Vec<HeaderName> {
+    let mut names = Vec::new();
+    for item in node.filled_list("header names", faults).unwrap_or_default() {
+        let Some(text) = item.text("a header name such as `api_key`", faults) else {
+            continue;
+        };
+        let message = match HeaderName::from_bytes(text.as_bytes()) {
+            Err(_) => format!("{} is not the name of a header", quoted(text)),
+            Ok(_) if fields::is_reserved(text) => format!(
+                "{} cannot be let through: some take it for `{}`, which no client may say to an upstream",
+                quoted(text),
+                fields::folded(text)
+            ),
+            Ok(_) if fields::is_plain(text) => format!(
+                "{} is let through as it is: remove it from the list",
+                quoted(text)
+            ),
+            Ok(name) => {
+                names.push(name);
+                continue;
+            }
+        };
+        faults.push(Fault::new(item.place.clone(), message));
+    }
+    names
+}
+
+/// The classes of an `unsafe_allow`, of a route or of an upstream.
+pub(crate) fn classes(node: &Node, on_route: bool, faults: &mut Faults) -> ClassSet {
+    let items = node.filled_list("path classes", faults).unwrap_or_default();
+    let mut set = ClassSet::EMPTY;
+    for item in items {
+        let Some(text) = item.text("a path class", faults) else {
+            continue;
+        };
+        let codes = PathClass::ALL.iter().map(|class| class.code());
+        let message = match PathClass::ALL.iter().find(|class| class.code() == text) {
+            None => format!(
+                "{} is not a path class{}",
+                quoted(text),
+                nearest(text, codes)
+            ),
+            Some(class) => match (class.allowable(), on_route) {
+                (Allowable::Anywhere, _) | (Allowable::Upstream, false) => {
+                    set = set.with(*class);
+                    continue;
+                }
+                (Allowable::Upstream, true) => {
+                    format!("`{text}` can only be allowed on an upstream, for all its routes")
+                }
+                (Allowable::Never, _) => {
+                    format!("`{text}` cannot be allowed: no two readers agree on what it means")
+                }
+            },
+        };
+        faults.push(Fault::new(item.place.clone(), message));
+    }
+    set
+}
+
+/// `[_method]`: the one key of a query that is refused unless it stands here.
+fn method_key(node: &Node, faults: &mut Faults) -> bool {
+    let items = node.filled_list("query keys", faults).unwrap_or_default();
+    let known: Vec<_> = items
+        .iter()
+        .filter_map(|item| item.choice(&[("_method", ())], faults))
+        .collect();
+    !known.is_empty()
+}
+
+/// Every rule that weakens a promise, as `upstreams.inventory.unsafe_allow: semicolon`.
+pub(super) fn weakened(name: &UpstreamName, rules: &UpstreamRules) -> Vec<String> {
+    let classes = rules.unsafe_allow.iter().map(PathClass::code);
+    let names = rules.header_names.iter().map(HeaderName::as_str);
+    let keys = rules.method_in_query.then_some("_method");
+    let settings: [(&str, Vec<&str>); 3] = [
+        ("unsafe_allow", classes.collect()),
+        ("unsafe_header_names", names.collect()),
+        ("unsafe_query_keys", keys.into_iter().collect()),
+    ];
+    let said = settings
+        .into_iter()
+        .filter(|(_, values)| !values.is_empty());
+    said.map(|(key, values)| format!("upstreams.{name}.{key}: {}", values.join(", ")))
+        .collect()
+}
