@@ -149,7 +149,7 @@ fn f03_slow_readers_cost_their_buffers_and_no_more() {
     let api = Api::start();
     let gateway = before(&api).start();
     let each = slow_readers(&gateway, 100, Duration::from_secs(3));
-    assert!(each < 1536 * 1024, "{each} bytes a reader");
+    assert!(each < 256 * 1024, "{each} bytes a reader");
     api.wait_for_open(0);
 }
 

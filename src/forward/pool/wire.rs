@@ -2,14 +2,15 @@
 
 use std::cell::Cell;
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf, Take};
 use tokio::task::AbortHandle;
-use tokio_util::io::InspectReader;
 
 use super::RESPONSE_HEAD_BYTES_MAX;
 use super::link::Link;
@@ -18,6 +19,10 @@ use crate::forward::body::Upload;
 
 /// Most fields of a response's head. Above what any API sends.
 const RESPONSE_FIELDS_MAX: usize = 128;
+
+/// Most bytes of an answer that are read at a time. The HTTP library's buffers grow with what a read
+/// brings, up to 400 KiB, and stay so for as long as a client is slow to take it.
+const READ_BYTES_MAX: u64 = 16 * 1024;
 
 /// A connection. Closed when dropped, whatever it is at: a body that nobody waits for any more, in
 /// either direction, would otherwise keep it, and its place, for as long as the other end likes.
@@ -51,12 +56,10 @@ impl Wire {
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let heard = Rc::new(Cell::new(false));
-        let mark = Rc::clone(&heard);
-        let io = InspectReader::new(io, move |bytes: &[u8]| {
-            if !bytes.is_empty() {
-                mark.set(true);
-            }
-        });
+        let io = Sips {
+            io: io.take(READ_BYTES_MAX),
+            heard: Rc::clone(&heard),
+        };
         let mut builder = http1::Builder::new();
         builder
             .max_headers(RESPONSE_FIELDS_MAX)
@@ -73,5 +76,58 @@ impl Wire {
             heard,
             task: task.abort_handle(),
         })
+    }
+}
+
+/// A socket that is read in small pieces, and notes that it was.
+#[derive(Debug)]
+struct Sips<T> {
+    io: Take<T>,
+    heard: Rc<Cell<bool>>,
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Sips<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        self.io.set_limit(READ_BYTES_MAX);
+        let read = Pin::new(&mut self.io).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.heard.set(true);
+        }
+        read
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Sips<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(self.io.get_mut()).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(self.io.get_mut()).poll_write_vectored(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.get_ref().is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(self.io.get_mut()).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(self.io.get_mut()).poll_shutdown(cx)
     }
 }
