@@ -31,6 +31,7 @@ mod lifecycle;
 mod limits;
 mod observability;
 mod policies;
+mod protocols;
 mod readme;
 mod scenarios;
 mod store;

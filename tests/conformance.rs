@@ -28,6 +28,26 @@ use rows::{Tier, rows};
 /// Whether listeners speak HTTP/2.
 const HTTP2: bool = false;
 
+/// The plain requests of a section's cases, for other upstreams than ours: method and target, and the
+/// header lines that are added.
+pub(crate) fn requests(section: char) -> Vec<(String, Vec<String>)> {
+    let rows = rows().into_iter().filter(|row| row.id.starts_with(section));
+    let plain = |case: &rows::Case| {
+        let line = case
+            .line
+            .as_deref()
+            .and_then(|line| line.strip_suffix(" HTTP/1.1"));
+        let line = case.request.as_deref().or(line)?;
+        let whole = [&[line.to_owned()], case.headers.as_slice()].concat();
+        let odd = ["<<", "Content-Length", "Transfer-Encoding"];
+        let is_odd = |text: &String| odd.iter().any(|odd| text.contains(odd));
+        let is_plain = case.host == "gate.test" && !whole.iter().any(is_odd);
+        is_plain.then(|| (line.to_owned(), case.headers.clone()))
+    };
+    rows.flat_map(|row| row.cases().iter().filter_map(plain).collect::<Vec<_>>())
+        .collect()
+}
+
 /// The ids there are: a row that is done with is never taken away.
 fn ids() -> BTreeSet<String> {
     let named = |letter: char, range: std::ops::RangeInclusive<u8>| {

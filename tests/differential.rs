@@ -7,4 +7,3 @@ mod heads;
 mod parsers;
 mod readings;
 mod routes;
-mod servers;

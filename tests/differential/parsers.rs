@@ -17,8 +17,7 @@ use serde_json::Value;
 
 use super::heads::Heads;
 use super::readings::{Reading, Recorded, Recorder};
-use super::servers::Server;
-use crate::harness::{Fixture, Gateway, ITEMS, Kind, Message, PATIENCE, tool};
+use crate::harness::{Fixture, Gateway, ITEMS, Kind, Message, PATIENCE, Server, tool};
 
 /// Requests of one round, each followed by two more.
 const CASES: usize = 10_000;
@@ -179,7 +178,7 @@ fn h11(recorded: &[Recorded]) -> Vec<String> {
 
 /// What Node reads otherwise.
 fn node(recorded: &[Recorded]) -> Vec<String> {
-    let server = Server::node("read_node.mjs");
+    let server = Server::node(&["tests/differential/read_node.mjs"]);
     let address = SocketAddr::from(([127, 0, 0, 1], server.port()));
     let mut faults = Vec::new();
     for one in recorded {
@@ -207,7 +206,7 @@ fn node(recorded: &[Recorded]) -> Vec<String> {
 fn nginx(recorded: &[Recorded]) -> Vec<String> {
     let backend = Recorder::start();
     let address = backend.address().to_string();
-    let server = Server::nginx(include_str!("nginx_reads.conf"), &address);
+    let server = Server::nginx(include_str!("nginx_reads.conf"), &[("BACKEND", &address)]);
     let mut faults = Vec::new();
     for one in recorded {
         let socket = UnixStream::connect(server.socket("read.sock")).expect("nginx listens");

@@ -3,9 +3,9 @@
 //! The same API stands behind the gateway four times: in nginx, on Node, in Flask, and on the
 //! server of the JDK. Each finds its handlers in its own way and says which one ran. The routes of
 //! the gateway give each handler a permission of its own, so an answer of a handler whose
-//! permission was not asked for is a way around it. Paths are those of the list and of the
-//! generator that `agreement` uses; methods, headers and forms of the target are those by which
-//! requests have been taken for others.
+//! permission was not asked for is a way around it. The corpus is section A of `conformance`, with
+//! the paths of the list and of the generator that `agreement` uses; methods, headers and forms of
+//! the target are those by which requests have been taken for others.
 //!
 //! The gateway's log is the other half of every comparison.
 
@@ -14,9 +14,9 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
-use super::servers::Server;
 use crate::agreement::{Random, listed_paths};
-use crate::harness::{Client, Fixture, Gateway, Message};
+use crate::conformance;
+use crate::harness::{Client, Fixture, Gateway, Message, Server};
 
 /// Generated paths, for each server and each caller.
 const GENERATED: usize = 600;
@@ -107,7 +107,10 @@ const FORMS: [&str; 25] = [
 struct Case {
     /// Method and target; `HOST` stands for the name of the server.
     line: String,
-    claim: Option<(&'static str, &'static str)>,
+    /// Header lines.
+    headers: Vec<String>,
+    /// Says that every character of it is one byte.
+    latin: bool,
     /// Says that it must be let through, if the caller may.
     plain: bool,
 }
@@ -155,11 +158,14 @@ fn a46_the_handler_that_runs_belongs_to_the_permission_that_was_checked() {
 
 /// The servers by name; without a JDK, one less.
 fn start() -> Vec<(&'static str, Server)> {
-    let java = Server::java("Routes.java");
+    let java = Server::java("tests/differential/Routes.java");
     let mut servers = vec![
-        ("python", Server::gunicorn("routes:app")),
-        ("node", Server::node("routes.mjs")),
-        ("nginx", Server::nginx(include_str!("nginx.conf"), "")),
+        (
+            "python",
+            Server::gunicorn("tests/differential", &["routes:app"]),
+        ),
+        ("node", Server::node(&["tests/differential/routes.mjs"])),
+        ("nginx", Server::nginx(include_str!("nginx.conf"), &[])),
     ];
     servers.extend(java.map(|server| ("java", server)));
     servers
@@ -187,56 +193,78 @@ fn gateway(servers: &[(&'static str, Server)]) -> Gateway {
     fixture.start()
 }
 
+impl Case {
+    fn of(line: impl Into<String>) -> Self {
+        Self {
+            line: line.into(),
+            headers: Vec::new(),
+            latin: false,
+            plain: false,
+        }
+    }
+}
+
 fn corpus() -> Vec<Case> {
+    let mut cases = listed();
+    cases.extend(generated());
+    for (name, value) in CLAIMS {
+        for path in CLAIMED_PATHS {
+            cases.push(Case {
+                headers: vec![format!("{name}: {value}")],
+                plain: true,
+                ..Case::of(format!("POST {path}"))
+            });
+        }
+    }
+    for (line, headers) in conformance::requests('A') {
+        if !line.contains("method=") {
+            cases.push(Case {
+                headers,
+                latin: true,
+                ..Case::of(line.replace("gate.test", "HOST"))
+            });
+        }
+    }
+    cases.extend(FORMS.map(Case::of));
+    cases
+}
+
+/// The list for people, below every prefix.
+fn listed() -> Vec<Case> {
     let mut cases = Vec::new();
     for (fate, path) in listed_paths() {
-        let fates = BELOW.iter().map(|below| (below, fate.starts_with('/')));
-        for (below, plain) in fates.take(if path.starts_with('/') {
+        // What is no path is none below another.
+        let prefixes = if path.starts_with('/') {
             BELOW.len()
         } else {
             1
-        }) {
+        };
+        for below in BELOW.iter().take(prefixes) {
             cases.push(Case {
-                line: format!("GET {below}{path}"),
-                claim: None,
                 // What Java and Flask make of a query that is none is their affair.
-                plain: plain && !path.contains('?'),
+                plain: fate.starts_with('/') && !path.contains('?'),
+                ..Case::of(format!("GET {below}{path}"))
             });
         }
     }
-    let mut random = Random(46);
-    let generated = match std::env::var_os("PORTCULLIS_LONG") {
+    cases
+}
+
+fn generated() -> Vec<Case> {
+    let count = match std::env::var_os("PORTCULLIS_LONG") {
         Some(_) => GENERATED_LONG,
         None => GENERATED,
     };
+    let mut random = Random(46);
     let mut path = String::new();
-    for _ in 0..generated {
+    let methods: Vec<_> = METHODS.split(',').collect();
+    let one = |_| {
         random.path(&mut path);
-        let methods: Vec<_> = METHODS.split(',').collect();
         let method = methods[random.below(methods.len())];
         let below = BELOW[random.below(BELOW.len())];
-        cases.push(Case {
-            line: format!("{method} {below}{path}"),
-            claim: None,
-            plain: false,
-        });
-    }
-    for claim in CLAIMS {
-        for path in CLAIMED_PATHS {
-            let line = format!("POST {path}");
-            cases.push(Case {
-                line,
-                claim: Some(claim),
-                plain: true,
-            });
-        }
-    }
-    cases.extend(FORMS.map(|line| Case {
-        line: line.to_owned(),
-        claim: None,
-        plain: false,
-    }));
-    cases
+        Case::of(format!("{method} {below}{path}"))
+    };
+    (0..count).map(one).collect()
 }
 
 /// Sends every case twice, for a caller who may little and one who may all, over as few connections
@@ -250,11 +278,17 @@ fn ask_all(gate: SocketAddr, server: &'static str, cases: &[Case], tokens: [&str
             let line = case.line.replace("HOST", &format!("{server}.test"));
             let mut text = format!("{line} HTTP/1.1\r\nHost: {server}.test\r\n");
             text += &format!("Authorization: Bearer {token}\r\nX-Case: {server}-{number}\r\n");
-            if let Some((name, value)) = case.claim {
-                text += &format!("{name}: {value}\r\n");
+            for header in &case.headers {
+                text += &format!("{header}\r\n");
             }
+            text += "\r\n";
+            let bytes = if case.latin {
+                text.chars().map(|c| c as u8).collect()
+            } else {
+                text.into_bytes()
+            };
             let connection = client.get_or_insert_with(|| Client::connect(gate));
-            connection.send(text + "\r\n");
+            connection.send(bytes);
             let answer = if line.starts_with("HEAD ") {
                 connection.response_to_head()
             } else {

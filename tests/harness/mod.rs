@@ -20,6 +20,7 @@ pub(crate) mod long;
 mod message;
 mod process;
 mod scripted;
+mod servers;
 mod tools;
 mod upstream;
 pub(crate) mod websocket;
@@ -34,6 +35,7 @@ pub(crate) use lines::Lines;
 pub(crate) use message::{Kind, Message};
 pub(crate) use process::{Process, allow_descriptors};
 pub(crate) use scripted::Scripted;
+pub(crate) use servers::Server;
 pub(crate) use tools::{tool, tools};
 pub(crate) use upstream::{Behaviour, Upstream};
 

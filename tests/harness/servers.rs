@@ -8,10 +8,7 @@ use std::sync::Arc;
 use rustix::process::{Pid, Signal, getuid, kill_process};
 use tempfile::TempDir;
 
-use crate::harness::{Lines, tool};
-
-/// Where the scripts lie.
-const FOLDER: &str = "tests/differential";
+use super::{Lines, tool};
 
 /// A running server.
 #[derive(Debug)]
@@ -21,18 +18,22 @@ pub(crate) struct Server {
     output: Arc<Lines>,
     /// Of nginx, with its sockets.
     folder: Option<TempDir>,
+    /// Where it was told to listen.
+    port: Option<u16>,
 }
 
 impl Server {
-    /// Starts nginx on a configuration in which `FOLDER` stands for a folder of its own, and
-    /// `BACKEND` for `backend`.
-    pub(crate) fn nginx(configuration: &str, backend: &str) -> Self {
+    /// Starts nginx on a configuration in which `FOLDER` stands for a folder of its own, `USER` for
+    /// what it runs as, and other words for what `filled` says.
+    pub(crate) fn nginx(configuration: &str, filled: &[(&str, &str)]) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let user = if getuid().is_root() { "user root;" } else { "" };
-        let text = configuration
+        let mut text = configuration
             .replace("FOLDER", &folder.path().display().to_string())
-            .replace("USER", user)
-            .replace("BACKEND", backend);
+            .replace("USER", user);
+        for (word, value) in filled {
+            text = text.replace(word, value);
+        }
         let file = folder.path().join("nginx.conf");
         std::fs::write(&file, text).expect("a file in a new folder");
         // Debian keeps it where only root looks.
@@ -53,38 +54,31 @@ impl Server {
     }
 
     /// Starts a script of Node.
-    pub(crate) fn node(script: &str) -> Self {
+    pub(crate) fn node(script: &[&str]) -> Self {
         let mut command = Command::new("node");
-        command.arg(Path::new(FOLDER).join(script));
-        Self::start(&mut command, Signal::TERM, Output::Stdout)
+        Self::start(command.args(script), Signal::TERM, Output::Stdout)
     }
 
-    /// Starts an application in gunicorn, such as `routes:app`.
-    pub(crate) fn gunicorn(app: &str) -> Self {
+    /// Starts a script of Python.
+    pub(crate) fn python(script: &[&str]) -> Self {
+        let mut command = Command::new(tool("venv/bin/python"));
+        Self::start(command.args(script), Signal::TERM, Output::Stdout)
+    }
+
+    /// Starts an application of a folder in gunicorn, such as `routes:app`.
+    pub(crate) fn gunicorn(folder: &str, more: &[&str]) -> Self {
         let mut command = Command::new(tool("venv/bin/gunicorn"));
         command
-            .args([
-                "--bind",
-                "127.0.0.1:0",
-                "--no-control-socket",
-                "--keep-alive",
-                "75",
-            ])
-            .args([
-                "--worker-class",
-                "gthread",
-                "--threads",
-                "16",
-                "--chdir",
-                FOLDER,
-                app,
-            ])
+            .args(["--bind", "127.0.0.1:0", "--no-control-socket"])
+            .args(["--keep-alive", "75", "--worker-class", "gthread"])
+            .args(["--threads", "16", "--chdir", folder])
+            .args(more)
             .env("PYTHONDONTWRITEBYTECODE", "1");
         // Not SIGTERM, by which it waits for connections that rest.
         Self::start(&mut command, Signal::QUIT, Output::Stderr)
     }
 
-    /// Starts a source file of Java, or says why not.
+    /// Starts a source file of Java, if there is a JDK.
     pub(crate) fn java(source: &str) -> Option<Self> {
         let found = Command::new("javac").arg("-version").output();
         if !found.is_ok_and(|output| output.status.success()) {
@@ -94,8 +88,9 @@ impl Server {
         command
             // Compiling takes longest, and is not to be done well.
             .args(["-XX:TieredStopAtLevel=1", "-Xshare:auto"])
-            .args(["-Dsun.net.httpserver.idleInterval=75", "-Dsun.net.httpserver.nodelay=true"])
-            .arg(Path::new(FOLDER).join(source));
+            .arg("-Dsun.net.httpserver.idleInterval=75")
+            .arg("-Dsun.net.httpserver.nodelay=true")
+            .arg(source);
         Some(Self::start(&mut command, Signal::TERM, Output::Stdout))
     }
 
@@ -120,11 +115,22 @@ impl Server {
             stop,
             output,
             folder: None,
+            port: None,
         }
     }
 
-    /// The port it says it listens at, in words that end in it.
+    /// The port it listens at.
     pub(crate) fn port(&self) -> u16 {
+        self.port.unwrap_or_else(|| self.announced())
+    }
+
+    /// The same server, which was told to listen at this port.
+    pub(crate) fn at_port(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self
+    }
+
+    fn announced(&self) -> u16 {
         self.output.wait("a server to listen", |lines| {
             lines.iter().find_map(|line| {
                 let line = line.to_ascii_lowercase();
@@ -137,7 +143,12 @@ impl Server {
 
     /// The `url` of an upstream in the settings.
     pub(crate) fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port())
+        format!("http://{}", self.address())
+    }
+
+    /// Host and port.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port())
     }
 
     /// The path of one of nginx' sockets.
