@@ -7,8 +7,8 @@
 use std::sync::LazyLock;
 
 // The targets reach for these where the tests' own binary has them.
+#[path = "../../../agreement"]
 mod agreement {
-    #[path = "../../../../agreement/laws.rs"]
     pub(crate) mod laws;
 }
 #[path = "../../../../src/policy/oracle.rs"]
