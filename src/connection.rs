@@ -27,7 +27,7 @@ use line::Line;
 /// How long a connection that has brought no request yet may still bring one when the gateway goes
 /// away: who was let in just before the door closed is on his way, and to hang up on him is to fail
 /// a request that was taken. A second is many round trips.
-const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
+pub const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
 
 /// Which HTTP a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

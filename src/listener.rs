@@ -4,26 +4,34 @@
 //! spreads connections and a connection never changes its core. The price of that is that a second
 //! process may bind the same port unnoticed; a plain bind before the shared ones keeps it out.
 
+mod certificate;
+mod proxy;
+mod sources;
+pub mod tls;
+
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::connection::line::Line;
 use crate::connection::{self, Speaks};
 use crate::gateway::{Connection, Gateway};
-use crate::settings::{Listener, ListenerTls};
+use crate::settings::Listener;
 use crate::shutdown::Tasks;
+use crate::source;
+use crate::telemetry::doors::{Closed, Doors};
+use sources::Sources;
+use tls::Tls;
 
 /// Connections the kernel holds for a core that is busy. The usual `somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -32,16 +40,26 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Rest after a failed accept: long enough not to spin when descriptors have run out, short enough
 /// to be there when they come back.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+/// How often it is said that accepting fails: descriptors that have run out stay out for a while.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// A listener, as all cores share it.
+#[derive(Debug)]
+pub struct Door {
+    /// Its settings.
+    pub listener: Arc<Listener>,
+    tls: Option<Tls>,
+    sources: Arc<Sources>,
+}
 
 /// The sockets of one listener, one a core.
 #[derive(Debug)]
 pub struct Bound {
-    /// Its settings.
-    pub listener: Arc<Listener>,
+    /// What the cores share of it.
+    pub door: Arc<Door>,
     /// Its address, with the port it really has.
     pub address: SocketAddr,
     sockets: Vec<std::net::TcpListener>,
-    tls: Option<Arc<ServerConfig>>,
 }
 
 impl Bound {
@@ -52,12 +70,10 @@ impl Bound {
     /// When the address is taken, by this or another process, or when certificate or key cannot be
     /// used.
     pub fn bind(listener: Arc<Listener>, cores: usize) -> io::Result<Self> {
-        let tls = listener
-            .tls
-            .as_ref()
-            .map(|tls| server_config(tls, listener.http2))
-            .transpose()?
-            .map(Arc::new);
+        let tls = listener.tls.clone();
+        let tls = tls
+            .map(|files| Tls::open(files, listener.http2))
+            .transpose()?;
         if listener.address.port() != 0 {
             // Fails if anybody has the port, those that would share it too.
             drop(socket(listener.address, Sharing::No)?);
@@ -69,17 +85,21 @@ impl Bound {
             address = socket.local_addr()?;
             sockets.push(socket);
         }
-        Ok(Self {
+        let door = Arc::new(Door {
+            sources: Sources::new(listener.limits.connections_per_source),
+            tls,
             listener,
+        });
+        Ok(Self {
+            door,
             address,
             sockets,
-            tls,
         })
     }
 
     /// The socket of one core.
-    pub fn take(&mut self) -> Option<(std::net::TcpListener, Option<Arc<ServerConfig>>)> {
-        self.sockets.pop().map(|socket| (socket, self.tls.clone()))
+    pub fn take(&mut self) -> Option<std::net::TcpListener> {
+        self.sockets.pop()
     }
 }
 
@@ -105,109 +125,173 @@ fn socket(address: SocketAddr, sharing: Sharing) -> io::Result<std::net::TcpList
     Ok(socket.into())
 }
 
-fn server_config(tls: &ListenerTls, http2: bool) -> io::Result<ServerConfig> {
-    let file = |path: &std::path::Path, error: rustls::pki_types::pem::Error| {
-        io::Error::other(format!("cannot use `{}`: {error}", path.display()))
-    };
-    let chain = CertificateDer::pem_file_iter(&tls.certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| file(&tls.certificate, error))?;
-    let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|error| file(&tls.key, error))?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(|error| {
-            let (certificate, key) = (tls.certificate.display(), tls.key.display());
-            io::Error::other(format!(
-                "`{certificate}` and `{key}` do not go together: {error}"
-            ))
-        })?;
-    if http2 {
-        config.alpn_protocols.push(b"h2".to_vec());
-    }
-    config.alpn_protocols.push(b"http/1.1".to_vec());
-    Ok(config)
-}
-
 /// Accepts connections on one core until no new work is wanted.
 pub async fn accept(
     gateway: Rc<Gateway>,
-    listener: Arc<Listener>,
-    (socket, tls): (std::net::TcpListener, Option<Arc<ServerConfig>>),
+    door: Arc<Door>,
+    socket: std::net::TcpListener,
     admission: Arc<Semaphore>,
     tasks: Tasks,
 ) {
     let socket = match TcpListener::from_std(socket) {
         Ok(socket) => socket,
         Err(error) => {
-            tracing::error!(address = %listener.address, %error, "cannot listen");
+            tracing::error!(address = %door.listener.address, %error, "cannot listen");
             return;
         }
     };
-    let acceptor = tls.map(TlsAcceptor::from);
-    while let Some((stream, peer)) = next(&socket, &tasks).await {
+    let entry = Rc::new(Entry {
+        handshakes: Semaphore::new(door.listener.limits.handshakes),
+        gateway,
+        door,
+        tasks,
+    });
+    while let Some((stream, peer)) = entry.next(&socket).await {
         // A connection more than allowed waits here, and those behind it in the backlog.
-        let place = tasks
+        let place = entry
+            .tasks
             .drain()
             .run_until_cancelled(Arc::clone(&admission).acquire_owned());
         let Some(Ok(place)) = place.await else {
             return;
         };
-        let connection = Connection {
-            listener: Arc::clone(&listener),
-            peer: peer.ip(),
-            stated: None,
-            line: Line::new(tasks.drain().clone()),
-        };
-        let (gateway, acceptor) = (Rc::clone(&gateway), acceptor.clone());
-        let beside = tasks.clone();
-        tasks.spawn_local(async move {
+        let entered = Rc::clone(&entry);
+        entry.tasks.spawn_local(async move {
             let _place = place;
-            if stream.set_nodelay(true).is_err() {
-                return;
-            }
-            match acceptor {
-                None => {
-                    let speaks = if connection.listener.http2 {
-                        Speaks::Either
-                    } else {
-                        Speaks::Http1
-                    };
-                    connection::serve(gateway, connection, (stream, speaks), beside).await;
-                }
-                Some(acceptor) => {
-                    let handshake = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await;
-                    if let Ok(Ok(stream)) = handshake {
-                        let speaks = match stream.get_ref().1.alpn_protocol() {
-                            Some(b"h2") => Speaks::Http2,
-                            Some(_) | None => Speaks::Http1,
-                        };
-                        connection::serve(gateway, connection, (stream, speaks), beside).await;
-                    }
-                }
+            let _open = entered.doors().open();
+            if let Err(cause) = entered.enter(stream, peer.ip().to_canonical()).await {
+                entered.doors().closed(cause);
             }
         });
     }
 }
 
-/// The next connection. Once no new work is wanted, those that wait in the backlog already, since
-/// closing the socket would reset them, and then none.
-async fn next(socket: &TcpListener, tasks: &Tasks) -> Option<(TcpStream, SocketAddr)> {
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            accepted = socket.accept() => accepted,
-            () = tasks.drain().cancelled() => return None,
-        };
-        match accepted {
-            Ok(connection) => return Some(connection),
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                sleep(ACCEPT_RETRY).await;
+/// Where the connections of one core come in.
+struct Entry {
+    gateway: Rc<Gateway>,
+    door: Arc<Door>,
+    handshakes: Semaphore,
+    tasks: Tasks,
+}
+
+impl Entry {
+    fn doors(&self) -> &Doors {
+        self.gateway.recorder.metrics().doors()
+    }
+
+    /// Takes a connection in and serves it to its end; why not, if it is not let in.
+    async fn enter(&self, mut stream: TcpStream, peer: IpAddr) -> Result<(), Closed> {
+        let listener = &self.door.listener;
+        if stream.set_nodelay(true).is_err() {
+            // It is gone already.
+            return Ok(());
+        }
+        let speaks_for_others = source::trusts(&listener.proxy_protocol, peer);
+        let stated = if speaks_for_others {
+            let header = timeout(HANDSHAKE_TIMEOUT, proxy::read(&mut stream));
+            match self.unless_leaving(header).await {
+                None => return Ok(()),
+                Some(Ok(Ok(stated))) => stated,
+                Some(Ok(Err(_)) | Err(_)) => return Err(Closed::ProxyHeader),
             }
+        } else {
+            None
+        };
+        // Who speaks for others is not counted, and those it speaks for are.
+        let source = stated.or_else(|| (!speaks_for_others).then_some(peer));
+        let source = source.filter(|address| !source::trusts(&listener.trusted_proxies, *address));
+        let place = source.map(|address| self.door.sources.admit(address));
+        if let Some(None) = place {
+            return Err(Closed::Source);
+        }
+        let connection = Connection {
+            listener: Arc::clone(listener),
+            peer,
+            stated,
+            line: Line::new(self.tasks.drain().clone()),
+        };
+        match &self.door.tls {
+            Some(tls) => self.handshake(tls.config(), connection, stream).await,
+            None => {
+                let speaks = if listener.http2 {
+                    Speaks::Either
+                } else {
+                    Speaks::Http1
+                };
+                self.serve(connection, stream, speaks).await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Speaks TLS first.
+    async fn handshake(
+        &self,
+        config: Arc<ServerConfig>,
+        connection: Connection,
+        stream: TcpStream,
+    ) -> Result<(), Closed> {
+        let shake = timeout(HANDSHAKE_TIMEOUT, async {
+            let turn = self.handshakes.acquire().await;
+            let stream = TlsAcceptor::from(config).accept(stream).await;
+            drop(turn);
+            stream
+        });
+        match self.unless_leaving(shake).await {
+            None => Ok(()),
+            Some(Ok(Ok(stream))) => {
+                let speaks = match stream.get_ref().1.alpn_protocol() {
+                    Some(b"h2") => Speaks::Http2,
+                    Some(_) | None => Speaks::Http1,
+                };
+                self.serve(connection, stream, speaks).await;
+                Ok(())
+            }
+            Some(Ok(Err(_)) | Err(_)) => Err(Closed::Handshake),
+        }
+    }
+
+    async fn serve<S>(&self, connection: Connection, stream: S, speaks: Speaks)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let gateway = Rc::clone(&self.gateway);
+        connection::serve(gateway, connection, (stream, speaks), self.tasks.clone()).await;
+    }
+
+    /// What comes of `begin`, unless no new work is wanted and it takes longer than a moment.
+    async fn unless_leaving<T>(&self, begin: impl Future<Output = T>) -> Option<T> {
+        let leave = async {
+            self.tasks.drain().cancelled().await;
+            sleep(connection::FIRST_REQUEST_GRACE).await;
+        };
+        tokio::select! {
+            biased;
+            done = begin => Some(done),
+            () = leave => None,
+        }
+    }
+
+    /// The next connection. Once no new work is wanted, those that wait in the backlog already, since
+    /// closing the socket would reset them, and then none.
+    async fn next(&self, socket: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
+        let mut complained: Option<Instant> = None;
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                accepted = socket.accept() => accepted,
+                () = self.tasks.drain().cancelled() => return None,
+            };
+            let error = match accepted {
+                Ok(connection) => return Some(connection),
+                Err(error) => error,
+            };
+            self.doors().accept_failed();
+            if complained.is_none_or(|last| last.elapsed() >= COMPLAIN_EVERY) {
+                complained = Some(Instant::now());
+                tracing::warn!(%error, "cannot accept a connection");
+            }
+            sleep(ACCEPT_RETRY).await;
         }
     }
 }

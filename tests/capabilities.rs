@@ -17,6 +17,7 @@ mod agreement;
 mod cli;
 mod clients;
 mod conformance;
+mod connection_doors;
 mod connection_http2;
 mod days;
 mod deploy;

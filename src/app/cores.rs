@@ -57,11 +57,7 @@ pub(super) fn start(
 ) -> io::Result<JoinHandle<()>> {
     let sockets: Vec<_> = listeners
         .iter_mut()
-        .filter_map(|bound| {
-            bound
-                .take()
-                .map(|socket| (Arc::clone(&bound.listener), socket))
-        })
+        .filter_map(|bound| bound.take().map(|socket| (Arc::clone(&bound.door), socket)))
         .collect();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -74,11 +70,11 @@ pub(super) fn start(
             let grace = shared.settings.drain.timeout;
             local.block_on(&runtime, async move {
                 let gateway = gateway(&shared, log);
-                for (listener, socket) in sockets {
+                for (door, socket) in sockets {
                     let admission = Arc::clone(&shared.admission);
                     let accepting = Rc::clone(&gateway);
                     let accept =
-                        listener::accept(accepting, listener, socket, admission, tasks.clone());
+                        listener::accept(accepting, door, socket, admission, tasks.clone());
                     tasks.spawn_local(accept);
                 }
                 let swept = Rc::clone(&gateway);

@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Host, Service};
 use crate::clock::Clock;
 use crate::forward::Upstreams;
-use crate::listener::Bound;
+use crate::listener::{Bound, Door, tls};
 use crate::policy::reload::Watch;
 use crate::policy::{Policy, compile, folder};
 use crate::settings::Settings;
@@ -171,6 +171,8 @@ pub fn start(
         service,
         log,
     };
+    let doors = bound.iter().map(|bound| Arc::clone(&bound.door)).collect();
+    running.certificates(doors, &metrics, &clock);
     running.control_plane(watch, &metrics, clock)?;
     for core in 0..cores {
         let handle = cores::start(shared.clone(), running.log.handle(), &mut bound, core)
@@ -243,6 +245,14 @@ impl Running {
         let (service, metrics) = (Arc::clone(&self.service), Arc::clone(metrics));
         self.tasks.spawn(books::keep(service, metrics, clock, stop));
         Ok(())
+    }
+
+    /// Keeps the certificates of the listeners as their files are.
+    fn certificates(&self, doors: Vec<Arc<Door>>, metrics: &Arc<Metrics>, clock: &Clock) {
+        let _in_runtime = self.control.enter();
+        let stop = self.over.clone();
+        let watch = tls::watch(doors, Arc::clone(metrics), clock.clone(), stop);
+        self.tasks.spawn(watch);
     }
 
     fn ops(&self, address: SocketAddr, metrics: &Arc<Metrics>) -> Result<SocketAddr, StartError> {

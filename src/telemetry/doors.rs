@@ -7,8 +7,6 @@ use super::maker::Maker;
 /// Why a connection was closed by us without, or beside, an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closed {
-    /// The process has all the connections it may have.
-    Total,
     /// The source has all the connections it may have.
     Source,
     /// A peer that has to say whom it speaks for did not, or not in words we know.
@@ -21,8 +19,7 @@ pub enum Closed {
 
 impl Closed {
     /// Every cause.
-    pub const ALL: [Self; 5] = [
-        Self::Total,
+    pub const ALL: [Self; 4] = [
         Self::Source,
         Self::ProxyHeader,
         Self::Handshake,
@@ -32,7 +29,6 @@ impl Closed {
     /// The label.
     pub const fn code(self) -> &'static str {
         match self {
-            Self::Total => "total",
             Self::Source => "source",
             Self::ProxyHeader => "proxy_header",
             Self::Handshake => "handshake",

@@ -20,7 +20,10 @@ fn f01_two_thousand_slow_heads() {
     allow_descriptors(8192);
     let api = Api::start();
     let limit = Duration::from_secs(sized(2, 10));
-    let limits = format!("limits: {{ header_timeout: {}s }}", limit.as_secs());
+    let limits = format!(
+        "limits: {{ header_timeout: {}s, connections_per_source: 4000 }}",
+        limit.as_secs()
+    );
     let gateway = before(&api).listener(&limits).start();
     slow::slow_heads(&gateway, 2000, limit, limit / 2 - Duration::from_millis(10));
     passed("F01");
@@ -43,7 +46,10 @@ fn f03_five_hundred_slow_readers() {
 #[ignore = "a step of `tests/run`"]
 fn f04_ten_thousand_resting_connections() {
     let api = Api::start();
-    let gateway = before(&api).settings("max_connections: 11000").start();
+    let gateway = before(&api)
+        .listener("limits: { connections_per_source: 11000 }")
+        .settings("max_connections: 11000")
+        .start();
     let count = sized(2000, 10_000);
     let grown = crowds::idle(&gateway, count);
     say("F04", &format!("{count} connections take {grown} bytes"));
