@@ -4,6 +4,7 @@
 //! is a statement: no decision waits for a store, a file, another host or another request.
 
 mod outgoing;
+mod standing;
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -19,7 +20,8 @@ use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-pub use outgoing::Outgoing;
+pub use outgoing::{Broken, Outgoing};
+use standing::Standing;
 
 use crate::clock::Clock;
 use crate::connection::line::Line;
@@ -27,6 +29,7 @@ use crate::credential::{Accepts, Issuers};
 use crate::decision::{Denial, Outcome, Permit};
 use crate::directory::{Handle, State};
 use crate::forward::headers::{X_REQUEST_ID, request_id};
+use crate::forward::streams::Streams;
 use crate::forward::{Forwarder, Terms};
 use crate::head;
 use crate::head::Entrance;
@@ -53,6 +56,8 @@ pub struct Gateway {
     pub issuers: Issuers,
     /// Spends permits.
     pub forwarder: Forwarder,
+    /// The requests under way, to be asked again when something changes.
+    pub streams: Rc<Streams>,
     /// Writes the record.
     pub recorder: Rc<Recorder>,
     /// Tells the time.
@@ -97,6 +102,7 @@ struct Asked<'a> {
 
 /// A request on its way to an upstream.
 struct Forwarded<'a> {
+    standing: Standing,
     connection: &'a Connection,
     source: &'a Source,
     parts: Parts,
@@ -128,6 +134,8 @@ impl Gateway {
         let in_flight = self.recorder.metrics().in_flight();
         let (parts, body) = request.into_parts();
         let (mut ticket, source) = self.open(&connection, &parts);
+        // Before the state is looked at, so that no change falls between the two.
+        let generation = self.streams.generation();
         let state = self.state.snapshot();
         let asked = Asked {
             connection: &connection,
@@ -138,7 +146,9 @@ impl Gateway {
         ticket.verdict().authz = Some(ticket.verdict().started.elapsed());
         let mut response = match act {
             Act::Forward(permit) => {
+                let standing = Standing::new(&self, &permit, &state, generation);
                 let asked = Forwarded {
+                    standing,
                     connection: &connection,
                     source: &source,
                     parts,
@@ -216,8 +226,13 @@ impl Gateway {
         let upstream = state.policy.upstream(permit.route().upstream);
         let listener = &asked.connection.listener;
         let host = verdict.host.clone();
+        let guard = standing::Asking {
+            standing: &asked.standing,
+            verdict,
+        };
         let terms = Terms {
-            id: &verdict.id.clone(),
+            id: &verdict.id,
+            guard: &guard,
             tls: listener.tls.is_some(),
             peer: asked.connection.client(),
             line: &asked.connection.line,
@@ -234,7 +249,7 @@ impl Gateway {
         verdict.upstream = Some(upstream.clone());
         verdict.upstream_wait = answer.waited;
         match answer.response {
-            Ok(response) => response.map(Outgoing::of),
+            Ok(response) => response.map(|reply| Outgoing::of(reply, asked.standing)),
             Err(reason) => refuse(Box::new(Denial::new(self.blame(reason))), ticket),
         }
     }

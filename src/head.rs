@@ -210,7 +210,12 @@ pub fn stated_host(parts: &Parts) -> Option<HeaderValue> {
     }
 }
 
-fn without_port(authority: &str) -> Result<&str, &'static str> {
+/// The host of a `Host` or an authority, without its port.
+///
+/// # Errors
+///
+/// When it is not a host and an optional port.
+pub fn without_port(authority: &str) -> Result<&str, &'static str> {
     const BAD: &str = "the Host is not a host and an optional port";
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {

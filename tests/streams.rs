@@ -3,6 +3,7 @@
 
 mod hops;
 mod interim;
+mod standing;
 mod trailers;
 mod websocket;
 

@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::credential::Issuers;
 use crate::directory::Handle;
 use crate::forward::pool::SWEEP_INTERVAL;
+use crate::forward::streams::Streams;
 use crate::forward::{Forwarder, Upstreams};
 use crate::gateway::Gateway;
 use crate::listener::{self, Bound};
@@ -80,8 +81,16 @@ pub(super) fn start(
                 let swept = Rc::clone(&gateway);
                 let drain = tasks.drain().clone();
                 tasks.spawn_local(async move { sweep(&swept, &drain).await });
-                tasks.drain().cancelled().await;
-                if !tasks.finish(grace).await {
+                let finished = async {
+                    tasks.drain().cancelled().await;
+                    tasks.finish(grace).await
+                };
+                let finished = tokio::select! {
+                    finished = finished => finished,
+                    // What is under way while the gateway goes away is watched to its end.
+                    () = gateway.streams.run(gateway.state.changes()) => true,
+                };
+                if !finished {
                     tracing::warn!(core, "the drain timed out; what was left has been cut");
                 }
             });
@@ -103,7 +112,10 @@ fn gateway(shared: &Shared, log: LogHandle) -> Rc<Gateway> {
     let issuers = Issuers::new([shared.tokens.issuer.as_str()]);
     let metrics = Arc::clone(&shared.metrics);
     let decisions = shared.settings.log.decisions;
+    let upstreams = shared.settings.upstreams.values();
+    let silence = upstreams.map(|upstream| upstream.stream_idle).min();
     Rc::new(Gateway {
+        streams: Streams::new(silence.unwrap_or_default()),
         state: Arc::clone(&shared.state),
         verifier: Arc::clone(&shared.verifier),
         tokens: Arc::clone(&shared.tokens),

@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::rights::Satisfied;
 use super::{Matched, Question};
-use crate::policy::{Requirement, Route, RouteBoundary};
+use crate::policy::{Requirement, Route, RouteBoundary, Source};
 use crate::request::Target;
 use crate::words::{Boundary, Caller, PermissionId};
 
@@ -30,6 +30,7 @@ pub struct Permit {
     body_bytes: Option<u64>,
     /// Where several routes count; else the route says it.
     trailers: Option<Box<[HeaderName]>>,
+    bound_headers: Option<Box<HeaderMap>>,
 }
 
 /// What the upstream is told about the caller.
@@ -89,6 +90,7 @@ impl Permit {
             pass_authorization: matched.iter().all(|route| route.pass_authorization),
             upgrades: matched.iter().all(|route| route.upgrade),
             body_bytes: matched.iter().filter_map(|route| route.body_bytes).min(),
+            bound_headers: bound_headers(question.headers, matched),
             trailers: (!matched.also.is_empty()).then(|| common_trailers(matched)),
         }
     }
@@ -133,11 +135,35 @@ impl Permit {
         self.body_bytes
     }
 
+    /// The headers that said a place to a boundary, if any did.
+    pub fn bound_headers(&self) -> Option<&HeaderMap> {
+        self.bound_headers.as_deref()
+    }
+
     /// The header names that are passed on although they hold more than letters, digits and `-`.
     pub fn header_names(&self) -> &[HeaderName] {
         // All routes that count lead to one upstream, whose setting it is.
         &self.route.header_names
     }
+}
+
+fn bound_headers(headers: &HeaderMap, matched: &Matched) -> Option<Box<HeaderMap>> {
+    let mut bound: Option<Box<HeaderMap>> = None;
+    for route in matched.iter() {
+        let RouteBoundary::Bound(sources) = &route.boundary else {
+            continue;
+        };
+        for (_, source) in sources {
+            if let Source::Header(name) = source
+                && let Some(value) = headers.get(name)
+            {
+                bound
+                    .get_or_insert_default()
+                    .insert(name.clone(), value.clone());
+            }
+        }
+    }
+    bound
 }
 
 fn common_trailers(matched: &Matched) -> Box<[HeaderName]> {

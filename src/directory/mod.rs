@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 pub use build::Built;
 pub use resolve::Closed;
@@ -44,22 +45,34 @@ pub struct State {
 /// One writer: the admin service, under its lock. Two could each build on the same old state, and
 /// one change would be lost.
 #[derive(Debug)]
-pub struct Handle(ArcSwap<State>);
+pub struct Handle {
+    state: ArcSwap<State>,
+    changed: watch::Sender<()>,
+}
 
 impl Handle {
     /// A handle on `state`.
     pub fn new(state: State) -> Self {
-        Self(ArcSwap::from_pointee(state))
+        Self {
+            state: ArcSwap::from_pointee(state),
+            changed: watch::Sender::new(()),
+        }
     }
 
     /// The state in force.
     pub fn snapshot(&self) -> Arc<State> {
-        self.0.load_full()
+        self.state.load_full()
     }
 
     /// Puts `state` in force: every snapshot taken after this returns is this state.
     pub fn store(&self, state: State) {
-        self.0.store(Arc::new(state));
+        self.state.store(Arc::new(state));
+        self.changed.send_replace(());
+    }
+
+    /// Hears of every state that is put in force from now on.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
     }
 }
 

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::TRAILER;
@@ -213,21 +214,43 @@ pub(super) enum Source {
 pub struct Download {
     incoming: Incoming,
     source: Option<Source>,
-    trailers: Trailers,
+    flow: Flow,
+}
+
+/// What an answer's body is held to.
+#[derive(Debug)]
+pub(super) struct Flow {
+    /// The trailers that pass.
+    pub(super) trailers: Trailers,
+    /// How far the request's body has come, which may go on beside it.
+    pub(super) upload: Rc<Progress>,
+    /// Longest silence inside it.
+    pub(super) idle: Duration,
 }
 
 impl Download {
     /// The body of a response that came from `source`.
-    pub(super) fn new(incoming: Incoming, source: Source, trailers: Trailers) -> Self {
+    pub(super) fn new(incoming: Incoming, source: Source, flow: Flow) -> Self {
         let mut download = Self {
             incoming,
             source: Some(source),
-            trailers,
+            flow,
         };
         if download.incoming.is_end_stream() {
             download.ended();
         }
         download
+    }
+
+    /// Longest silence inside it.
+    pub fn idle(&self) -> Duration {
+        self.flow.idle
+    }
+
+    /// Whether the request's body moved lately: then there is no silence.
+    pub fn is_fed(&self) -> bool {
+        let upload = &self.flow.upload;
+        !upload.is_whole() && upload.moved().elapsed() < self.flow.idle
     }
 
     fn ended(&mut self) {
@@ -256,7 +279,7 @@ impl Body for Download {
                         Ok(data) => Some(Frame::data(data)),
                         Err(frame) => {
                             let trailers = frame.into_trailers().unwrap_or_default();
-                            self.trailers.admit(trailers).map(Frame::trailers)
+                            self.flow.trailers.admit(trailers).map(Frame::trailers)
                         }
                     };
                     if let Some(frame) = frame {

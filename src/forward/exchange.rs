@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout_at};
 use super::body::{Progress, Upload, UploadError};
 use super::interim::Interims;
 use super::pool::{Lease, Pool};
+use super::streams::Guard;
 use crate::connection::line::Line;
 use crate::reason::Reason;
 
@@ -73,6 +74,7 @@ pub(super) struct Waiting<'a> {
     pub(super) patience: Patience,
     pub(super) line: &'a Line,
     pub(super) interims: Interims,
+    pub(super) guard: &'a dyn Guard,
 }
 
 impl Waiting<'_> {
@@ -114,6 +116,9 @@ impl Waiting<'_> {
         let done = work.poll(cx);
         // What was said before the response is told before it.
         self.interims.relay(cx, self.line)?;
+        if done.is_pending() {
+            self.guard.check(cx)?;
+        }
         done.map(Ok)
     }
 }

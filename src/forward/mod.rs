@@ -12,6 +12,7 @@ mod exchange;
 pub mod headers;
 mod interim;
 pub mod pool;
+pub mod streams;
 pub mod trailers;
 pub mod tunnel;
 mod upgrade;
@@ -37,10 +38,11 @@ use crate::decision::Permit;
 use crate::reason::Reason;
 use crate::settings::{HostHeader, Upstream};
 use crate::words::{RequestId, UpstreamName};
-use body::{Bounds, Download, Source, Upload};
+use body::{Bounds, Download, Flow, Source, Upload};
 use exchange::{Patience, Waiting};
 use interim::Interims;
 use pool::Pool;
+use streams::Guard;
 use trailers::Trailers;
 use tunnel::Tunnel;
 use upgrade::{Handshake, Switched};
@@ -166,6 +168,7 @@ impl Forwarder {
             },
             line: terms.line,
             interims: Interims::default(),
+            guard: terms.guard,
         };
         let (parts, body) = request.into_parts();
         let handshake = Handshake::of(&parts, permit)?;
@@ -176,6 +179,11 @@ impl Forwarder {
             http2: parts.version == Version::HTTP_2,
         };
         let (upload, progress) = Upload::new(body, bounds);
+        let flow = Flow {
+            trailers,
+            upload: Rc::clone(&progress),
+            idle: pool.upstream().stream_idle,
+        };
         if upload.is_too_large() {
             return Err(Reason::BodyTooLarge);
         }
@@ -187,13 +195,11 @@ impl Forwarder {
         if let Some(handshake) = handshake {
             return match handshake.send(pool, message, &waiting).await? {
                 Switched::Tunnel(response) => Ok(switch(response)),
-                Switched::Answer(response, driver) => {
-                    relay(response, Source::Single(driver), trailers)
-                }
+                Switched::Answer(response, driver) => relay(response, Source::Single(driver), flow),
             };
         }
         let (response, lease) = exchange::exchange(pool, message, progress, &waiting).await?;
-        relay(response, Source::Lent(lease), trailers)
+        relay(response, Source::Lent(lease), flow)
     }
 
     /// The head of the message for the upstream.
@@ -255,6 +261,8 @@ pub struct Terms<'a> {
     pub peer: IpAddr,
     /// What may be asked of the client's connection.
     pub line: &'a Line,
+    /// Whether it may go on, while it waits.
+    pub guard: &'a dyn Guard,
     /// The chain a trusted peer stated, to be continued.
     pub trusted_chain: Option<&'a str>,
     /// The host the client asked for.
@@ -269,7 +277,7 @@ pub struct Terms<'a> {
 fn relay(
     response: Response<Incoming>,
     source: Source,
-    trailers: Trailers,
+    flow: Flow,
 ) -> Result<Response<Reply>, Reason> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         // Nobody asked.
@@ -278,14 +286,14 @@ fn relay(
     let (mut parts, incoming) = response.into_parts();
     let can_trail = http_body::Body::size_hint(&incoming).exact().is_none();
     let announced = can_trail
-        .then(|| trailers.announced(&parts.headers))
+        .then(|| flow.trailers.announced(&parts.headers))
         .flatten();
     headers::relay(&mut parts.headers);
     parts
         .headers
         .extend(announced.map(|names| (TRAILER, names)));
     parts.version = Version::HTTP_11;
-    let body = Download::new(incoming, source, trailers);
+    let body = Download::new(incoming, source, flow);
     Ok(Response::from_parts(parts, Reply::Body(body)))
 }
 

@@ -1,5 +1,6 @@
 //! The body of an answer, and the collecting of the few bodies we read ourselves.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -10,12 +11,14 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
+use super::standing::Standing;
 use crate::connection::line::Line;
+use crate::decision::Denial;
 use crate::forward::Reply;
 use crate::forward::body::Download;
 use crate::forward::tunnel::Tunnel;
 use crate::reason::Reason;
-use crate::record::Ticket;
+use crate::record::{Ticket, Verdict};
 use crate::settings::ListenerLimits;
 use crate::telemetry::metrics::InFlight;
 
@@ -30,9 +33,67 @@ pub struct Outgoing {
 #[derive(Debug)]
 enum Kind {
     Full(Option<Bytes>),
-    Streamed(Box<Download>),
+    Streamed(Box<Flowing>),
     /// No body: the tunnel begins when the head of the answer is written.
-    Tunnel(Box<Tunnel>),
+    Tunnel(Box<(Tunnel, Standing)>),
+}
+
+/// A body that comes from an upstream, part by part.
+#[derive(Debug)]
+struct Flowing {
+    download: Download,
+    standing: Standing,
+    /// The beat at which waiting for the next part began, while it is waited for.
+    since: Option<u64>,
+}
+
+/// Why an answer ends before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    /// The upstream broke it off.
+    #[error("the upstream broke the answer off")]
+    Upstream(#[source] hyper::Error),
+    /// The upstream fell silent.
+    #[error("the upstream fell silent inside the answer")]
+    Silent,
+    /// What it was allowed by is no more.
+    #[error("the request is not allowed any more: {0}")]
+    Refused(Reason),
+}
+
+impl Flowing {
+    fn poll(
+        &mut self,
+        verdict: Option<&mut Verdict>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.download).poll_frame(cx) {
+            self.since = None;
+            return Poll::Ready(frame.map(|frame| frame.map_err(Broken::Upstream)));
+        }
+        if let Some(verdict) = verdict
+            && let Err(denial) = self.standing.check(verdict, cx)
+        {
+            let reason = denial.reason;
+            cut(verdict, denial);
+            return Poll::Ready(Some(Err(Broken::Refused(reason))));
+        }
+        let now = self.standing.ticks();
+        let since = *self.since.get_or_insert(now);
+        if since != now && now - since >= self.standing.beats(self.download.idle()) {
+            if !self.download.is_fed() {
+                return Poll::Ready(Some(Err(Broken::Silent)));
+            }
+            self.since = Some(now);
+        }
+        Poll::Pending
+    }
+}
+
+/// Puts on record that a request was let through and then was not allowed any more.
+fn cut(verdict: &mut Verdict, denial: Box<Denial>) {
+    verdict.denial = Some(denial);
+    verdict.shadow = false;
 }
 
 impl Outgoing {
@@ -44,11 +105,15 @@ impl Outgoing {
         }
     }
 
-    /// What came from an upstream.
-    pub fn of(reply: Reply) -> Self {
+    /// What came from an upstream, for as long as `standing` lets it.
+    pub(super) fn of(reply: Reply, standing: Standing) -> Self {
         let body = match reply {
-            Reply::Body(download) => Kind::Streamed(Box::new(download)),
-            Reply::Tunnel(tunnel) => Kind::Tunnel(tunnel),
+            Reply::Body(download) => Kind::Streamed(Box::new(Flowing {
+                download,
+                standing,
+                since: None,
+            })),
+            Reply::Tunnel(tunnel) => Kind::Tunnel(Box::new((*tunnel, standing))),
         };
         Self { body, ticket: None }
     }
@@ -68,9 +133,20 @@ impl Outgoing {
             Box::pin(async move {
                 let (mut ticket, _in_flight) = (ticket, in_flight);
                 let _open = ticket.recorder().metrics().tunnel();
-                let traffic = tunnel.run(client, &leaving, std::future::pending()).await;
-                let verdict = ticket.verdict();
+                let (tunnel, standing) = *tunnel;
+                let (verdict, mut denial) = (ticket.verdict(), None);
+                let refused = poll_fn(|cx| match standing.check(verdict, cx) {
+                    Ok(()) => Poll::Pending,
+                    Err(why) => {
+                        denial = Some(why);
+                        Poll::Ready(())
+                    }
+                });
+                let traffic = tunnel.run(client, &leaving, refused).await;
                 (verdict.sent_bytes, verdict.tunnelled) = (traffic.down, Some(traffic.up));
+                if let Some(denial) = denial {
+                    cut(verdict, denial);
+                }
             })
         }));
         Self::full(Bytes::new())
@@ -79,20 +155,22 @@ impl Outgoing {
 
 impl Body for Outgoing {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Broken;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = match &mut self.body {
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let this = &mut *self;
+        let mut verdict = this.ticket.as_mut().map(|(ticket, _)| ticket.verdict());
+        let frame = match &mut this.body {
             Kind::Full(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
-            Kind::Streamed(download) => ready!(Pin::new(download.as_mut()).poll_frame(cx)),
+            Kind::Streamed(flowing) => ready!(flowing.poll(verdict.as_deref_mut(), cx)),
             Kind::Tunnel(_) => None,
         };
-        if let (Some(Ok(frame)), Some((ticket, _))) = (&frame, &mut self.ticket) {
+        if let (Some(Ok(frame)), Some(verdict)) = (&frame, verdict) {
             let length = frame.data_ref().map_or(0, Bytes::len);
-            let sent = &mut ticket.verdict().sent_bytes;
+            let sent = &mut verdict.sent_bytes;
             *sent = sent.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
         }
         Poll::Ready(frame)
@@ -101,7 +179,7 @@ impl Body for Outgoing {
     fn is_end_stream(&self) -> bool {
         match &self.body {
             Kind::Full(bytes) => bytes.is_none(),
-            Kind::Streamed(download) => download.is_end_stream(),
+            Kind::Streamed(flowing) => flowing.download.is_end_stream(),
             Kind::Tunnel(_) => true,
         }
     }
@@ -112,7 +190,7 @@ impl Body for Outgoing {
                 let length = bytes.as_ref().map_or(0, Bytes::len);
                 SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
             }
-            Kind::Streamed(download) => download.size_hint(),
+            Kind::Streamed(flowing) => flowing.download.size_hint(),
             Kind::Tunnel(_) => SizeHint::with_exact(0),
         }
     }

@@ -178,6 +178,7 @@ fn prepared(parts: &Parts, permit: &Permit) {
         .next(world::NOW);
     let host = head::stated_host(parts).expect("a head that passes has a host");
     let terms = Terms {
+        guard: &(),
         id: &id,
         tls: false,
         peer: PEER,

@@ -1,0 +1,186 @@
+//! Whether a request that is under way may go on.
+//!
+//! A stream can outlive what it was decided on. So whoever waits for the next part of one asks here,
+//! and after every change of policy or directory, and now and then for the key's sake, the same
+//! decision is made again with what is known of the request. The token that opened a stream may run
+//! out meanwhile, which ends nothing; the key it was made from may not.
+//!
+//! What is kept for it is little, since most requests are over before anything changes: the rest
+//! stands in the request's record.
+
+use std::cell::{Cell, OnceCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Context;
+
+use http::HeaderMap;
+
+use super::Gateway;
+use crate::decision::{self, Denial, Outcome, Permit, Question};
+use crate::directory::State;
+use crate::forward::streams::{Guard, Seat};
+use crate::head;
+use crate::policy::Policy;
+use crate::reason::Reason;
+use crate::record::Verdict;
+use crate::request::Target;
+use crate::words::{Caller, Evidence, Method, PermissionSet, UnixTime};
+
+/// What a request under way is held to.
+#[derive(Debug)]
+pub(super) struct Standing {
+    gateway: Rc<Gateway>,
+    /// The change of state it was last judged after, and the beat it last looked at the clock.
+    judged: Cell<(u64, u64)>,
+    seat: OnceCell<Seat>,
+    /// Who asked, if a credential was looked at.
+    known: bool,
+    /// The only permissions its credential may use, in the policy that counts them so.
+    subset: Option<Box<(Arc<Policy>, PermissionSet)>>,
+    /// What said the place to a boundary.
+    headers: Option<Box<HeaderMap>>,
+}
+
+/// A [`Standing`] and what it is about.
+#[derive(Debug)]
+pub(super) struct Asking<'a> {
+    pub(super) standing: &'a Standing,
+    pub(super) verdict: &'a Verdict,
+}
+
+impl Guard for Asking<'_> {
+    fn check(&self, cx: &Context<'_>) -> Result<(), Reason> {
+        let checked = self.standing.check(self.verdict, cx);
+        checked.map_err(|denial| denial.reason)
+    }
+}
+
+impl Standing {
+    /// What a request is held to that `permit` lets through; judged after the change `generation`.
+    pub(super) fn new(
+        gateway: &Rc<Gateway>,
+        permit: &Permit,
+        state: &State,
+        generation: u64,
+    ) -> Self {
+        let caller = permit.identity().map(|identity| &identity.caller);
+        let subset = caller.and_then(|caller| caller.subset.clone());
+        Self {
+            gateway: Rc::clone(gateway),
+            judged: Cell::new((generation, gateway.streams.ticks())),
+            seat: OnceCell::new(),
+            known: caller.is_some(),
+            subset: subset.map(|subset| Box::new((Arc::clone(&state.policy), subset))),
+            headers: permit.bound_headers().cloned().map(Box::new),
+        }
+    }
+
+    /// Says whether the request may go on waiting, and has it woken when that should be asked again.
+    ///
+    /// # Errors
+    ///
+    /// Why it may not.
+    pub(super) fn check(&self, verdict: &Verdict, cx: &Context<'_>) -> Result<(), Box<Denial>> {
+        let streams = &self.gateway.streams;
+        match self.seat.get() {
+            Some(seat) => seat.renew(cx.waker()),
+            None => drop(self.seat.set(streams.sit(cx.waker()))),
+        }
+        let now = (streams.generation(), streams.ticks());
+        let before = self.judged.replace(now);
+        if before.0 != now.0 || (before.1 != now.1 && verdict.key.is_some()) {
+            return self.judge(verdict);
+        }
+        Ok(())
+    }
+
+    /// Beats of the core's clock so far.
+    pub(super) fn ticks(&self) -> u64 {
+        self.gateway.streams.ticks()
+    }
+
+    /// How many beats a wait of `limit` lasts.
+    pub(super) fn beats(&self, limit: std::time::Duration) -> u64 {
+        self.gateway.streams.beats(limit)
+    }
+
+    fn judge(&self, verdict: &Verdict) -> Result<(), Box<Denial>> {
+        let state = self.gateway.state.snapshot();
+        let caller = self.caller(verdict, &state, self.gateway.clock.now());
+        let malformed = || Box::new(Denial::new(Reason::RequestMalformed));
+        let method = Method::parse(verdict.method.as_str()).ok_or_else(malformed)?;
+        let path_and_query = verdict.target.as_ref().ok_or_else(malformed)?;
+        let host = verdict.host.as_ref().and_then(|host| host.to_str().ok());
+        let host = host.and_then(|host| head::without_port(host).ok());
+        let policy = &*state.policy;
+        let target = Target::parse(path_and_query, policy.classes_allowed)
+            .map_err(|ambiguous| Box::new(Denial::from(ambiguous)))?;
+        let lookup = policy
+            .find(host, method, target.path())
+            .map_err(|_| Box::new(Denial::new(Reason::HostUnknown)))?;
+        let nothing = HeaderMap::new();
+        let question = Question {
+            policy,
+            target: &target,
+            lookup: &lookup,
+            headers: self.headers.as_deref().unwrap_or(&nothing),
+            source: Some(verdict.source),
+        };
+        match decision::decide(&question, caller) {
+            Outcome::Allowed(_) | Outcome::Shadowed(..) => Ok(()),
+            Outcome::Denied(denial) => Err(denial),
+        }
+    }
+
+    /// Who asked, as the directory knows them now.
+    fn caller(
+        &self,
+        verdict: &Verdict,
+        state: &State,
+        now: UnixTime,
+    ) -> Result<Option<Caller>, Reason> {
+        let Some(account) = verdict.account.as_ref().filter(|_| self.known) else {
+            return Ok(None);
+        };
+        let directory = &state.directory;
+        let (account, key) = match &verdict.key {
+            None => (
+                directory.account(&account.id).ok_or(Reason::TokenRevoked)?,
+                None,
+            ),
+            Some(id) => {
+                let key = directory.key(id).ok_or(Reason::KeyRevoked)?;
+                if key.account.id != account.id {
+                    return Err(Reason::KeyRevoked);
+                }
+                if key.is_expired(now) {
+                    return Err(Reason::KeyExpired);
+                }
+                (&key.account, Some(key))
+            }
+        };
+        Ok(Some(Caller {
+            account: Arc::clone(account),
+            key: verdict.key,
+            evidence: Evidence::Key,
+            subset: self.subset(&state.policy, key.and_then(|key| key.subset.as_ref())),
+        }))
+    }
+
+    /// What the credential may use by now: no more than before, and no more than its key.
+    fn subset(&self, policy: &Policy, key: Option<&PermissionSet>) -> Option<PermissionSet> {
+        let Some((then, subset)) = self.subset.as_deref() else {
+            return key.cloned();
+        };
+        let names = then.permissions.iter().map(|(name, _)| name.as_str());
+        let had = names.filter(|name| {
+            let id = then.permission_id(name);
+            id.is_some_and(|id| subset.contains(id))
+        });
+        let has = had.filter_map(|name| policy.permission_id(name));
+        Some(
+            has.filter(|id| key.is_none_or(|key| key.contains(*id)))
+                .collect(),
+        )
+    }
+}

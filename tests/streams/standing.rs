@@ -1,0 +1,181 @@
+//! A stream goes on for as long as what opened it holds, and no longer; and not through a silence.
+
+use std::time::{Duration, Instant};
+
+use super::one_core;
+use crate::harness::{Client, Fixture, Gateway, PATIENCE, Scripted, request};
+
+/// Streams for readers; a header says the tenant of some.
+const STREAMS: &str = r"
+upstream: items
+permissions: { streams:read: Follow streams }
+dimensions: { tenant: Whose they are }
+roles: { reader: { description: Follows, permissions: [streams:read] } }
+routes:
+  GET,POST /streams/{id}: streams:read
+  GET /tenants/{id}: { needs: streams:read, within: { tenant: header.x-tenant } }
+  GET /sockets/{id}: { needs: streams:read, upgrade: [websocket] }
+  GET /open/{id}: public
+";
+
+/// Revocation is to be felt within this; the rest is for a busy machine.
+const AT_ONCE: Duration = Duration::from_millis(500);
+
+const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
+                    Transfer-Encoding: chunked\r\n\r\n6\r\ndata:1\r\n";
+
+fn start(upstream: &Scripted, more: &str) -> Gateway {
+    one_core(Fixture::before(&upstream.url()))
+        .policy("items.yaml", STREAMS)
+        .upstream(&format!("connections: 100{more}"))
+        .start()
+}
+
+/// A client in the middle of an answer, and the upstream's end of it.
+fn follow(gateway: &Gateway, upstream: &Scripted, line: &str, token: &str) -> (Client, Client) {
+    let mut client = Client::connect(gateway.address());
+    let bearer = format!("Bearer {token}");
+    let headers = [("Authorization", bearer.as_str()), ("X-Tenant", "acme")];
+    client.send(request(line, &headers, b""));
+    let mut connection = upstream.accept();
+    connection.head();
+    connection.send(HEAD);
+    client.head();
+    assert_eq!(client.bytes(11), b"6\r\ndata:1\r\n");
+    (client, connection)
+}
+
+fn flows(client: &mut Client, connection: &mut Client) {
+    connection.send("1\r\nx\r\n");
+    assert_eq!(client.bytes(6), b"1\r\nx\r\n");
+}
+
+#[test]
+fn b38_a_stream_ends_with_the_key_that_opened_it_and_no_other_does() {
+    let upstream = Scripted::start();
+    let gateway = start(&upstream, "");
+    let (revoked, kept) = (
+        gateway.account("one", &["reader"]),
+        gateway.account("two", &["reader"]),
+    );
+    let token = gateway.token(&revoked);
+    let other = gateway.token(&kept);
+    let (mut client, mut connection) = follow(&gateway, &upstream, "GET /streams/1", &token);
+    let (mut tenant, mut theirs) = follow(&gateway, &upstream, "GET /tenants/1", &other);
+    let (mut other, mut others) = follow(&gateway, &upstream, "GET /streams/2", &other);
+    let (mut open, mut opened) = follow(&gateway, &upstream, "GET /open/1", "whatever");
+    let cut = Instant::now();
+    gateway.json(&["keys", "expire", &revoked.id]);
+    assert!(client.ends_within(PATIENCE), "without the last chunk");
+    assert!(connection.ends_within(PATIENCE));
+    assert!(cut.elapsed() < AT_ONCE, "{:?}", cut.elapsed());
+    flows(&mut other, &mut others);
+    flows(&mut open, &mut opened);
+    flows(&mut tenant, &mut theirs);
+    let line = gateway.decisions(2);
+    let line = line
+        .iter()
+        .find(|line| line["url.path"] == "/streams/1")
+        .unwrap();
+    assert_eq!(line["portcullis.reason"], "key_expired", "{line}");
+    assert_eq!(line["http.response.status_code"], 200, "{line}");
+}
+
+#[test]
+fn b38_a_stream_ends_with_its_account_its_role_and_its_route() {
+    let upstream = Scripted::start();
+    let gateway = start(&upstream, "");
+    let key = gateway.account("one", &["reader"]);
+    let token = gateway.token(&key);
+    let other = gateway.token(&gateway.account("two", &["reader"]));
+    let (mut client, _connection) = follow(&gateway, &upstream, "GET /streams/1", &token);
+    gateway.json(&["accounts", "disable", "one"]);
+    assert!(client.ends_within(PATIENCE));
+
+    let (mut client, mut connection) = follow(&gateway, &upstream, "GET /streams/1", &other);
+    let (mut open, _opened) = follow(&gateway, &upstream, "GET /open/1", "whatever");
+    // The permissions are numbered anew, and the stream goes on; the open route is gone.
+    let more = STREAMS
+        .replace("permissions: {", "permissions: { a:first: One more,")
+        .replace("  GET /open/{id}: public\n", "");
+    gateway.files().write("policies/items.yaml", &more);
+    assert!(open.ends_within(PATIENCE));
+    flows(&mut client, &mut connection);
+    let less = more.replace("permissions: [streams:read]", "permissions: [a:first]");
+    gateway.files().write("policies/items.yaml", &less);
+    assert!(client.ends_within(PATIENCE));
+}
+
+#[test]
+fn b38_an_upload_and_a_question_end_too() {
+    let upstream = Scripted::start();
+    let gateway = start(&upstream, "");
+    let key = gateway.account("one", &["reader"]);
+    let bearer = format!("Bearer {}", gateway.token(&key));
+    let head = "POST /streams/1 HTTP/1.1\r\nHost: gate.test\r\nAuthorization: BEARER\r\n\
+                Content-Length: 100\r\n\r\nabc";
+    let head = head.replace("BEARER", &bearer);
+    let ask = request("GET /streams/1", &[("Authorization", &bearer)], b"");
+    let mut waiting = Vec::new();
+    for bytes in [head.into_bytes(), ask] {
+        let mut client = Client::connect(gateway.address());
+        client.send(bytes);
+        let mut connection = upstream.accept();
+        connection.head();
+        waiting.push((client, connection));
+    }
+    gateway.json(&["keys", "expire", &key.id]);
+    for (mut client, mut connection) in waiting {
+        assert_eq!(client.response().status(), 401);
+        let sent = connection.rest();
+        assert!(sent == b"abc" || sent.is_empty(), "{sent:?}");
+    }
+}
+
+#[test]
+fn b38_a_websocket_is_told_why() {
+    let upstream = Scripted::start();
+    let gateway = start(&upstream, "");
+    let key = gateway.account("one", &["reader"]);
+    let bearer = format!("Bearer {}", gateway.token(&key));
+    let mut client = Client::connect(gateway.address());
+    let headers = [
+        ("Authorization", bearer.as_str()),
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    client.send(request("GET /sockets/1", &headers, b""));
+    let mut connection = upstream.accept();
+    let head = connection.head();
+    assert!(!head.contains("authorization"), "{head}");
+    connection.send(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
+    );
+    assert_eq!(client.response().status(), 101);
+    client.send(b"\x81\x80abcd");
+    assert_eq!(connection.bytes(6), b"\x81\x80abcd");
+    gateway.json(&["keys", "expire", &key.id]);
+    assert_eq!(client.bytes(4), b"\x88\x02\x03\xf0");
+    // What it says now, it says to nobody.
+    client.send(b"\x81\x80abcd\x88\x80abcd");
+    assert_eq!(connection.rest(), b"");
+    assert!(client.ends_within(PATIENCE));
+}
+
+/// F11: an answer may take as long as it likes, and be silent for so long.
+#[test]
+fn f11_an_answer_ends_by_silence_and_not_by_time() {
+    let upstream = Scripted::start();
+    let gateway = start(&upstream, ", stream_idle: 400ms, timeout: 100ms");
+    let (mut client, mut connection) = follow(&gateway, &upstream, "GET /open/1", "");
+    for _ in 0..4 {
+        // Time itself is what is tested.
+        std::thread::sleep(Duration::from_millis(200));
+        flows(&mut client, &mut connection);
+    }
+    assert!(client.ends_within(PATIENCE), "without the last chunk");
+    assert!(connection.ends_within(PATIENCE));
+}
