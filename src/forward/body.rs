@@ -1,9 +1,9 @@
 //! Bodies on their way through: streamed, never collected.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::pool::Lease;
 use super::trailers::Trailers;
 use super::upgrade::Driver;
+use crate::reason::Reason;
 
 /// How far a request's body has come. Read by whoever waits for the answer to it.
 #[derive(Debug)]
@@ -23,6 +24,11 @@ pub struct Progress {
     whole: Cell<bool>,
     starved: Cell<bool>,
     moved: Cell<Instant>,
+    broke: Cell<Option<Reason>>,
+    /// Whether nobody waits for the answer any more.
+    abandoned: Cell<bool>,
+    /// Whoever sends the body, where it can be abandoned.
+    sender: RefCell<Option<Waker>>,
 }
 
 impl Progress {
@@ -31,6 +37,9 @@ impl Progress {
             whole: Cell::new(whole),
             starved: Cell::new(false),
             moved: Cell::new(Instant::now()),
+            broke: Cell::new(None),
+            abandoned: Cell::new(false),
+            sender: RefCell::new(None),
         })
     }
 
@@ -49,6 +58,27 @@ impl Progress {
         self.moved.get()
     }
 
+    /// Why it broke off, if it is the client's side that did.
+    pub fn broke(&self) -> Option<Reason> {
+        self.broke.get()
+    }
+
+    /// Somebody waits for the answer, perhaps not for the first time.
+    pub(super) fn take_up(&self) {
+        self.abandoned.set(false);
+    }
+
+    /// The answer is over or not wanted: what is left of the body is not sent. For connections that
+    /// live on; others end, and the body with them.
+    pub(super) fn abandon(&self) {
+        if !self.whole.get() {
+            self.abandoned.set(true);
+            if let Some(sender) = self.sender.take() {
+                sender.wake();
+            }
+        }
+    }
+
     fn end(&self) {
         self.whole.set(true);
         self.starved.set(false);
@@ -62,6 +92,8 @@ pub struct Upload {
     incoming: Option<Incoming>,
     progress: Rc<Progress>,
     bounds: Bounds,
+    /// Whether it goes by a connection that lives on when its request is given up.
+    is_shared: bool,
 }
 
 /// What a request's body is held to.
@@ -85,6 +117,9 @@ pub enum UploadError {
     /// The body is larger than allowed.
     #[error("the body is larger than allowed")]
     TooLarge,
+    /// Nobody waits for the answer any more.
+    #[error("the answer is not waited for any more")]
+    Abandoned,
 }
 
 impl Upload {
@@ -98,6 +133,7 @@ impl Upload {
                 incoming,
                 progress: Rc::clone(&progress),
                 bounds,
+                is_shared: false,
             },
             progress,
         )
@@ -113,7 +149,19 @@ impl Upload {
                 trailers: Trailers::Stop,
                 http2: false,
             },
+            is_shared: false,
         }
+    }
+
+    /// It goes by a connection that lives on when its request is given up.
+    pub(super) fn share(&mut self) {
+        self.is_shared = true;
+    }
+
+    fn client_broke_off(&self, error: Option<hyper::Error>) -> UploadError {
+        // Whatever is answered now, it will not be read.
+        self.progress.broke.set(Some(Reason::RequestMalformed));
+        UploadError::Client(error)
     }
 
     /// How far it has come.
@@ -150,16 +198,22 @@ impl Body for Upload {
             let frame = Pin::new(&mut *incoming).poll_frame(cx);
             let ended = incoming.is_end_stream();
             self.progress.starved.set(frame.is_pending());
+            if self.progress.abandoned.get() {
+                return Poll::Ready(Some(Err(UploadError::Abandoned)));
+            }
+            if frame.is_pending() && self.is_shared {
+                self.progress.sender.replace(Some(cx.waker().clone()));
+            }
             let Some(frame) = ready!(frame) else {
                 if self.bounds.http2 && !ended {
-                    return Poll::Ready(Some(Err(UploadError::Client(None))));
+                    return Poll::Ready(Some(Err(self.client_broke_off(None))));
                 }
                 self.incoming = None;
                 self.progress.end();
                 return Poll::Ready(None);
             };
             self.progress.moved.set(Instant::now());
-            let frame = frame.map_err(|error| UploadError::Client(Some(error)))?;
+            let frame = frame.map_err(|error| self.client_broke_off(Some(error)))?;
             let data = match frame.into_data() {
                 Ok(data) => data,
                 Err(frame) => match frame
@@ -172,7 +226,11 @@ impl Body for Upload {
             };
             if let Some(left) = self.bounds.bytes.as_mut() {
                 let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
-                *left = left.checked_sub(length).ok_or(UploadError::TooLarge)?;
+                let Some(rest) = left.checked_sub(length) else {
+                    self.progress.broke.set(Some(Reason::BodyTooLarge));
+                    return Poll::Ready(Some(Err(UploadError::TooLarge)));
+                };
+                *left = rest;
             }
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
@@ -258,16 +316,39 @@ impl Download {
             lease.give_back();
         }
     }
+
+    /// Whether the body stopped before its end. With HTTP/2 an upstream may reset a stream in words
+    /// that the HTTP library takes for its end; it may mean that after a whole answer only, to be
+    /// spared the rest of a request.
+    fn is_cut_short(&self) -> bool {
+        let Some(Source::Lent(lease)) = &self.source else {
+            return false;
+        };
+        let all_came =
+            self.incoming.is_end_stream() || self.incoming.size_hint().exact() == Some(0);
+        lease.is_http2() && lease.was_sent_whole() && !all_came
+    }
+}
+
+/// Why an answer broke off.
+#[derive(Debug, thiserror::Error)]
+pub enum DownloadError {
+    /// The connection ended, or what came by it was no body.
+    #[error("the upstream's body broke off")]
+    Upstream(#[source] hyper::Error),
+    /// The upstream stopped before the end.
+    #[error("the upstream stopped before the end of its body")]
+    CutShort,
 }
 
 impl Body for Download {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = DownloadError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, DownloadError>>> {
         loop {
             let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
             match frame {
@@ -286,7 +367,10 @@ impl Body for Download {
                         return Poll::Ready(Some(Ok(frame)));
                     }
                 }
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(DownloadError::Upstream(error)))),
+                None if self.is_cut_short() => {
+                    return Poll::Ready(Some(Err(DownloadError::CutShort)));
+                }
                 None => {
                     self.ended();
                     return Poll::Ready(None);

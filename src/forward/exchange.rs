@@ -31,7 +31,9 @@ pub(super) async fn exchange(
     waiting: &Waiting<'_>,
 ) -> Result<(Response<Incoming>, Lease), Reason> {
     let mut lease = pool.lease().await?;
-    let spare = (lease.is_reused() && is_repeatable(&message)).then(|| Spare::of(&message));
+    // What an upstream refuses to look at may be sent again whatever it is.
+    let may_spare = lease.is_http2() || is_repeatable(&message);
+    let spare = (lease.is_reused() && may_spare && is_empty(&message)).then(|| Spare::of(&message));
     waiting.interims.listen(&mut message);
     let work = lease.send(message, Rc::clone(&progress));
     let error = match waiting.wait(work, &progress).await? {
@@ -39,23 +41,27 @@ pub(super) async fn exchange(
         Err(error) => error,
     };
     let (reused, heard) = (lease.is_reused(), lease.has_heard());
-    drop(lease);
     let mut error = error;
+    let refused = lease.was_refused(error.error());
+    drop(lease);
     let again = match error.take_message() {
         Some(unsent) => Some(unsent),
+        None if refused => spare.map(Spare::into_request),
         // Who has begun to answer has acted on the request.
-        None if !heard && left_before_answer(error.error()) => spare.map(Spare::into_request),
+        None if !heard && left_before_answer(error.error()) => spare
+            .filter(|spare| is_idempotent(&spare.method))
+            .map(Spare::into_request),
         None => None,
     };
     let Some(mut again) = again.filter(|_| reused) else {
-        return Err(why(error.error()));
+        return Err(progress.broke().unwrap_or_else(|| why(error.error())));
     };
     waiting.interims.listen(&mut again);
     let mut lease = pool.connect().await?;
     let work = lease.send(again, Rc::clone(&progress));
     match waiting.wait(work, &progress).await? {
         Ok(response) => Ok((response, lease)),
-        Err(error) => Err(why(error.error())),
+        Err(error) => Err(progress.broke().unwrap_or_else(|| why(error.error()))),
     }
 }
 
@@ -149,12 +155,21 @@ impl Spare {
     }
 }
 
-/// Whether asking twice is asking once (RFC 9110 §9.2.2), and there is nothing that was sent already.
+/// Whether there is nothing that may have been sent already.
+fn is_empty(message: &Request<Upload>) -> bool {
+    http_body::Body::is_end_stream(message.body())
+}
+
 fn is_repeatable(message: &Request<Upload>) -> bool {
+    is_idempotent(message.method()) && is_empty(message)
+}
+
+/// Whether asking twice is asking once (RFC 9110 §9.2.2).
+fn is_idempotent(method: &Method) -> bool {
     matches!(
-        *message.method(),
+        *method,
         Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::OPTIONS
-    ) && http_body::Body::is_end_stream(message.body())
+    )
 }
 
 /// The upstream closed the connection and had sent nothing.
@@ -163,17 +178,27 @@ fn left_before_answer(error: &hyper::Error) -> bool {
 }
 
 fn is_io(error: &hyper::Error) -> bool {
-    std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>())
+    let source = std::error::Error::source(error);
+    let of_stream = |error: &h2::Error| error.is_io();
+    source.is_some_and(|source| {
+        source.is::<std::io::Error>() || source.downcast_ref().is_some_and(of_stream)
+    })
 }
 
-/// The reason for a failed exchange, as the caller is told it.
+/// The reason for a failed exchange, as the caller is told it, if the client's body is not to blame.
 pub(super) fn why(error: &hyper::Error) -> Reason {
-    let upload = std::error::Error::source(error).and_then(|e| e.downcast_ref::<UploadError>());
-    match upload {
-        Some(UploadError::TooLarge) => Reason::BodyTooLarge,
-        // The client broke its own body off; whatever is answered now, it will not be read.
-        Some(UploadError::Client(_)) => Reason::RequestMalformed,
-        None if error.is_parse() => Reason::UpstreamMalformed,
-        None => Reason::UpstreamReset,
+    let source = std::error::Error::source(error);
+    if let Some(upload) = source.and_then(|source| source.downcast_ref::<UploadError>()) {
+        return match upload {
+            UploadError::TooLarge => Reason::BodyTooLarge,
+            UploadError::Client(_) | UploadError::Abandoned => Reason::RequestMalformed,
+        };
     }
+    // What our side of HTTP/2 put an end to was no HTTP/2.
+    let of_stream = |error: &h2::Error| error.is_library();
+    let no_http2 = source.and_then(|source| source.downcast_ref());
+    if error.is_parse() || no_http2.is_some_and(of_stream) {
+        return Reason::UpstreamMalformed;
+    }
+    Reason::UpstreamReset
 }

@@ -15,7 +15,7 @@ use super::standing::Standing;
 use crate::connection::line::Line;
 use crate::decision::Denial;
 use crate::forward::Reply;
-use crate::forward::body::Download;
+use crate::forward::body::{Download, DownloadError};
 use crate::forward::tunnel::Tunnel;
 use crate::reason::Reason;
 use crate::record::{Ticket, Verdict};
@@ -52,7 +52,7 @@ struct Flowing {
 pub enum Broken {
     /// The upstream broke it off.
     #[error("the upstream broke the answer off")]
-    Upstream(#[source] hyper::Error),
+    Upstream(#[source] DownloadError),
     /// The upstream fell silent.
     #[error("the upstream fell silent inside the answer")]
     Silent,

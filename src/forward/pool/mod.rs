@@ -84,9 +84,21 @@ pub struct Lease {
     pool: Rc<Pool>,
     way: Way,
     reused: bool,
-    upload: Option<Rc<Progress>>,
+    upload: Sent,
     /// Counts as a request at its place, where there is a choice of places.
     _busy: Option<Busy>,
+}
+
+/// How far the request has come. What is left of it when the lease is over is not sent.
+#[derive(Debug, Default)]
+struct Sent(Option<Rc<Progress>>);
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        if let Some(progress) = &self.0 {
+            progress.abandon();
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -203,7 +215,7 @@ impl Pool {
             pool: Rc::clone(self),
             way,
             reused,
-            upload: None,
+            upload: Sent::default(),
             _busy: busy,
         }
     }
@@ -268,7 +280,8 @@ impl Lease {
         request: Request<Upload>,
         upload: Rc<Progress>,
     ) -> Result<Response<Incoming>, TrySendError<Request<Upload>>> {
-        self.upload = Some(upload);
+        upload.take_up();
+        self.upload = Sent(Some(upload));
         let sent = match &mut self.way {
             Way::Wire(wire, _) => {
                 wire.heard.set(false);
@@ -318,6 +331,12 @@ impl Lease {
         }
     }
 
+    /// Whether the upstream took all of the request's body.
+    pub fn was_sent_whole(&self) -> bool {
+        let upload = self.upload.0.as_ref();
+        upload.is_some_and(|upload| upload.is_whole())
+    }
+
     /// Whether the request goes by HTTP/2.
     pub fn is_http2(&self) -> bool {
         matches!(self.way, Way::Stream(_))
@@ -325,12 +344,10 @@ impl Lease {
 
     /// Lets the connection rest until the next request; closes it if its request was not sent whole.
     pub fn give_back(self) {
-        let Self {
-            pool, way, upload, ..
-        } = self;
+        let whole = self.was_sent_whole();
+        let Self { pool, way, .. } = self;
         match way {
             Way::Wire(wire, slot) => {
-                let whole = upload.is_some_and(|upload| upload.is_whole());
                 if whole && !wire.sender.is_closed() && !wire.place.is_gone() {
                     let since = Instant::now();
                     pool.rest(Resting { wire, slot, since });
