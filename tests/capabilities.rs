@@ -41,3 +41,4 @@ mod supply;
 mod target;
 mod tidy;
 mod upstream_faults;
+mod upstreams;

@@ -142,6 +142,7 @@ pub fn start(
         Upstreams::new(&settings.upstreams).map_err(system("cannot use the settings"))?;
     let log = Log::start(decisions).map_err(system("cannot start the log"))?;
     metrics.watch_log(log.dropped());
+    metrics.watch_upstreams(upstreams.each());
     let shared = Shared {
         state: Arc::clone(service.handle()),
         verifier: Arc::clone(service.verifier()),

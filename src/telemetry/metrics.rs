@@ -21,6 +21,8 @@ use super::maker::{Maker, as_int};
 use super::process::Process;
 use super::routes::Routes;
 use super::series::{AccountNames, Bounded, Pulled, as_float};
+use super::upstreams::UpstreamFigures;
+use crate::forward::pool::Upstreams;
 use crate::policy::Policy;
 use crate::words::{Method, PathClass, UnixTime, UpstreamName};
 
@@ -354,6 +356,15 @@ impl Metrics {
             MetricType::COUNTER,
             read,
         );
+    }
+
+    /// From now on every scrape asks `upstreams` what they are at. To be called once.
+    pub fn watch_upstreams(&self, upstreams: &Upstreams) {
+        let registered = UpstreamFigures::new(upstreams.clone())
+            .and_then(|figures| self.registry.register(Box::new(figures)));
+        if let Err(error) = registered {
+            tracing::error!(%error, "what upstreams are at cannot be shown");
+        }
     }
 
     fn pull(

@@ -21,3 +21,4 @@ pub mod probe;
 mod process;
 mod routes;
 mod series;
+mod upstreams;

@@ -330,9 +330,7 @@ pub(super) fn single(kind: proto::MetricType, value: f64) -> proto::Metric {
         counter.set_value(value);
         metric.set_counter(counter);
     } else {
-        let mut gauge = proto::Gauge::default();
-        gauge.set_value(value);
-        metric.set_gauge(gauge);
+        return gauge(Vec::new(), value);
     }
     metric
 }
@@ -343,6 +341,15 @@ pub(super) fn counter(labels: Vec<proto::LabelPair>, count: u64) -> proto::Metri
     counter.set_value(as_float(count));
     let mut metric = proto::Metric::from_label(labels);
     metric.set_counter(counter);
+    metric
+}
+
+/// A gauge's sample.
+pub(super) fn gauge(labels: Vec<proto::LabelPair>, value: f64) -> proto::Metric {
+    let mut gauge = proto::Gauge::default();
+    gauge.set_value(value);
+    let mut metric = proto::Metric::from_label(labels);
+    metric.set_gauge(gauge);
     metric
 }
 

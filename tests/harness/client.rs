@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::CertificateDer;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
+};
 
 use super::{Kind, Message, PATIENCE};
 
@@ -34,6 +36,13 @@ impl Client {
     pub(crate) fn of(socket: TcpStream) -> Self {
         let wire = socket.try_clone().expect("a socket can be shared");
         Self::over(Box::new(wire), socket)
+    }
+
+    /// The other end of a connection that was accepted, with TLS.
+    pub(crate) fn of_tls(socket: TcpStream, config: Arc<ServerConfig>) -> Self {
+        let wire = socket.try_clone().expect("a socket can be shared");
+        let session = ServerConnection::new(config).expect("a sound configuration");
+        Self::over(Box::new(StreamOwned::new(session, wire)), socket)
     }
 
     /// Connects to `address` with TLS, as to the host `gate.test`; `certificate` alone is trusted.

@@ -1,8 +1,11 @@
 //! An upstream whose every byte a test reads and writes itself, for what has to happen in an order.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
+
+use rustls::ServerConfig;
 
 use super::{Client, PATIENCE};
 
@@ -15,19 +18,40 @@ pub(crate) struct Scripted {
 impl Scripted {
     /// Starts to listen. The port stays open until the process ends.
     pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::begin("127.0.0.1:0", Client::of)
+    }
+
+    /// The same at an address of its own, such as `127.0.0.2:0`.
+    pub(crate) fn at(address: &str) -> Self {
+        Self::begin(address, Client::of)
+    }
+
+    /// The same with TLS.
+    pub(crate) fn start_tls(config: Arc<ServerConfig>) -> Self {
+        Self::begin("127.0.0.1:0", move |socket| {
+            Client::of_tls(socket, Arc::clone(&config))
+        })
+    }
+
+    fn begin(address: &str, greet: impl Fn(TcpStream) -> Client + Send + 'static) -> Self {
+        let listener = TcpListener::bind(address).expect("a free port");
         let address = listener
             .local_addr()
             .expect("a bound socket has an address");
         let (sender, accepted) = channel();
         std::thread::spawn(move || {
             while let Ok((socket, _)) = listener.accept() {
-                if sender.send(Client::of(socket)).is_err() {
+                if sender.send(greet(socket)).is_err() {
                     break;
                 }
             }
         });
         Self { address, accepted }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The `url` of an upstream in the settings.

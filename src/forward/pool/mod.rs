@@ -163,29 +163,30 @@ impl Pool {
     ///
     /// As [`Pool::connect`].
     pub async fn lease(self: &Rc<Self>) -> Result<Lease, Reason> {
-        while let Some(resting) = self.pop() {
-            if let Ok(lease) = self.revive(resting).await {
-                return Ok(lease);
-            }
-        }
         // On the heap, so that a request which finds a connection does not carry it about.
         if self.is_http2() {
             return Box::pin(self.stream(None)).await;
         }
-        Box::pin(self.connect_in_turn()).await
+        let places = &self.shared.places;
+        let place = places.are_several().then(|| places.choose(&[])).flatten();
+        while let Some(resting) = self.pop(place.as_ref()) {
+            if let Ok(lease) = self.revive(resting).await {
+                return Ok(lease);
+            }
+        }
+        Box::pin(self.connect_in_turn(place)).await
     }
 
-    /// The connection used last, or with several addresses the one used last to the least busy.
-    fn pop(&self) -> Option<Resting> {
+    /// The connection used last, to `place` if that is said.
+    fn pop(&self, place: Option<&Arc<Place>>) -> Option<Resting> {
         let mut resting = self.resting.borrow_mut();
-        let places = &self.shared.places;
-        let last = if places.are_several() && !resting.is_empty() {
-            let place = places.choose(&[])?;
-            let there = |one: &Resting| Arc::ptr_eq(&one.wire.place, &place);
-            let last = resting.iter().rposition(there)?;
-            resting.remove(last)
-        } else {
-            resting.pop()?
+        let last = match place {
+            None => resting.pop()?,
+            Some(place) => {
+                let there = |one: &Resting| Arc::ptr_eq(&one.wire.place, place);
+                let last = resting.iter().rposition(there)?;
+                resting.remove(last)
+            }
         };
         if last.since.elapsed() < self.shared.upstream.idle_timeout && !last.wire.place.is_gone() {
             return Some(last);

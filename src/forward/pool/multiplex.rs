@@ -303,17 +303,16 @@ impl Multiplexes {
 }
 
 impl Pool {
-    /// A stream of a connection that has one left, of the least busy place that is not one of
-    /// `tried` if there is any.
-    pub(super) fn claim(self: &Rc<Self>, tried: &[Arc<Place>]) -> Option<Stream> {
+    /// A stream of a connection to `place` that has one left, or to another place if there can be no
+    /// more connections to this one.
+    pub(super) fn claim(self: &Rc<Self>, place: &Arc<Place>) -> Option<Stream> {
         self.multiplexes.retain(|one| !one.is_closed());
         let connections = self.multiplexes.0.borrow();
-        let place = self.shared.places.choose(tried)?;
-        let at_place = |one: &&Rc<Multiplex>| Arc::ptr_eq(&one.place, &place);
+        let at_place = |one: &&Rc<Multiplex>| Arc::ptr_eq(&one.place, place);
         let with_room = || connections.iter().filter(|one| one.has_room());
         let found = with_room().filter(at_place);
         let found = found.min_by_key(|one| one.streams.get()).or_else(|| {
-            let grows = self.multiplexes.may_grow(&place);
+            let grows = self.multiplexes.may_grow(place);
             let elsewhere = with_room().filter(|_| !grows);
             elsewhere.min_by_key(|one| one.streams.get())
         });

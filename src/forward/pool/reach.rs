@@ -34,6 +34,24 @@ pub(super) struct Opening {
     done: Notify,
 }
 
+/// Where a new connection should lead.
+#[derive(Debug, Default)]
+struct Wanted {
+    /// There first.
+    place: Option<Arc<Place>>,
+    /// Not there, if there is a choice.
+    tried: Vec<Arc<Place>>,
+}
+
+impl Wanted {
+    fn elsewhere_than(failed_at: Option<Arc<Place>>) -> Self {
+        Self {
+            place: None,
+            tried: failed_at.into_iter().collect(),
+        }
+    }
+}
+
 impl Pool {
     /// A new connection, elsewhere than where the last request failed if there is an elsewhere.
     ///
@@ -48,7 +66,7 @@ impl Pool {
             return self.stream(failed_at).await;
         }
         let slot = self.slot().await?;
-        self.wire(slot, failed_at).await
+        self.wire(slot, Wanted::elsewhere_than(failed_at)).await
     }
 
     /// A fresh HTTP/1.1 connection of which nothing has been read or written: for a request that
@@ -61,7 +79,9 @@ impl Pool {
     pub async fn dial(self: &Rc<Self>) -> Result<Dialed, Reason> {
         let slot = self.slot().await?;
         let (link, place) = self
-            .reach(None, Speaks::Http1, async |link, place| Ok((link, place)))
+            .reach(Wanted::default(), Speaks::Http1, async |link, place| {
+                Ok((link, place))
+            })
             .await?;
         Ok(Dialed {
             io: Box::new(link),
@@ -70,8 +90,12 @@ impl Pool {
         })
     }
 
-    /// A new connection as soon as there is a place for it, or one that was handed on meanwhile.
-    pub(super) async fn connect_in_turn(self: &Rc<Self>) -> Result<Lease, Reason> {
+    /// A new connection as soon as there is a place for it, to `place` if that is said, or one that
+    /// was handed on meanwhile.
+    pub(super) async fn connect_in_turn(
+        self: &Rc<Self>,
+        place: Option<Arc<Place>>,
+    ) -> Result<Lease, Reason> {
         let slot = match self.shared.slots.take() {
             Some(slot) => slot,
             None => match self.turn_or_resting().await? {
@@ -85,7 +109,14 @@ impl Pool {
                 },
             },
         };
-        self.wire(slot, None).await
+        self.wire(
+            slot,
+            Wanted {
+                place,
+                tried: Vec::new(),
+            },
+        )
+        .await
     }
 
     /// A place for a new connection. A connection that is handed on gives up its own.
@@ -110,12 +141,8 @@ impl Pool {
         self.turn(true, ends).await
     }
 
-    async fn wire(
-        self: &Rc<Self>,
-        slot: Slot,
-        failed_at: Option<Arc<Place>>,
-    ) -> Result<Lease, Reason> {
-        let wire = self.reach(failed_at, Speaks::Http1, async |link, place| {
+    async fn wire(self: &Rc<Self>, slot: Slot, wanted: Wanted) -> Result<Lease, Reason> {
+        let wire = self.reach(wanted, Speaks::Http1, async |link, place| {
             Wire::open(link, place).await
         });
         let wire = wire.await?;
@@ -125,7 +152,7 @@ impl Pool {
     /// Connects to one address, or to another if that fails; makes of the link what `made` does.
     async fn reach<T>(
         &self,
-        failed_at: Option<Arc<Place>>,
+        wanted: Wanted,
         speaks: Speaks,
         made: impl AsyncFn(Link, Arc<Place>) -> io::Result<T>,
     ) -> Result<T, Reason> {
@@ -135,10 +162,14 @@ impl Pool {
             return Err(Reason::UpstreamTimeout);
         }
         let several = places.are_several();
-        let mut tried: Vec<_> = failed_at.filter(|_| several).into_iter().collect();
+        let Wanted {
+            mut place,
+            mut tried,
+        } = wanted;
+        tried.retain(|_| several);
         let mut reason = Reason::UpstreamUnreachable;
         for attempt in 1..=ATTEMPTS_MAX {
-            let Some(place) = places.choose(&tried) else {
+            let Some(place) = place.take().or_else(|| places.choose(&tried)) else {
                 break;
             };
             let now = Instant::now();
@@ -176,14 +207,14 @@ impl Pool {
         self: &Rc<Self>,
         failed_at: Option<Arc<Place>>,
     ) -> Result<Lease, Reason> {
-        let tried: Vec<_> = failed_at
-            .filter(|_| self.shared.places.are_several())
-            .into_iter()
-            .collect();
+        let several = self.shared.places.are_several();
+        let tried: Vec<_> = failed_at.filter(|_| several).into_iter().collect();
         let ends = Instant::now() + self.shared.upstream.queue_timeout;
         let mut slot = None;
         loop {
-            if let Some(stream) = self.claim(&tried) {
+            let place = self.shared.places.choose(&tried);
+            let claimed = place.as_ref().and_then(|place| self.claim(place));
+            if let Some(stream) = claimed {
                 return Ok(self.lend(Way::Stream(stream), true));
             }
             let opening = self.opening.borrow().clone();
@@ -191,14 +222,16 @@ impl Pool {
                 opening.wait().await?;
                 continue;
             }
-            let grows = self.opening.borrow().is_none() && self.may_grow(&tried);
+            let may_grow = |place: &Arc<Place>| self.multiplexes.may_grow(place);
+            let grows = self.opening.borrow().is_none() && place.as_ref().is_none_or(may_grow);
             if !grows {
                 slot = None;
             } else if slot.is_none() {
                 slot = self.shared.slots.take();
             }
             if let Some(slot) = slot.take() {
-                self.open(slot, &tried).await?;
+                let tried = tried.clone();
+                self.open(slot, Wanted { place, tried }).await?;
                 continue;
             }
             match self.turn(grows, ends).await? {
@@ -212,13 +245,8 @@ impl Pool {
         }
     }
 
-    fn may_grow(&self, tried: &[Arc<Place>]) -> bool {
-        let place = self.shared.places.choose(tried);
-        place.is_none_or(|place| self.multiplexes.may_grow(&place))
-    }
-
     /// Opens an HTTP/2 connection; whoever wants one meanwhile shares it, or its failure.
-    async fn open(self: &Rc<Self>, slot: Slot, tried: &[Arc<Place>]) -> Result<(), Reason> {
+    async fn open(self: &Rc<Self>, slot: Slot, wanted: Wanted) -> Result<(), Reason> {
         let opening = Rc::new(Opening::default());
         self.opening.replace(Some(Rc::clone(&opening)));
         let under_way = UnderWay {
@@ -226,15 +254,11 @@ impl Pool {
             opening: &opening,
         };
         let slot = RefCell::new(Some(slot));
-        let opened = self.reach(
-            tried.first().cloned(),
-            Speaks::Http2,
-            async |link, place| {
-                let slot = slot.take().or_else(|| self.shared.slots.take());
-                let slot = slot.ok_or_else(|| io::Error::other("no place for a connection"))?;
-                Multiplex::open(self, link, place, slot).await
-            },
-        );
+        let opened = self.reach(wanted, Speaks::Http2, async |link, place| {
+            let slot = slot.take().or_else(|| self.shared.slots.take());
+            let slot = slot.ok_or_else(|| io::Error::other("no place for a connection"))?;
+            Multiplex::open(self, link, place, slot).await
+        });
         let opened = opened
             .await
             .map(|connection| self.multiplexes.add(connection));

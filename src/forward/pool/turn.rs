@@ -116,7 +116,8 @@ impl Pool {
     /// Hands streams that have become free to those of this core who wait.
     pub(super) fn hand_on_streams(self: &Rc<Self>) {
         while !self.hands.are_idle() {
-            let Some(stream) = self.claim(&[]) else {
+            let place = self.shared.places.choose(&[]);
+            let Some(stream) = place.and_then(|place| self.claim(&place)) else {
                 return;
             };
             let Next::Here(ticket) = self.shared.slots.next_here(self.core) else {
