@@ -33,14 +33,15 @@ pub(super) async fn exchange(
     let mut lease = pool.lease().await?;
     // What an upstream refuses to look at may be sent again whatever it is.
     let may_spare = lease.is_http2() || is_repeatable(&message);
-    let spare = (lease.is_reused() && may_spare && is_empty(&message)).then(|| Spare::of(&message));
+    let spare =
+        (lease.may_be_stale() && may_spare && is_empty(&message)).then(|| Spare::of(&message));
     waiting.interims.listen(&mut message);
     let work = lease.send(message, Rc::clone(&progress));
     let error = match waiting.wait(work, &progress).await? {
         Ok(response) => return Ok((response, lease)),
         Err(error) => error,
     };
-    let (reused, heard) = (lease.is_reused(), lease.has_heard());
+    let (stale, heard) = (lease.may_be_stale(), lease.has_heard());
     let mut error = error;
     let refused = lease.was_refused(error.error());
     drop(lease);
@@ -53,7 +54,7 @@ pub(super) async fn exchange(
             .map(Spare::into_request),
         None => None,
     };
-    let Some(mut again) = again.filter(|_| reused) else {
+    let Some(mut again) = again.filter(|_| stale) else {
         return Err(progress.broke().unwrap_or_else(|| why(error.error())));
     };
     waiting.interims.listen(&mut again);

@@ -137,7 +137,7 @@ fn an_upstream_with_a_certificate_of_the_named_roots_is_believed_and_its_connect
 fn an_upstream_that_is_not_believed_is_unreachable_and_the_log_says_why() {
     let (ours, theirs) = (Authority::new(), Authority::new());
     for (signer, name, more, why) in [
-        (&theirs, "127.0.0.1", "", "UnknownIssuer"),
+        (&theirs, "127.0.0.1", "", "invalid peer certificate"),
         (&ours, "elsewhere.test", "", "not valid for name"),
         (
             &ours,
@@ -248,7 +248,7 @@ fn a_gateway_does_not_start_with_roots_or_a_key_it_cannot_use() {
         files.write("us.crt", &us.pem);
         let output = files.cli(&["serve"]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert_eq!(output.status.code(), Some(3), "{said}");
         assert!(
             said.contains("upstream `items`") && said.contains(why),
             "{said}"

@@ -86,7 +86,7 @@ pub struct Lease {
     reused: bool,
     upload: Sent,
     /// Counts as a request at its place, where there is a choice of places.
-    _busy: Option<Busy>,
+    busy: Option<Busy>,
 }
 
 /// How far the request has come. What is left of it when the lease is over is not sent.
@@ -217,7 +217,7 @@ impl Pool {
             way,
             reused,
             upload: Sent::default(),
-            _busy: busy,
+            busy,
         }
     }
 
@@ -310,9 +310,11 @@ impl Lease {
         }
     }
 
-    /// Whether the connection has carried a request before, or others at the same time.
-    pub fn is_reused(&self) -> bool {
-        self.reused
+    /// Whether there is reason to believe that another connection does better than this one, if this
+    /// one ends before its answer: it has carried a request before, or others at the same time, or
+    /// the upstream has other addresses.
+    pub fn may_be_stale(&self) -> bool {
+        self.reused || self.busy.is_some()
     }
 
     /// Whether a byte of an answer has come. Not known with HTTP/2, where it says no.
