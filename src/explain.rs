@@ -4,6 +4,7 @@
 //! and puts what came of it into words. If the words and the gateway ever disagree, the gateway is
 //! right.
 
+mod preflight;
 mod remedy;
 
 use std::net::IpAddr;
@@ -162,6 +163,11 @@ pub fn explain(policy: &Policy, call: &Hypothesis<'_>) -> Explanation {
         headers: call.headers,
         source: call.source,
     };
+    if call.method == Method::Options
+        && let Some(preflight) = decision::preflight(&question, call.host)
+    {
+        return preflight::told(&preflight, steps);
+    }
     let outcome = decision::decide(&question, Ok(call.caller.clone()));
     steps.push(route_step(policy, &lookup, call));
     match outcome {

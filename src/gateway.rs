@@ -15,9 +15,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, USER_AGENT};
+use http::header::{CONNECTION, ORIGIN, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 pub use outgoing::{Broken, Outgoing};
@@ -26,6 +26,7 @@ use standing::Standing;
 use crate::clock::Clock;
 use crate::connection::line::Line;
 use crate::credential::{Accepts, Issuers};
+use crate::decision::preflight::share;
 use crate::decision::{Denial, Outcome, Permit};
 use crate::directory::{Handle, State};
 use crate::forward::headers::{X_REQUEST_ID, request_id};
@@ -117,6 +118,7 @@ struct Forwarded<'a> {
 enum Act {
     Forward(Permit),
     Token,
+    Answer(HeaderMap),
     Refuse(Box<Denial>),
 }
 
@@ -157,6 +159,7 @@ impl Gateway {
                 self.forward(permit, &state, asked, &mut ticket).await
             }
             Act::Token => self.token(&asked, body, &mut ticket).await,
+            Act::Answer(headers) => answered(headers),
             Act::Refuse(denial) => refuse(denial, &mut ticket),
         };
         let id = request_id(&ticket.verdict().id);
@@ -192,6 +195,10 @@ impl Gateway {
             Ok(Judgement::Token) => {
                 verdict.token_endpoint = true;
                 Act::Token
+            }
+            Ok(Judgement::Preflight(answer)) => {
+                verdict.route = Some(answer.route);
+                Act::Answer(answer.headers)
             }
             Ok(Judgement::Decided(Outcome::Allowed(permit))) => {
                 if let Some(identity) = permit.identity() {
@@ -241,6 +248,11 @@ impl Gateway {
             body_bytes_max: listener.limits.body_bytes,
             body_idle: listener.limits.body_idle,
         };
+        // Asked for only where a rule speaks of pages.
+        let page = permit.cors().and_then(|cors| {
+            let origin = asked.parts.headers.get(ORIGIN)?;
+            Some((Arc::clone(cors), origin.clone()))
+        });
         let request = Request::from_parts(asked.parts, asked.body);
         let answer = self
             .forwarder
@@ -249,7 +261,12 @@ impl Gateway {
         verdict.upstream = Some(upstream.clone());
         verdict.upstream_wait = answer.waited;
         match answer.response {
-            Ok(response) => response.map(|reply| Outgoing::of(reply, asked.standing)),
+            Ok(mut response) => {
+                if let Some((cors, origin)) = &page {
+                    share(cors, origin, response.headers_mut());
+                }
+                response.map(|reply| Outgoing::of(reply, asked.standing))
+            }
             Err(reason) => refuse(Box::new(Denial::new(self.blame(reason))), ticket),
         }
     }
@@ -366,6 +383,14 @@ fn is_last(verdict: &Verdict) -> bool {
         reason.status() == StatusCode::BAD_REQUEST || reason == Reason::TransferCodingUnknown
     };
     verdict.reason().is_some_and(unclear)
+}
+
+/// The answer to a preflight.
+fn answered(headers: HeaderMap) -> Response<Outgoing> {
+    let mut response = Response::new(Outgoing::full(Bytes::new()));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    *response.headers_mut() = headers;
+    response
 }
 
 /// The answer to a refused request; the refusal goes on record.

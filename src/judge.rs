@@ -12,14 +12,15 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 
 use crate::credential::{self, Accepts, Foreign, Issuers};
-use crate::decision::{self, Denial, Outcome, Question};
+use crate::decision::preflight::Answer;
+use crate::decision::{self, Denial, Outcome, Preflight, Question};
 use crate::directory::State;
 use crate::head::{self, Entrance};
 use crate::oauth;
 use crate::reason::Reason;
 use crate::request::Target;
 use crate::verify::Verifier;
-use crate::words::UnixTime;
+use crate::words::{Method, UnixTime};
 
 /// What a judgement rests on besides the request.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +57,8 @@ pub struct Asked<'a> {
 pub enum Judgement {
     /// It is for the token endpoint, which has an order of its own.
     Token,
+    /// It is a preflight that we answer.
+    Preflight(Box<Answer>),
     /// It was decided on.
     Decided(Outcome),
 }
@@ -84,6 +87,22 @@ impl Judge<'_> {
             // Our own endpoints win over any route that overlaps them.
             return Ok(Judgement::Token);
         }
+        let question = Question {
+            policy,
+            target: &read,
+            lookup: &lookup,
+            headers: &asked.parts.headers,
+            source: Some(asked.source),
+        };
+        if head.method == Method::Options {
+            match decision::preflight(&question, Some(head.host)) {
+                Some(Preflight::Pass(permit)) => {
+                    return Ok(Judgement::Decided(Outcome::Allowed(*permit)));
+                }
+                Some(Preflight::Answer(answer)) => return Ok(Judgement::Preflight(answer)),
+                None => {}
+            }
+        }
         let caller = if decision::asks_for_caller(policy, &lookup) {
             let foreign = if decision::foreign_may_pass(policy, &lookup) {
                 Foreign::MayPass(self.issuers)
@@ -94,13 +113,6 @@ impl Judge<'_> {
                 .and_then(|credential| self.verifier.verify(&credential, self.state, asked.now))
         } else {
             Ok(None)
-        };
-        let question = Question {
-            policy,
-            target: &read,
-            lookup: &lookup,
-            headers: &asked.parts.headers,
-            source: Some(asked.source),
         };
         Ok(Judgement::Decided(decision::decide(&question, caller)))
     }

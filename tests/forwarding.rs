@@ -5,6 +5,7 @@ mod bodies;
 mod credentials;
 mod identity;
 mod messages;
+mod preflights;
 
 use crate::harness::{Fixture, Gateway, Upstream};
 

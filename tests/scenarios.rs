@@ -133,7 +133,10 @@ fn what_a_known_caller_is_told_a_stranger_is_not() {
             {
                 vec![format!("a stranger is told `{reason}`")]
             }
-            Answer::Refused { .. } | Answer::Forwarded { .. } | Answer::Issued { .. } => Vec::new(),
+            Answer::Refused { .. }
+            | Answer::Forwarded { .. }
+            | Answer::Preflight(_)
+            | Answer::Issued { .. } => Vec::new(),
         }
     });
 }

@@ -12,6 +12,7 @@
 mod denial;
 mod permit;
 pub mod place;
+pub mod preflight;
 pub mod rights;
 
 use std::net::IpAddr;
@@ -22,7 +23,9 @@ use smallvec::SmallVec;
 
 pub use denial::{Denial, Needs};
 pub use permit::{Identity, Permit};
+pub use preflight::{Preflight, preflight};
 
+use crate::policy::cors::Cors;
 use crate::policy::matcher::Lookup;
 use crate::policy::{Policy, Requirement, Route};
 use crate::reason::Reason;
@@ -143,6 +146,14 @@ impl Matched {
 
     fn all_in_shadow(&self) -> bool {
         self.iter().all(|route| route.shadow)
+    }
+
+    /// What all routes say of preflights, if they say the same.
+    fn cors(&self) -> Option<&Arc<Cors>> {
+        let cors = self.primary.cors.as_ref()?;
+        let mut also = self.also.iter();
+        also.all(|route| route.cors.as_ref() == Some(cors))
+            .then_some(cors)
     }
 }
 

@@ -9,6 +9,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::rights::Satisfied;
 use super::{Matched, Question};
+use crate::policy::cors::Cors;
 use crate::policy::{Requirement, Route, RouteBoundary, Source};
 use crate::request::Target;
 use crate::words::{Boundary, Caller, PermissionId};
@@ -31,6 +32,7 @@ pub struct Permit {
     /// Where several routes count; else the route says it.
     trailers: Option<Box<[HeaderName]>>,
     bound_headers: Option<Box<HeaderMap>>,
+    cors: Option<Arc<Cors>>,
 }
 
 /// What the upstream is told about the caller.
@@ -47,6 +49,17 @@ pub struct Identity {
 impl Permit {
     pub(super) fn public(question: &Question<'_>, matched: &Matched) -> Self {
         Self::new(question, matched, None)
+    }
+
+    /// Of a preflight: without an identity, a credential or a body.
+    pub(super) fn preflight(question: &Question<'_>, matched: &Matched) -> Self {
+        Self {
+            pass_authorization: false,
+            upgrades: false,
+            body_bytes: Some(0),
+            trailers: Some(Box::default()),
+            ..Self::new(question, matched, None)
+        }
     }
 
     /// Without an identity, since none was granted; foreign credentials go through.
@@ -91,6 +104,7 @@ impl Permit {
             upgrades: matched.iter().all(|route| route.upgrade),
             body_bytes: matched.iter().filter_map(|route| route.body_bytes).min(),
             bound_headers: bound_headers(question.headers, matched),
+            cors: matched.cors().cloned(),
             trailers: (!matched.also.is_empty()).then(|| common_trailers(matched)),
         }
     }
@@ -138,6 +152,11 @@ impl Permit {
     /// The headers that said a place to a boundary, if any did.
     pub fn bound_headers(&self) -> Option<&HeaderMap> {
         self.bound_headers.as_deref()
+    }
+
+    /// What becomes of preflights, if all routes say the same: whether a page may read the answer.
+    pub fn cors(&self) -> Option<&Arc<Cors>> {
+        self.cors.as_ref()
     }
 
     /// The header names that are passed on although they hold more than letters, digits and `-`.

@@ -84,6 +84,12 @@ pub struct Found {
 }
 
 impl Lookup {
+    /// The routes of both, if both have some.
+    pub fn with_routes_of(self, other: &Self) -> Option<Self> {
+        let both = matches!((&self, other), (Self::Found(_), Self::Found(_)));
+        both.then(|| self.with(other.clone()))
+    }
+
     /// The routes of both, those of this one first; or the methods of both, if neither has a route.
     #[must_use]
     pub(super) fn with(self, other: Self) -> Self {

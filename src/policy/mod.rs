@@ -8,6 +8,7 @@
 //! directory, because they change at another pace and come from elsewhere.
 
 pub mod compile;
+pub mod cors;
 mod file;
 pub mod folder;
 mod grammar;
@@ -67,6 +68,8 @@ pub struct Policy {
     pub classes_allowed: ClassSet,
     /// Whether some upstream allows `_method` in a query; else it is refused at once.
     pub method_in_query_allowed: bool,
+    /// Whether some route says what becomes of a preflight.
+    pub answers_preflights: bool,
     /// The route tables, one for each named host and one for the others.
     pub(crate) tables: Tables,
 }
@@ -264,6 +267,8 @@ pub struct Route {
     pub header_names: Arc<[http::HeaderName]>,
     /// Whether its upstream allows `_method` in a query.
     pub method_in_query: bool,
+    /// What becomes of a preflight that announces a request for it.
+    pub cors: Option<Arc<cors::Cors>>,
     /// Where it is defined.
     pub place: Place,
 }

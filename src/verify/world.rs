@@ -196,6 +196,7 @@ fn policy() -> Policy {
         warnings: Vec::new(),
         classes_allowed: ClassSet::default(),
         method_in_query_allowed: false,
+        answers_preflights: false,
         tables: Default::default(),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use http::Response;
-use portcullis::decision::{Denial, Permit};
+use portcullis::decision::{Denial, Permit, preflight};
 use portcullis::reason::Reason;
 use portcullis::reject;
 use portcullis::words::RequestIds;
@@ -20,6 +20,8 @@ pub(super) enum Answer {
         /// What shadow mode does not enforce.
         despite: Option<Reason>,
     },
+    /// What a browser asked before a request.
+    Preflight(Box<preflight::Answer>),
     /// A token.
     Issued { response: Response<Bytes> },
     /// It is refused.
@@ -47,6 +49,7 @@ impl Answer {
     pub(super) fn word(&self) -> &'static str {
         match self {
             Self::Forwarded { .. } => "allow",
+            Self::Preflight(_) => "answered",
             Self::Issued { .. } => "issued",
             Self::Refused { reason, .. } => reason.code(),
         }
@@ -56,7 +59,7 @@ impl Answer {
     pub(super) fn reason(&self) -> Option<Reason> {
         match self {
             Self::Forwarded { despite, .. } => *despite,
-            Self::Issued { .. } => None,
+            Self::Preflight(_) | Self::Issued { .. } => None,
             Self::Refused { reason, .. } => Some(*reason),
         }
     }
@@ -64,6 +67,7 @@ impl Answer {
     pub(super) fn route(&self) -> &str {
         match self {
             Self::Forwarded { permit, .. } => &permit.route().name,
+            Self::Preflight(answer) => &answer.route.name,
             Self::Issued { .. } => "",
             Self::Refused { route, .. } => route,
         }
@@ -71,7 +75,7 @@ impl Answer {
 
     fn response(&self) -> Option<&Response<Bytes>> {
         match self {
-            Self::Forwarded { .. } => None,
+            Self::Forwarded { .. } | Self::Preflight(_) => None,
             Self::Issued { response } | Self::Refused { response, .. } => Some(response),
         }
     }
@@ -83,7 +87,13 @@ impl Answer {
     }
 
     pub(super) fn header(&self, name: &str) -> Option<String> {
-        let value = self.response()?.headers().get(name)?;
+        let headers = match self {
+            Self::Preflight(answer) => &answer.headers,
+            Self::Forwarded { .. } | Self::Issued { .. } | Self::Refused { .. } => {
+                self.response()?.headers()
+            }
+        };
+        let value = headers.get(name)?;
         Some(value.to_str().unwrap().to_owned())
     }
 
@@ -136,6 +146,10 @@ impl Answer {
                     "shadow gives no identity",
                 );
             }
+            Self::Preflight(answer) => law(
+                is_safe(&answer.headers),
+                "no page of any origin uses a browser's credentials",
+            ),
             Self::Issued { .. } => {}
             Self::Refused {
                 reason, response, ..
@@ -181,4 +195,10 @@ impl Answer {
         }
         broken
     }
+}
+
+fn is_safe(headers: &http::HeaderMap) -> bool {
+    let origin = headers.get("access-control-allow-origin");
+    let anybody = origin.is_none_or(|origin| origin == "*");
+    !anybody || !headers.contains_key("access-control-allow-credentials")
 }

@@ -154,7 +154,7 @@ pub(super) struct Case {
     /// The second it is asked.
     #[serde(default = "one")]
     pub(super) at: u64,
-    /// `allow`, `issued`, or a reason.
+    /// `allow`, `answered`, `issued`, or a reason.
     pub(super) expect: String,
     /// The reason that shadow mode does not enforce.
     pub(super) despite: Option<String>,
@@ -169,6 +169,9 @@ pub(super) struct Case {
     pub(super) challenge: Option<String>,
     /// The answer's `Allow`.
     pub(super) allow: Option<String>,
+    /// Other headers of the answer; `none` must not be there.
+    #[serde(default)]
+    pub(super) answers: BTreeMap<String, String>,
     /// What the API behind is told; `null` must not be there.
     #[serde(default)]
     pub(super) upstream: BTreeMap<String, Option<String>>,
@@ -204,6 +207,24 @@ impl Texts {
 }
 
 impl Case {
+    /// Method and target. `{a*16384}` in the target stands for so many of what is before the star.
+    pub(super) fn method_and_target(&self) -> (&str, String) {
+        let (method, target) = self.request.split_once(' ').expect("`METHOD /path`");
+        let repeated = |piece: &str| {
+            let (text, count) = piece.rsplit_once('*')?;
+            Some(text.repeat(count.parse().ok()?))
+        };
+        let mut whole = String::new();
+        let mut left = target;
+        while let Some((before, after)) = left.split_once('{') {
+            let (piece, after) = after.split_once('}').expect("a repetition has an end");
+            whole.push_str(before);
+            whole.push_str(&repeated(piece).expect("`{text*count}`"));
+            left = after;
+        }
+        (method, whole + left)
+    }
+
     /// The same request without a credential.
     pub(super) fn of_a_stranger(&self) -> Self {
         let credential = |header: &String| {
@@ -251,6 +272,9 @@ impl Case {
         }
         if let Some(allow) = &self.allow {
             same("`Allow`", allow.clone(), header("allow"));
+        }
+        for (name, expected) in &self.answers {
+            same(&format!("`{name}`"), expected.clone(), header(name));
         }
         for (member, expected) in &self.says {
             let found = answer.problem().get(member).cloned().unwrap_or_default();

@@ -131,6 +131,7 @@ impl World {
         };
         let (permit, despite) = match judge.judge(&asked, &mut None)? {
             Judgement::Token => return Ok(self.token(case, &asked)),
+            Judgement::Preflight(answer) => return Ok(Answer::Preflight(answer)),
             Judgement::Decided(Outcome::Allowed(permit)) => (permit, None),
             Judgement::Decided(Outcome::Shadowed(permit, denial)) => (permit, Some(denial.reason)),
             Judgement::Decided(Outcome::Denied(denial)) => return Err(denial),
@@ -168,7 +169,7 @@ impl World {
 
     /// The head of a case's request; `None` if it is none.
     fn parts(&self, case: &Case) -> Option<Parts> {
-        let (method, target) = case.request.split_once(' ').expect("`METHOD /path`");
+        let (method, target) = case.method_and_target();
         let uri = Uri::try_from(target).ok()?;
         let method = http::Method::from_bytes(method.as_bytes()).ok()?;
         let (mut parts, ()) = Request::new(()).into_parts();

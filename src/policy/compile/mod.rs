@@ -72,6 +72,7 @@ pub fn compile(files: &[SourceFile], context: &Context) -> Result<Policy, Faults
         hash: hash(files),
         classes_allowed: allowed.fold(names.classes_allowed(), ClassSet::union),
         method_in_query_allowed: routes.iter().any(|route| route.method_in_query),
+        answers_preflights: routes.iter().any(|route| route.cors.is_some()),
         permissions: names.permissions,
         dimensions: names.dimensions,
         upstreams: names.upstreams,

@@ -1,9 +1,13 @@
 //! Routes one by one: what each needs, which boundary it touches, where it goes.
 
+use std::sync::Arc;
+
 use http::HeaderName;
 
 use super::names::Names;
-use crate::policy::file::{At, Needs, PolicyFile, RouteWritten, SourceWritten, Within};
+use crate::policy::file::{
+    At, CorsWritten, Needs, PolicyFile, RouteWritten, SourceWritten, Within,
+};
 use crate::policy::template::Template;
 use crate::policy::{Requirement, Route, RouteBoundary, Source};
 use crate::words::{
@@ -78,6 +82,10 @@ fn route(
         body_bytes: written.body_bytes,
         header_names: rules.header_names,
         method_in_query: rules.method_in_query,
+        cors: match written.cors.as_ref().or(file.cors.as_ref()) {
+            Some(CorsWritten::On(cors)) => Some(Arc::new(cors.clone())),
+            Some(CorsWritten::Off) | None => None,
+        },
         place: written.place.clone(),
     })
 }

@@ -148,6 +148,7 @@ fn ask_the_same(a: &Route, b: &Route) -> bool {
         && a.upgrade == b.upgrade
         && a.trailers == b.trailers
         && a.body_bytes == b.body_bytes
+        && a.cors == b.cors
 }
 
 /// The entries of one table: of twins the first keeps what they share, and GET answers HEAD unless

@@ -5,12 +5,14 @@
 //! say. A part with a fault is left out here, after the fault was added; a policy with a fault is
 //! not made, so nobody acts on what is left.
 
+mod cors;
 mod people;
 mod route;
 mod within;
 
 use std::str::FromStr;
 
+pub(super) use cors::CorsWritten;
 pub(super) use people::{AccountWritten, GrantWritten, GroupWritten};
 pub(super) use route::{Needs, RouteWritten};
 pub(super) use within::{SourceWritten, Within};
@@ -27,6 +29,7 @@ const KEYS: &[&str] = &[
     "upstream",
     "within",
     "hosts",
+    "cors",
     "dimensions",
     "permissions",
     "roles",
@@ -71,6 +74,8 @@ pub(super) struct PolicyFile {
     pub(super) within: Option<Within>,
     /// The hosts its routes answer on; none is any.
     pub(super) hosts: Vec<Box<str>>,
+    /// What becomes of preflights for its routes, if they do not say.
+    pub(super) cors: Option<CorsWritten>,
     pub(super) dimensions: Vec<Declared<DimensionName>>,
     pub(super) permissions: Vec<Declared<Permission>>,
     pub(super) roles: Vec<RoleWritten>,
@@ -94,6 +99,9 @@ impl PolicyFile {
             hosts: fields
                 .get("hosts")
                 .map_or_else(Vec::new, |node| hosts_of(node, faults)),
+            cors: fields
+                .get("cors")
+                .and_then(|node| CorsWritten::read(node, faults)),
             dimensions: declared(&fields, "dimensions", faults),
             permissions: declared(&fields, "permissions", faults),
             roles: section(&fields, "roles", faults, role),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::{At, Within, at};
+use super::{At, CorsWritten, Within, at};
 use crate::policy::template::Template;
 use crate::settings::path_classes;
 use crate::words::{
@@ -29,6 +29,7 @@ pub(crate) struct RouteWritten {
     pub(crate) upgrade: bool,
     pub(crate) trailers: Vec<HeaderName>,
     pub(crate) body_bytes: Option<u64>,
+    pub(crate) cors: Option<CorsWritten>,
 }
 
 /// What a route needs, as written.
@@ -51,8 +52,9 @@ const KEYS: &[&str] = &[
     "upgrade",
     "trailers",
     "body_bytes",
+    "cors",
 ];
-const LATER: &[&str] = &["cors", "stream_max_age", "limits"];
+const LATER: &[&str] = &["stream_max_age", "limits"];
 
 const EXPECTED: &str = "`public`, `any_account`, a permission such as `devices:view`, `{ all: […] }` or `{ any: […] }`";
 
@@ -104,6 +106,7 @@ pub(super) fn read(key: &Key, node: &Node, faults: &mut Faults) -> Option<RouteW
         upgrade: body.upgrade,
         trailers: body.trailers,
         body_bytes: body.body_bytes,
+        cors: body.cors,
     })
 }
 
@@ -168,6 +171,7 @@ struct Body {
     upgrade: bool,
     trailers: Vec<HeaderName>,
     body_bytes: Option<u64>,
+    cors: Option<CorsWritten>,
 }
 
 impl Default for Body {
@@ -184,6 +188,7 @@ impl Default for Body {
             upgrade: false,
             trailers: Vec::new(),
             body_bytes: None,
+            cors: None,
         }
     }
 }
@@ -214,6 +219,7 @@ fn options(node: &Node, faults: &mut Faults) -> Option<Body> {
     let upgrade = fields.get("upgrade");
     let trailers = fields.get("trailers");
     let body_bytes = fields.get("body_bytes");
+    let cors = fields.get("cors");
     let body = Body {
         within,
         upstream: upstream.and_then(|node| at(node, "the name of an upstream", faults)),
@@ -225,6 +231,7 @@ fn options(node: &Node, faults: &mut Faults) -> Option<Body> {
             .unwrap_or(false),
         upgrade: upgrade.is_some_and(|node| upgrades(node, faults)),
         trailers: trailers.map_or_else(Vec::new, |node| self::trailers(node, faults)),
+        cors: cors.and_then(|node| CorsWritten::read(node, faults)),
         body_bytes: body_bytes.and_then(|node| node.number(0, u64::MAX, faults)),
         ..Body::default()
     };

@@ -32,6 +32,7 @@ fn policy(templates: &[&str]) -> Policy {
             body_bytes: None,
             header_names: Arc::default(),
             method_in_query: false,
+            cors: None,
             place: Place::whole("routes.yaml"),
         })
     };

@@ -111,6 +111,7 @@ fn judged(parts: &Parts) -> Result<Permit, Reason> {
             Ok(permit)
         }
         Ok(Judgement::Decided(Outcome::Shadowed(..))) => panic!("no route is in shadow"),
+        Ok(Judgement::Preflight(_)) => panic!("no route answers preflights"),
         Ok(Judgement::Token) => Err(Reason::RouteMissing),
     }
 }

@@ -140,6 +140,22 @@ const AFTER_HEAD: &[(&str, &str)] = &[
         "5:46: `content-type` cannot be a trailer: expected letters, digits and `-`, and no name that frames the message, carries a credential or is the gateway's\n5:60: `x_sum` cannot be a trailer: expected letters, digits and `-`, and no name that frames the message, carries a credential or is the gateway's\n5:67: `X-Portcullis-Account` cannot be a trailer: expected letters, digits and `-`, and no name that frames the message, carries a credential or is the gateway's",
     ),
     (
+        "cors: allow\n",
+        "4:7: `allow` is not `pass`, `answer` or `off`",
+    ),
+    (
+        "cors: { origins: ['*', null, HTTPS://a, https://a/, https://a:443, https://a] }\n",
+        "4:19: `*` is not an origin such as `https://app.example.com`: scheme, host in lower case and a port if it is not the scheme's own, without `*` and without a path\n4:24: `null` is not an origin such as `https://app.example.com`: scheme, host in lower case and a port if it is not the scheme's own, without `*` and without a path\n4:30: `HTTPS://a` is not an origin such as `https://app.example.com`: scheme, host in lower case and a port if it is not the scheme's own, without `*` and without a path\n4:41: `https://a/` is not an origin such as `https://app.example.com`: scheme, host in lower case and a port if it is not the scheme's own, without `*` and without a path\n4:53: `https://a:443` is not an origin such as `https://app.example.com`: scheme, host in lower case and a port if it is not the scheme's own, without `*` and without a path",
+    ),
+    (
+        "cors: { credentials: true }\n",
+        "4:22: a page of any origin may ask, and so none may use the browser's credentials: name the `origins`",
+    ),
+    (
+        "cors: { headers: ['*'], max_age: 2d }\n",
+        "4:19: `*` is not the name of a header\n4:34: `2d` is not between 0s and 1day",
+    ),
+    (
         "routes:\n  GET /x: { needs: d:view, body_bytes: 1M }\n",
         "5:40: `1M` is not a whole number from 0 to 18446744073709551615",
     ),

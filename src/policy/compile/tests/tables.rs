@@ -60,6 +60,7 @@ fn every_option_counts_when_two_routes_are_compared() {
         "{ needs: d:view, upgrade: [websocket] }",
         "{ needs: d:view, trailers: [x-sum] }",
         "{ needs: d:view, body_bytes: 1 }",
+        "{ needs: d:view, cors: pass }",
         "{ needs: d:view, shadow: true }",
         "{ needs: d:view, unsafe_allow: [semicolon] }",
         "{ needs: d:view, pass_authorization: foreign }",
