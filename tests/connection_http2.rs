@@ -4,10 +4,12 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{self, SendRequest};
 use http::{HeaderMap, Request, StatusCode, Version};
+use rustix::process::Signal;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -16,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::harness::{Fixture, Gateway, PATIENCE, Upstream, request};
+use crate::harness::{Behaviour, Fixture, Gateway, PATIENCE, Upstream, request};
 
 /// Runs `test` on a runtime of its own, within patience.
 fn run<T>(test: impl Future<Output = T>) -> T {
@@ -48,7 +50,10 @@ impl Http2 {
     }
 
     async fn over(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
-        let (requests, connection) = client::handshake(io).await.unwrap();
+        // Room for a stream that takes nothing, beside others.
+        let mut client = client::Builder::new();
+        client.initial_connection_window_size(1 << 20);
+        let (requests, connection) = client.handshake(io).await.unwrap();
         #[expect(clippy::disallowed_methods, reason = "it ends with the test's runtime")]
         let end = tokio::spawn(connection);
         Self { requests, end }
@@ -184,4 +189,210 @@ fn tls_speaks_what_was_agreed_on() {
             assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
         }
     });
+}
+
+/// What begins a connection: the preface, and settings that say nothing.
+const START: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+/// A frame.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = (payload.len() as u32).to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// The head of `POST /public/x`, its body to come.
+fn post() -> Vec<u8> {
+    let fields: [(&[u8], &[u8]); 4] = [
+        (b":method", b"POST"),
+        (b":scheme", b"http"),
+        (b":path", b"/public/x"),
+        (b":authority", b"gate.test"),
+    ];
+    let block = fluke_hpack::Encoder::new().encode(fields);
+    frame(1, 4, 1, &block)
+}
+
+/// B66.
+#[test]
+fn b66_frames_that_move_nothing_end_the_connection() {
+    let upstream = Upstream::start();
+    let gateway = start(&upstream, "");
+    let window = frame(8, 0, 0, &[0, 0, 0, 1]);
+    for (name, kind) in [
+        ("PING", frame(6, 0, 0, &[0; 8])),
+        ("SETTINGS", frame(4, 0, 0, &[])),
+        ("PRIORITY", frame(2, 0, 3, &[0, 0, 0, 0, 1])),
+        ("WINDOW_UPDATE", window),
+        ("empty DATA", frame(0, 0, 1, &[])),
+        ("unknown", frame(0xee, 0, 0, &[])),
+    ] {
+        run(async {
+            let mut io = TcpStream::connect(gateway.address()).await.unwrap();
+            io.write_all(&[START, &post()].concat()).await.unwrap();
+            let (mut from, mut to) = io.into_split();
+            // What comes back is read, or the flood would end by itself.
+            #[expect(clippy::disallowed_methods, reason = "it ends with the connection")]
+            let reads = tokio::spawn(async move {
+                let _ = tokio::io::copy(&mut from, &mut tokio::io::sink()).await;
+            });
+            let flood = kind.repeat(1000);
+            for _ in 0..100 {
+                if to.write_all(&flood).await.is_err() {
+                    break;
+                }
+            }
+            // It ends, long before it would for resting.
+            let ended = reads.await;
+            assert!(ended.is_ok(), "{name}");
+        });
+    }
+    let metrics = gateway.ops("/metrics");
+    let flood = "portcullis_connections_refused_total{cause=\"flood\"} ";
+    let count = metrics
+        .text()
+        .lines()
+        .find_map(|line| line.strip_prefix(flood).map(str::to_owned));
+    assert!(
+        count.unwrap().parse::<u32>().unwrap() >= 4,
+        "some of them the library ends itself"
+    );
+    assert_eq!(gateway.ask("GET /public/two", None).status(), 200);
+}
+
+/// B67, B68.
+#[test]
+fn b67_a_stream_whose_client_takes_nothing_is_cut_and_the_others_go_on() {
+    let upstream = Upstream::start();
+    let gateway = start(&upstream, ", limits: { write_idle: 300ms }");
+    let large = vec![b'x'; 4 << 20];
+    let length = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", large.len());
+    upstream.once(Behaviour::answer([length.as_bytes(), &large].concat()));
+    run(async {
+        let mut http2 = Http2::clear(gateway.address()).await;
+        let mut ready = http2.requests.clone().ready().await.unwrap();
+        let (answer, _) = ready.send_request(to("/public/large"), true).unwrap();
+        let mut body = answer.await.unwrap().into_body();
+        // Its window is never opened again.
+        let cut = async {
+            while let Some(data) = body.data().await {
+                data?;
+            }
+            Ok::<_, h2::Error>(())
+        };
+        let beside = async {
+            for _ in 0..10 {
+                assert_eq!(http2.get("/public/small").await.status, 200);
+            }
+        };
+        let (cut, ()) = tokio::join!(cut, beside);
+        assert!(cut.unwrap_err().is_reset());
+        assert_eq!(http2.get("/public/after").await.status, 200);
+    });
+    // What the stalled stream was answered from is let go; the other's connection rests.
+    upstream.wait_for_open(1);
+}
+
+#[test]
+fn b59_b64_cookies_come_together_and_fields_are_counted() {
+    let upstream = Upstream::start();
+    let gateway = start(&upstream, "");
+    let with = |count: usize, name: &'static str, value: &str| {
+        let mut request = to("/public/x");
+        for _ in 0..count {
+            request.headers_mut().append(name, value.parse().unwrap());
+        }
+        request
+    };
+    run(async {
+        let mut http2 = Http2::clear(gateway.address()).await;
+        assert_eq!(
+            http2.send(with(3, "cookie", "a=b")).await.unwrap().status,
+            200
+        );
+        let up = upstream.requests().pop().unwrap();
+        assert_eq!(up.header("cookie"), Some("a=b; a=b; a=b"));
+        for request in [
+            with(101, "x", "1"),
+            with(101, "cookie", "a=b"),
+            with(2, "x", &"v".repeat(8200)),
+        ] {
+            let answer = http2.send(request).await.unwrap();
+            assert_eq!(
+                (answer.status.as_u16(), answer.reason().as_str()),
+                (431, "headers_too_large")
+            );
+        }
+        let mut request = to("/public/x");
+        request
+            .headers_mut()
+            .insert("host", "other.test".parse().unwrap());
+        let answer = http2.send(request).await.unwrap();
+        assert_eq!(
+            (answer.status.as_u16(), answer.reason().as_str()),
+            (400, "request_malformed")
+        );
+    });
+    assert_eq!(upstream.requests().len(), 1);
+}
+
+/// B70, and the ends of connections nobody uses.
+#[test]
+fn connections_of_no_use_come_to_an_end() {
+    let upstream = Upstream::start();
+    let gateway = Fixture::new(&upstream)
+        .listener("limits: { header_timeout: 400ms }")
+        .another_listener("http2: true, limits: { header_timeout: 400ms, keep_alive: 400ms }")
+        .start();
+    let ended = |listener: &str, bytes: &[u8]| {
+        let address = gateway.address_of(listener);
+        let bytes = bytes.to_vec();
+        run(async move {
+            let mut io = TcpStream::connect(address).await.unwrap();
+            io.write_all(&bytes).await.unwrap();
+            let mut answer = Vec::new();
+            let _ = io.read_to_end(&mut answer).await;
+            answer
+        })
+    };
+    assert_eq!(ended("0", START), b"", "HTTP/2 is not spoken there");
+    assert_eq!(ended("1", b""), b"");
+    assert_eq!(ended("1", &START[..10]), b"");
+    let silent = ended("1", START);
+    assert!(
+        silent.windows(4).any(|head| head[3] == 7),
+        "no GOAWAY in {silent:?}"
+    );
+    run(async {
+        let mut http2 = Http2::clear(gateway.address_of("1")).await;
+        assert_eq!(http2.get("/public/x").await.status, 200);
+        // Told to go, it goes.
+        let end = timeout(PATIENCE, &mut http2.end).await.unwrap().unwrap();
+        assert!(end.is_ok(), "{end:?}");
+    });
+}
+
+#[test]
+fn a_gateway_that_goes_away_answers_its_streams_first() {
+    let upstream = Upstream::start();
+    let mut gateway = Fixture::new(&upstream)
+        .listener("http2: true")
+        .settings("drain: { delay: 0s }")
+        .start();
+    upstream.once(Behaviour::Answer(Arc::new(|_| {
+        std::thread::sleep(Duration::from_millis(500));
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec()
+    })));
+    run(async {
+        let mut http2 = Http2::clear(gateway.address()).await;
+        let asked = http2.get("/public/slow");
+        let leave = async {
+            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            gateway.signal(Signal::TERM);
+        };
+        let (answer, ()) = tokio::join!(asked, leave);
+        assert_eq!(answer.status, 200);
+        assert!(http2.ended().await.is_ok());
+    });
+    assert!(gateway.wait().success());
 }

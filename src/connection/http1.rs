@@ -37,6 +37,9 @@ where
         let (gateway, connection, watch) = &handler;
         watch.begins(!request.body().is_end_stream());
         connection.line.begins(request.version());
+        if watch.had_fragment() {
+            gateway.recorder.metrics().doors().fragment_cut();
+        }
         let answer = Rc::clone(gateway).handle(connection.clone(), request);
         let (watch, line) = (Rc::clone(watch), connection.line.clone());
         async move {

@@ -66,6 +66,8 @@ pub(super) struct Watch {
     /// answer to what it cannot parse, and does not go out: we have a better one.
     answers: Cell<bool>,
     refused: Cell<bool>,
+    /// Whether the head that is arriving began with a request line that holds a `#`.
+    fragment: Cell<bool>,
     line: Line,
 }
 
@@ -83,6 +85,7 @@ impl Watch {
             taking: Cell::new(None),
             answers: Cell::new(false),
             refused: Cell::new(false),
+            fragment: Cell::new(false),
             line,
         })
     }
@@ -102,6 +105,12 @@ impl Watch {
     /// Whether a request has come.
     pub(super) fn is_used(&self) -> bool {
         self.used.get()
+    }
+
+    /// Whether the target of the request that begins had a fragment, as far as its line came in one
+    /// piece and not behind another request. Asked once.
+    pub(super) fn had_fragment(&self) -> bool {
+        self.fragment.take()
     }
 
     /// Whether the HTTP library refused what came, and its own answer was kept back.
@@ -128,7 +137,10 @@ impl Watch {
         }
         self.tail.set(tail);
         match self.side.get() {
-            Side::Resting(_) => self.side.set(Side::Head(Instant::now() + self.head)),
+            Side::Resting(_) => {
+                self.fragment.set(has_fragment(bytes));
+                self.side.set(Side::Head(Instant::now() + self.head));
+            }
             Side::Waiting => self.side.set(Side::Ahead),
             Side::Head(_) | Side::Body | Side::Ahead => {}
         }
@@ -214,6 +226,17 @@ impl Notes for Watch {
     }
 }
 
+/// Whether the request line at the start of `bytes` holds a `#`. Mostly there is none at all, which
+/// is seen fastest.
+fn has_fragment(bytes: &[u8]) -> bool {
+    bytes.contains(&b'#') && {
+        let line = bytes
+            .split(|byte| *byte == b'\n')
+            .find(|line| line.len() > 1);
+        line.is_some_and(|line| line.contains(&b'#'))
+    }
+}
+
 /// The body of an answer, which notes its end.
 #[derive(Debug)]
 pub(super) struct Ending<B> {
@@ -296,6 +319,23 @@ mod tests {
             }
             watch.ends();
             assert_eq!(overdue(&watch).await, expected, "{parts:?} {then:?}");
+        }
+    }
+
+    /// A18.
+    #[tokio::test(start_paused = true)]
+    async fn a_fragment_is_seen_in_a_request_line_and_nowhere_else() {
+        for (head, expected) in [
+            ("GET /a#b HTTP/1.1\r\nX: 1\r\n\r\n", true),
+            ("\r\nGET /a# HTTP/1.1\r\n\r\n", true),
+            ("GET /a?#", true),
+            ("GET /a HTTP/1.1\r\nX: #\r\n\r\n#", false),
+            ("GET /a%23 HTTP/1.1\r\n\r\n", false),
+        ] {
+            let watch = watch();
+            watch.saw(head.as_bytes());
+            assert_eq!(watch.had_fragment(), expected, "{head:?}");
+            assert!(!watch.had_fragment(), "asked once");
         }
     }
 

@@ -43,6 +43,7 @@ pub struct Doors {
     open: IntGauge,
     closed: IntCounterVec,
     accept_failures: IntCounter,
+    fragments: IntCounter,
     certificate_failures: IntCounter,
     certificates: IntGaugeVec,
 }
@@ -59,6 +60,10 @@ impl Doors {
             accept_failures: make.register(IntCounter::new(
                 "portcullis_accept_failures_total",
                 "Connections the system could not hand over, mostly for want of descriptors.",
+            )?)?,
+            fragments: make.register(IntCounter::new(
+                "portcullis_target_fragments_cut_total",
+                "Request targets that came with a fragment, which no request has; it was cut off.",
             )?)?,
             certificate_failures: make.register(IntCounter::new(
                 "portcullis_certificate_reload_failures_total",
@@ -91,6 +96,11 @@ impl Doors {
     /// A connection could not be accepted.
     pub fn accept_failed(&self) {
         self.accept_failures.inc();
+    }
+
+    /// A request's target came with a fragment.
+    pub fn fragment_cut(&self) {
+        self.fragments.inc();
     }
 
     /// A changed certificate could not be used.
