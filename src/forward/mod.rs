@@ -273,6 +273,18 @@ pub struct Terms<'a> {
     pub body_idle: Duration,
 }
 
+/// Whether there is one way to tell where a response ends, and no coding that we would have to undo.
+/// The library takes the coding of two, and leaves the length for the client to believe.
+fn is_framed_one_way(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else {
+        return true;
+    };
+    coding.as_bytes().eq_ignore_ascii_case(b"chunked")
+        && codings.next().is_none()
+        && !headers.contains_key(CONTENT_LENGTH)
+}
+
 /// What the client is sent of an upstream's response.
 fn relay(
     response: Response<Incoming>,
@@ -281,6 +293,9 @@ fn relay(
 ) -> Result<Response<Reply>, Reason> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         // Nobody asked.
+        return Err(Reason::UpstreamMalformed);
+    }
+    if !is_framed_one_way(response.headers()) {
         return Err(Reason::UpstreamMalformed);
     }
     let (mut parts, incoming) = response.into_parts();
