@@ -80,6 +80,7 @@ pub fn check<'a>(parts: &'a Parts, entrance: Entrance<'_>) -> Result<Head<'a>, B
         return Err(refusal(Reason::TargetTooLong));
     }
     let host = if is_http2 {
+        trimmed(&parts.headers).map_err(malformed)?;
         scheme(parts, entrance).map_err(malformed)?;
         authority(parts).map_err(malformed)?
     } else {
@@ -93,6 +94,19 @@ pub fn check<'a>(parts: &'a Parts, entrance: Entrance<'_>) -> Result<Head<'a>, B
         host,
         path_and_query,
     })
+}
+
+/// No white space around a value (RFC 9113 §8.2.1): a reader of HTTP/1.1 would take it off, and see
+/// another value than we do.
+fn trimmed(headers: &HeaderMap) -> Result<(), &'static str> {
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    for value in headers.values() {
+        let bytes = value.as_bytes();
+        if is_space(bytes.first()) || is_space(bytes.last()) {
+            return Err("a value begins or ends with white space");
+        }
+    }
+    Ok(())
 }
 
 fn refusal(reason: Reason) -> Box<Denial> {
@@ -114,8 +128,15 @@ fn origin_form(parts: &Parts) -> Result<PathAndQuery, &'static str> {
         }
         (None, None) | (Some(_), None) => {}
     }
+    // An absolute form may leave its path out; HTTP/2 always states one (RFC 9113 §8.3.1), and
+    // `http` takes one that is missing before a query for the root.
+    let states_path = |path_and_query: &PathAndQuery| {
+        parts.version != Version::HTTP_2 || path_and_query.as_str().starts_with('/')
+    };
     match uri.path_and_query() {
-        Some(path_and_query) if path_and_query.path().starts_with('/') => {
+        Some(path_and_query)
+            if path_and_query.path().starts_with('/') && states_path(path_and_query) =>
+        {
             Ok(path_and_query.clone())
         }
         None if uri.authority().is_some() => Ok(PathAndQuery::from_static("/")),
@@ -453,6 +474,9 @@ mod tests {
                 Err(()),
             ),
             (http2("/x"), Err(())),
+            (http2("http://a.example?x"), Err(())),
+            (http2("http://a.example/x").header("x-a", " b"), Err(())),
+            (http2("http://a.example/x").header("x-a", "b\t"), Err(())),
             (http2("/x").header("host", "a.example"), Err(())),
             (http2("http://u:p@a.example/x"), Err(())),
             (http2("http://a,b/x"), Err(())),

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::Request;
+use http::{Method, Request};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::leave;
 use super::streams::{Overdue, Starts, Streams};
 use super::watched::Watched;
-use crate::gateway::{Connection, Gateway};
+use crate::gateway::{Connection, Gateway, Outgoing};
 use crate::head;
 use crate::settings::ListenerLimits;
 use crate::shutdown::Tasks;
@@ -51,9 +51,13 @@ where
         let stream = streams.begins();
         connection.line.begins(request.version());
         head::join_cookies(request.headers_mut(), &connection.listener.limits);
+        let is_head = request.method() == Method::HEAD;
         let answer = Rc::clone(gateway).handle(connection.clone(), request);
         async move {
-            let Ok(answer) = answer.await;
+            let Ok(mut answer) = answer.await;
+            if is_head {
+                answer = answer.map(Outgoing::without_our_words);
+            }
             Ok::<_, Infallible>(answer.map(|body| stream.given(body)))
         }
     });

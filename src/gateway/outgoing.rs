@@ -105,6 +105,19 @@ impl Outgoing {
         }
     }
 
+    /// The answer to HEAD over HTTP/2, whose library would send our own words after all. What came
+    /// from an upstream has no body by itself.
+    #[must_use]
+    pub fn without_our_words(self) -> Self {
+        match self.body {
+            Kind::Full(_) => Self {
+                body: Kind::Full(None),
+                ..self
+            },
+            Kind::Streamed(_) | Kind::Tunnel(_) => self,
+        }
+    }
+
     /// What came from an upstream, for as long as `standing` lets it.
     pub(super) fn of(reply: Reply, standing: Standing) -> Self {
         let body = match reply {
