@@ -1,7 +1,8 @@
 //! Frames of HTTP/2 (RFC 9113 §4, §6), written and read by hand: what no client library would send
 //! is what has to be shown.
 
-use fluke_hpack::{Decoder, Encoder};
+use fluke_hpack::Decoder;
+use fluke_hpack::encoder::encode_integer;
 
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -14,6 +15,9 @@ pub(super) const PING: u8 = 6;
 pub(super) const GOAWAY: u8 = 7;
 pub(super) const WINDOW_UPDATE: u8 = 8;
 pub(super) const CONTINUATION: u8 = 9;
+
+/// The code of a stream that its opener has no more use for.
+pub(super) const CANCEL: u32 = 8;
 
 pub(super) const END_STREAM: u8 = 1;
 pub(super) const ACK: u8 = 1;
@@ -117,8 +121,7 @@ impl Frame {
 }
 
 /// A block of fields, as few frames as it takes.
-pub(super) fn section(stream: u32, fields: &[(Vec<u8>, Vec<u8>)], end_stream: bool) -> Vec<u8> {
-    let block = block(fields);
+pub(super) fn section(stream: u32, block: &[u8], end_stream: bool) -> Vec<u8> {
     let mut parts = block.chunks(FRAME_BYTES_MAX).peekable();
     let mut bytes = Vec::new();
     let mut kind = HEADERS;
@@ -133,16 +136,16 @@ pub(super) fn section(stream: u32, fields: &[(Vec<u8>, Vec<u8>)], end_stream: bo
     bytes
 }
 
-/// A block of fields, each a literal: the same bytes whatever was sent before.
+/// A block of fields, each a literal that is not to be remembered (RFC 7541 §6.2.2).
 pub(super) fn block(fields: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
-    let mut encoder = Encoder::new();
-    // Nothing is to be remembered from one block to the next.
-    encoder.set_max_table_size(0);
-    let mut block = vec![0x20];
-    let fields = fields
-        .iter()
-        .map(|(name, value)| (name.as_slice(), value.as_slice()));
-    block.extend(encoder.encode(fields));
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0);
+        for text in [name, value] {
+            block.extend(encode_integer(text.len(), 7));
+            block.extend(text);
+        }
+    }
     block
 }
 

@@ -7,8 +7,8 @@ use fluke_hpack::Decoder;
 use serde::Deserialize;
 
 use super::frames::{
-    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, PING, PREFACE,
-    PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE, block, code, fields, section,
+    ACK, CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, PING,
+    PREFACE, PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE, block, code, fields, section,
 };
 use super::play::Heard;
 use super::rows::{Case, Protocol};
@@ -33,6 +33,10 @@ struct Step {
     request: Option<String>,
     /// Fields, as `[name, value]`.
     fields: Vec<(String, String)>,
+    /// Cookies, each a field of its own.
+    crumbs: usize,
+    /// Bytes behind the fields of a block.
+    tail: String,
     /// The payload, where it is not made of something else.
     bytes: Option<String>,
     /// A number: a code, an increment.
@@ -53,6 +57,8 @@ impl Default for Step {
             times: 1,
             request: None,
             fields: Vec::new(),
+            crumbs: 0,
+            tail: String::new(),
             bytes: None,
             number: 0,
             end: true,
@@ -77,8 +83,14 @@ enum Sent {
     Bytes,
     /// Nothing: waits until `stream` is answered or reset.
     Answer,
+    /// Nothing: waits until the connection ends.
+    End,
+    /// Bytes in place of everything, the preface too.
+    Raw,
     /// A request and its reset, at once.
     OpenAndReset,
+    /// The start of a request and what its stream has to be reset for, at once.
+    Provoke,
 }
 
 /// One end of a connection.
@@ -111,7 +123,7 @@ pub(super) fn converse(stage: &Stage, case: &Case, protocol: Protocol) -> Heard 
         let mut bytes = [PREFACE, &Frame::new(SETTINGS, 0, 0, []).bytes()].concat();
         let fields = request(stage, case, scheme);
         let body = text::bytes(&case.body, &|name| stage.look_up(name, &case.caller));
-        bytes.extend(section(1, &fields, body.is_empty()));
+        bytes.extend(section(1, &block(&fields), body.is_empty()));
         if !body.is_empty() {
             bytes.extend(Frame::new(DATA, END_STREAM, 1, body).bytes());
         }
@@ -119,11 +131,16 @@ pub(super) fn converse(stage: &Stage, case: &Case, protocol: Protocol) -> Heard 
         peer.read_until(|peer| peer.is_over(1));
         return peer.heard();
     };
-    peer.client.send(PREFACE);
-    for step in steps {
-        let step: Step = serde_json::from_value(step.clone())
-            .unwrap_or_else(|error| panic!("`{}`: {error} in {step}", case.name()));
-        peer.step(stage, case, &step, scheme);
+    let read = |step: &serde_json::Value| -> Step {
+        serde_json::from_value(step.clone())
+            .unwrap_or_else(|error| panic!("`{}`: {error} in {step}", case.name()))
+    };
+    let steps: Vec<_> = steps.iter().map(read).collect();
+    if steps.iter().all(|step| step.send != Sent::Raw) {
+        peer.client.send(PREFACE);
+    }
+    for step in &steps {
+        peer.step(stage, case, step, scheme);
     }
     peer.heard()
 }
@@ -177,6 +194,10 @@ impl Peer {
     fn step(&mut self, stage: &Stage, case: &Case, step: &Step, scheme: &str) {
         if step.send == Sent::Answer {
             self.read_until(|peer| peer.is_over(step.stream));
+            return;
+        }
+        if step.send == Sent::End {
+            self.read_until(|_| false);
             return;
         }
         let mut burst = Vec::new();
@@ -291,6 +312,9 @@ impl Peer {
             }
             heard.reset = stream.reset.or(heard.reset);
         }
+        if self.ended && heard.answers.is_empty() {
+            heard.reset.get_or_insert_with(|| "CLOSED".to_owned());
+        }
         heard
     }
 }
@@ -332,13 +356,21 @@ fn bytes(stage: &Stage, case: &Case, step: &Step, scheme: &str, stream: u32) -> 
             .request
             .iter()
             .flat_map(|request| usual(stage, case, request, scheme));
-        block(&usual.chain(own()).collect::<Vec<_>>())
+        let crumbs = (0..step.crumbs).map(|number| (b"cookie".to_vec(), number.to_string().into()));
+        let mut block = block(&usual.chain(own()).chain(crumbs).collect::<Vec<_>>());
+        block.extend(fill(&step.tail));
+        block
     };
     let payload = || step.bytes.as_deref().map(fill);
     let end = if step.end { END_STREAM } else { 0 };
     let whole = if step.whole { END_HEADERS } else { 0 };
+    let pair = |first: Frame, second: Frame| [first.bytes(), second.bytes()].concat();
     let frame = match step.send {
-        Sent::Headers => Frame::new(HEADERS, end | whole, stream, payload().unwrap_or_else(all)),
+        Sent::Headers if step.whole => {
+            let block = payload().unwrap_or_else(all);
+            return section(stream, &block, step.end);
+        }
+        Sent::Headers => Frame::new(HEADERS, end, stream, payload().unwrap_or_else(all)),
         Sent::Continuation => {
             Frame::new(CONTINUATION, whole, stream, payload().unwrap_or_else(all))
         }
@@ -348,16 +380,19 @@ fn bytes(stage: &Stage, case: &Case, step: &Step, scheme: &str, stream: u32) -> 
         Sent::Ping => Frame::new(PING, 0, 0, [0; 8]),
         Sent::Priority => Frame::new(PRIORITY, 0, stream, [0, 0, 0, 0, 16]),
         Sent::WindowUpdate => Frame::new(WINDOW_UPDATE, 0, stream, step.number.to_be_bytes()),
-        Sent::Bytes => return payload().unwrap_or_default(),
+        Sent::Bytes | Sent::Raw => return payload().unwrap_or_default(),
         Sent::OpenAndReset => {
             let open = Frame::new(HEADERS, END_STREAM | END_HEADERS, stream, all());
-            return [
-                open.bytes(),
-                Frame::new(RST_STREAM, 0, stream, 8_u32.to_be_bytes()).bytes(),
-            ]
-            .concat();
+            return pair(
+                open,
+                Frame::new(RST_STREAM, 0, stream, CANCEL.to_be_bytes()),
+            );
         }
-        Sent::Answer => return Vec::new(),
+        Sent::Provoke => {
+            let open = Frame::new(HEADERS, END_HEADERS, stream, all());
+            return pair(open, Frame::new(WINDOW_UPDATE, 0, stream, [0; 4]));
+        }
+        Sent::Answer | Sent::End => return Vec::new(),
     };
     frame.bytes()
 }

@@ -27,9 +27,11 @@ pub(super) enum Expected {
     End {
         reason: Option<String>,
     },
-    /// The stream or the connection is reset with one of these codes, or any.
+    /// The stream or the connection is reset with one of these codes, or any; the reason that is
+    /// logged, if the request had begun.
     Reset {
         codes: Vec<String>,
+        reason: Option<String>,
     },
 }
 
@@ -41,9 +43,12 @@ impl Expected {
             "none" => Self::End {
                 reason: words.next(),
             },
-            "reset" => Self::Reset {
-                codes: words.collect(),
-            },
+            "reset" => {
+                let is_code = |word: &String| word.starts_with(|first: char| first.is_uppercase());
+                let (codes, reasons): (Vec<_>, Vec<_>) = words.partition(is_code);
+                let reason = reasons.into_iter().next();
+                Self::Reset { codes, reason }
+            }
             status => Self::Answer {
                 status: status
                     .parse()
@@ -129,6 +134,9 @@ fn prepare(stage: &Stage, case: &Case) {
     if let Some(cuts) = &case.cuts {
         stage.upstream.behave(Behaviour::Cut(fill(cuts)));
     }
+    if let Some(stalls) = &case.stalls {
+        stage.upstream.behave(Behaviour::Stall(fill(stalls)));
+    }
     if case.aborted {
         stage.upstream.close_idle();
         stage.upstream.wait_for_open(0);
@@ -166,11 +174,19 @@ fn answers(
                     });
                 }
             }
-            Expected::Reset { codes } => match &heard.reset {
-                None => faults.push("the stream was not reset".to_owned()),
-                Some(code) if codes.is_empty() || codes.contains(code) => {}
-                Some(code) => faults.push(format!("reset with {code}, not {codes:?}")),
-            },
+            Expected::Reset { codes, reason } => {
+                match &heard.reset {
+                    None => faults.push("the stream was not reset".to_owned()),
+                    Some(code) if codes.is_empty() || codes.contains(code) => {}
+                    Some(code) => faults.push(format!("reset with {code}, not {codes:?}")),
+                }
+                if reason.is_some() {
+                    outcomes.push(Outcome {
+                        id: None,
+                        reason: reason.clone(),
+                    });
+                }
+            }
         }
     }
     for answer in answers {
@@ -276,6 +292,12 @@ fn upstream(stage: &Stage, case: &Case, expected: &[Expected], faults: &mut Vec<
         return;
     }
     let requests = stage.upstream.requests();
+    if let Some(few) = case.few {
+        if requests.len() > few {
+            faults.push(format!("the upstream saw {} requests", requests.len()));
+        }
+        return;
+    }
     let wanted: Vec<Seen> = match &case.up {
         Some(up) => up.as_slice().to_vec(),
         None => expected

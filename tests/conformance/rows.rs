@@ -164,6 +164,8 @@ pub(super) struct Case {
     pub(super) answers: Option<String>,
     /// The same, and then it hangs up.
     pub(super) cuts: Option<String>,
+    /// The same, and then nothing.
+    pub(super) stalls: Option<String>,
 
     /// `400 path_ambiguous`, `200`, `none` for an end without an answer; `reset` for a stream.
     pub(super) expect: Many<String>,
@@ -186,6 +188,9 @@ pub(super) struct Case {
     pub(super) broken: bool,
     /// What the upstream sees.
     pub(super) up: Option<Many<Seen>>,
+    /// The most requests an upstream may see of it, where nobody can say how many it will be. What is
+    /// logged of them is not looked at.
+    pub(super) few: Option<usize>,
     /// Whether the upstream is begun with and let go, without ever seeing a whole request.
     #[serde(default)]
     pub(super) aborted: bool,

@@ -22,6 +22,8 @@ pub(super) struct Plan {
     more: Option<String>,
     /// Lines for the settings file.
     settings: Option<String>,
+    /// Further accounts, with what `accounts create` is told of them.
+    accounts: BTreeMap<String, Vec<String>>,
 }
 
 /// The stages of the data, by name.
@@ -52,17 +54,16 @@ impl Stage {
     /// Starts what `plan` says.
     pub(super) fn start(plan: &Plan) -> Self {
         let upstream = Upstream::start();
-        let more = plan
-            .listener
-            .as_ref()
-            .map(|more| format!(", {more}"))
-            .unwrap_or_default();
-        let clear = if HTTP2 { "http2: true" } else { "basic: false" };
-        let mut fixture = Fixture::new(&upstream)
-            .listener(&format!("{clear}{more}"))
-            .another_listener(&format!(
-                "tls: {{ certificate: tls.crt, key: tls.key }}{more}"
-            ));
+        let mut clear = plan.listener.clone().into_iter().collect::<Vec<_>>();
+        let mut secure = clear.clone();
+        secure.push("tls: { certificate: tls.crt, key: tls.key }".to_owned());
+        if HTTP2 {
+            clear.push("http2: true".to_owned());
+        }
+        let mut fixture = Fixture::new(&upstream).another_listener(&secure.join(", "));
+        if !clear.is_empty() {
+            fixture = fixture.listener(&clear.join(", "));
+        }
         if let Some(more) = &plan.upstream {
             fixture = fixture.upstream(more);
         }
@@ -82,8 +83,19 @@ impl Stage {
             let token = gateway.token(&key);
             callers.insert(name.to_owned(), (key, token));
         }
+        for (name, told) in &plan.accounts {
+            let told = told.iter().map(String::as_str);
+            let arguments: Vec<_> = ["accounts", "create", name]
+                .into_iter()
+                .chain(told)
+                .collect();
+            gateway.json(&arguments);
+            let issued = gateway.json(&["tokens", "issue", name]);
+            let token = issued["access_token"].as_str().expect("a token").to_owned();
+            callers.insert(name.clone(), (gateway.key(name), token));
+        }
         upstream.forget();
-        let logged = gateway.decisions(callers.len()).len();
+        let logged = gateway.decisions(ACCOUNTS.len()).len();
         Self {
             gateway,
             upstream,

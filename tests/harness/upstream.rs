@@ -266,14 +266,18 @@ impl Shared {
                 result.is_none()
             })
             .expect("no thread of the upstream panics while it holds the lock");
-        result.unwrap_or_else(|| {
-            panic!(
-                "waited in vain for {what}: {} heads, {} open connections, requests {:?}",
-                state.heads,
-                state.open.len(),
-                state.requests
-            )
-        })
+        if let Some(result) = result {
+            return result;
+        }
+        let said = format!(
+            "waited in vain for {what}: {} heads, {} open connections, requests {:?}",
+            state.heads,
+            state.open.len(),
+            state.requests
+        );
+        // Others are still at work; a panic with the lock held would be theirs too.
+        drop(state);
+        panic!("{said}")
     }
 
     /// One connection, until either side closes it.
