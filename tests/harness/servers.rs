@@ -1,6 +1,7 @@
 //! Servers nobody here wrote, each before the few lines of ours that make it an API: started once,
 //! on a port that is free or a socket of a folder, and gone when dropped.
 
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -24,12 +25,14 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts nginx on a configuration in which `FOLDER` stands for a folder of its own, `USER` for
-    /// what it runs as, and other words for what `filled` says.
+    /// what it runs as, `PORT` for a port that is free, and other words for what `filled` says.
     pub(crate) fn nginx(configuration: &str, filled: &[(&str, &str)]) -> Self {
+        let port = free_port();
         let folder = TempDir::new().expect("a temporary folder");
         let user = if getuid().is_root() { "user root;" } else { "" };
         let mut text = configuration
             .replace("FOLDER", &folder.path().display().to_string())
+            .replace("PORT", &port.to_string())
             .replace("USER", user);
         for (word, value) in filled {
             text = text.replace(word, value);
@@ -49,7 +52,30 @@ impl Server {
             let started = |line: &String| line.contains("start worker process ");
             lines.iter().any(started).then_some(())
         });
-        server.folder = Some(folder);
+        (server.folder, server.port) = (Some(folder), Some(port));
+        server
+    }
+
+    /// Starts `HAProxy` on a configuration that is complete but for its `PORT`.
+    pub(crate) fn haproxy(configuration: &str) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let file = folder.path().join("haproxy.cfg");
+        let port = free_port();
+        let text = configuration.replace("PORT", &port.to_string());
+        std::fs::write(&file, text).expect("a file in a new folder");
+        let program = Path::new("/usr/sbin/haproxy");
+        let mut command = Command::new(if program.exists() {
+            program
+        } else {
+            Path::new("haproxy")
+        });
+        command.args(["-W", "-db", "-f"]).arg(&file);
+        let mut server = Self::start(&mut command, Signal::TERM, Output::Stderr);
+        server.output.wait("HAProxy to start", |lines| {
+            let started = |line: &String| line.contains("Loading success");
+            lines.iter().any(started).then_some(())
+        });
+        (server.folder, server.port) = (Some(folder), Some(port));
         server
     }
 
@@ -124,12 +150,6 @@ impl Server {
         self.port.unwrap_or_else(|| self.announced())
     }
 
-    /// The same server, which was told to listen at this port.
-    pub(crate) fn at_port(mut self, port: u16) -> Self {
-        self.port = Some(port);
-        self
-    }
-
     fn announced(&self) -> u16 {
         self.output.wait("a server to listen", |lines| {
             lines.iter().find_map(|line| {
@@ -156,6 +176,13 @@ impl Server {
         let folder = self.folder.as_ref().expect("only nginx has a folder");
         folder.path().join(name).display().to_string()
     }
+}
+
+/// A port for servers that cannot be asked to find one.
+fn free_port() -> u16 {
+    let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = socket.local_addr();
+    address.expect("a bound socket has an address").port()
 }
 
 /// Where a server says that it listens.

@@ -178,6 +178,41 @@ fn curl_sends_and_fetches_what_is_large() {
 }
 
 #[test]
+fn curl_without_a_certificate_is_not_let_in_where_one_is_asked_for() {
+    let (upstream, stage) = items();
+    let mut way = Way {
+        front: Front::Tls,
+        options: &[],
+        version: "2",
+    };
+    let mut stranger = curl(&stage, &way, "/public/x");
+    assert_eq!(answer(&mut stranger).1[0], "200");
+    way.front = Front::Certified;
+    let mut certified = curl(&stage, &way, "/public/x");
+    assert_eq!(answer(&mut certified).1[0], "200");
+    let port = stage
+        .at(Front::Certified)
+        .rsplit(':')
+        .next()
+        .unwrap()
+        .to_owned();
+    let mut stranger = Command::new("curl");
+    stranger
+        .args([
+            "--silent",
+            "--max-time",
+            "20",
+            "--noproxy",
+            "*",
+            "--insecure",
+        ])
+        .arg(format!("https://127.0.0.1:{port}/public/x"));
+    let (success, said) = said(&mut stranger);
+    assert!(!success, "{said}");
+    assert_eq!(upstream.requests().len(), 2);
+}
+
+#[test]
 fn nghttp_sends_many_at_once_with_bodies_and_trailers() {
     let (upstream, stage) = items();
     let file = tempfile::NamedTempFile::new().unwrap();

@@ -1,7 +1,5 @@
 //! Servers behind the gateway that are spoken to over TLS, over HTTP/2, or both.
 
-use std::net::TcpListener;
-
 use crate::harness::{Client, Fixture, Message, Server, request};
 
 /// A server's certificate, in files of their own.
@@ -125,17 +123,12 @@ fn nginx_serves_over_tls_with_an_api_behind_it() {
     );
     let tls = format!("tls: {{ roots: '{cert}', server_name: server.test }}");
     let api = Server::node(&["tests/protocols/upstream.mjs", "http"]);
-    // nginx cannot be asked to find a port.
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = free.local_addr().unwrap().port();
-    drop(free);
     let filled = [
         ("BACKEND", &*api.address()),
-        ("PORT", &port.to_string()),
         ("CERTIFICATE", &cert),
         ("KEY", &key),
     ];
-    let server = Server::nginx(include_str!("nginx_tls.conf"), &filled).at_port(port);
+    let server = Server::nginx(include_str!("nginx_tls.conf"), &filled);
     serves(&server, "https", &tls, "1.0");
 }
 
