@@ -17,7 +17,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::header::{CONNECTION, ORIGIN, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 
 pub use outgoing::{Broken, Outgoing};
@@ -31,7 +31,7 @@ use crate::decision::{Denial, Outcome, Permit};
 use crate::directory::{Handle, State};
 use crate::forward::headers::{X_REQUEST_ID, request_id};
 use crate::forward::streams::Streams;
-use crate::forward::{Forwarder, Terms};
+use crate::forward::{Forwarder, Terms, trailers};
 use crate::head;
 use crate::head::Entrance;
 use crate::judge::{self, Judge, Judgement};
@@ -145,6 +145,7 @@ impl Gateway {
             source: &source,
         };
         let act = self.decide(&asked, &state, ticket.verdict());
+        let is_grpc = parts.version == Version::HTTP_2 && trailers::is_grpc(&parts.headers);
         ticket.verdict().authz = Some(ticket.verdict().started.elapsed());
         let mut response = match act {
             Act::Forward(permit) => {
@@ -162,17 +163,23 @@ impl Gateway {
             Act::Answer(headers) => answered(headers),
             Act::Refuse(denial) => refuse(denial, &mut ticket),
         };
-        let id = request_id(&ticket.verdict().id);
-        response.headers_mut().insert(X_REQUEST_ID, id);
-        let leaves = self.draining.load(Ordering::Relaxed) || is_last(ticket.verdict());
-        let may =
-            connection.line.is_http1() && response.status() != StatusCode::SWITCHING_PROTOCOLS;
-        if leaves && may {
-            let close = HeaderValue::from_static("close");
-            response.headers_mut().insert(CONNECTION, close);
-        }
-        ticket.verdict().status = response.status();
+        self.seal(&mut response, is_grpc, ticket.verdict());
         Ok(response.map(|body| body.recorded(ticket, in_flight, &connection.line)))
+    }
+
+    /// What every answer says, whoever made it.
+    fn seal(&self, response: &mut Response<Outgoing>, is_grpc: bool, verdict: &mut Verdict) {
+        verdict.status = response.status();
+        let leaves = self.draining.load(Ordering::Relaxed) || is_last(verdict);
+        let headers = response.headers_mut();
+        headers.insert(X_REQUEST_ID, request_id(&verdict.id));
+        let may = verdict.version != Version::HTTP_2;
+        if leaves && may && verdict.status != StatusCode::SWITCHING_PROTOCOLS {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if let Some(reason) = verdict.reason().filter(|_| is_grpc && !verdict.shadow) {
+            reject::tell_grpc(headers, reason);
+        }
     }
 
     /// What is to be done with a request. Not `async`: no decision waits for anything.
@@ -317,7 +324,7 @@ impl Gateway {
     /// it gets, if it can be answered.
     pub fn refused_unread(&self, connection: &Connection, reason: Reason) -> Response<Bytes> {
         let mut request = Request::new(());
-        *request.version_mut() = http::Version::HTTP_11;
+        *request.version_mut() = Version::HTTP_11;
         let (mut ticket, _) = self.open(connection, &request.into_parts().0);
         let verdict = ticket.verdict();
         verdict.target = None;

@@ -7,13 +7,15 @@ use bytes::Bytes;
 use http::header::{
     ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
 };
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::{Map, Value, json};
 
 use crate::decision::{Denial, Needs};
 use crate::reason::Reason;
 use crate::words::RequestId;
 
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 /// What a response we made ourselves has for `Content-Type`.
@@ -45,6 +47,39 @@ pub fn respond(denial: &Denial, id: &RequestId) -> Response<Bytes> {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
+}
+
+/// Says the same in the words of gRPC, whose clients look for a status of their own beside HTTP's.
+pub fn tell_grpc(headers: &mut HeaderMap, reason: Reason) {
+    headers.insert(GRPC_STATUS, HeaderValue::from(grpc_status(reason)));
+    headers.insert(GRPC_MESSAGE, grpc_message(reason));
+}
+
+fn grpc_message(reason: Reason) -> HeaderValue {
+    let message = format!("{}: {}", reason.public_code(), reason.title());
+    HeaderValue::from_str(&message).expect("made of our own words")
+}
+
+/// gRPC's word for what happened.
+fn grpc_status(reason: Reason) -> u16 {
+    const INVALID_ARGUMENT: u16 = 3;
+    const PERMISSION_DENIED: u16 = 7;
+    const RESOURCE_EXHAUSTED: u16 = 8;
+    const FAILED_PRECONDITION: u16 = 9;
+    const UNIMPLEMENTED: u16 = 12;
+    const INTERNAL: u16 = 13;
+    const UNAVAILABLE: u16 = 14;
+    const UNAUTHENTICATED: u16 = 16;
+    match reason.status().as_u16() {
+        400 | 414 | 431 => INVALID_ARGUMENT,
+        401 => UNAUTHENTICATED,
+        403 => PERMISSION_DENIED,
+        404 | 405 | 421 | 501 | 505 => UNIMPLEMENTED,
+        413 | 429 => RESOURCE_EXHAUSTED,
+        417 | 426 => FAILED_PRECONDITION,
+        408 | 502..=504 => UNAVAILABLE,
+        _ => INTERNAL,
+    }
 }
 
 /// The problem document.

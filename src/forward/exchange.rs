@@ -35,7 +35,10 @@ pub(super) async fn exchange(
     let may_spare = lease.is_http2() || is_repeatable(&message);
     let spare =
         (lease.may_be_stale() && may_spare && is_empty(&message)).then(|| Spare::of(&message));
-    waiting.interims.listen(&mut message);
+    if !lease.is_http2() {
+        // The library has no interim responses on HTTP/2.
+        waiting.interims.listen(&mut message);
+    }
     let work = lease.send(message, Rc::clone(&progress));
     let error = match waiting.wait(work, &progress).await? {
         Ok(response) => return Ok((response, lease)),

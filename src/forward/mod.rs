@@ -161,16 +161,13 @@ impl Forwarder {
         request: Request<Incoming>,
         terms: &Terms<'_>,
     ) -> Result<Response<Reply>, Reason> {
+        let (parts, body) = request.into_parts();
         let waiting = Waiting {
-            patience: Patience {
-                upstream: permit.timeout().unwrap_or(pool.upstream().response_timeout),
-                client: terms.body_idle,
-            },
+            patience: patience(permit, pool.upstream(), terms, &parts.headers),
             line: terms.line,
             interims: Interims::default(),
             guard: terms.guard,
         };
-        let (parts, body) = request.into_parts();
         let handshake = Handshake::of(&parts, permit)?;
         let trailers = Trailers::for_client(parts.version, &parts.headers);
         let bounds = Bounds {
@@ -229,6 +226,30 @@ impl Forwarder {
         *message.version_mut() = Version::HTTP_11;
         *message.headers_mut() = headers;
         Ok(message)
+    }
+}
+
+/// How long either side may keep the other one waiting. A gRPC call may be a stream from its first
+/// message on, in both directions and with the answer's head as late as its first message, so there
+/// only silence counts.
+fn patience(
+    permit: &Permit,
+    upstream: &Upstream,
+    terms: &Terms<'_>,
+    headers: &HeaderMap,
+) -> Patience {
+    let (answer, body) = if trailers::is_grpc(headers) {
+        let idle = upstream.stream_idle;
+        (
+            upstream.response_timeout.max(idle),
+            terms.body_idle.max(idle),
+        )
+    } else {
+        (upstream.response_timeout, terms.body_idle)
+    };
+    Patience {
+        upstream: permit.timeout().unwrap_or(answer),
+        client: body,
     }
 }
 
