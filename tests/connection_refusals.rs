@@ -8,14 +8,12 @@ fn head(line: &str, headers: &str) -> Vec<u8> {
     format!("{line}\r\nHost: gate.test\r\n{headers}\r\n").into_bytes()
 }
 
-#[test]
-fn a31_a41_b18_b22_what_cannot_be_parsed_is_refused_in_our_words() {
-    let upstream = Upstream::start();
-    let gateway = Fixture::new(&upstream).start();
+/// What is sent, and what it is answered.
+fn refused() -> Vec<(Vec<u8>, u16, &'static str)> {
     let get = "GET /public/x HTTP/1.1";
     let many: String = (0..100).map(|n| format!("X-{n}: 1\r\n")).collect();
     let long = "a".repeat(33 * 1024);
-    let table = [
+    vec![
         (head("GET /public/x HTTP/2.0", ""), 505, "version_unknown"),
         (head("GET /public/x HTTP/1.2", ""), 505, "version_unknown"),
         (head("GET /public/x HTTP/3.0", ""), 505, "version_unknown"),
@@ -58,7 +56,14 @@ fn a31_a41_b18_b22_what_cannot_be_parsed_is_refused_in_our_words() {
             400,
             "request_malformed",
         ),
-    ];
+    ]
+}
+
+#[test]
+fn a31_a41_b18_b22_what_cannot_be_parsed_is_refused_in_our_words() {
+    let upstream = Upstream::start();
+    let gateway = Fixture::new(&upstream).start();
+    let table = refused();
     for (bytes, status, reason) in &table {
         let shown = String::from_utf8_lossy(bytes)
             .chars()
