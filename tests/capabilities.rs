@@ -19,7 +19,6 @@ mod clients;
 mod conformance;
 mod connection_doors;
 mod connection_http2;
-mod connection_refusals;
 mod days;
 mod deploy;
 mod differential;

@@ -84,11 +84,12 @@ where
         // What becomes of the answer is on its request's record.
         Ok(Overdue::Taking | Overdue::Request) => None,
     };
-    if let Some(reason) = reason {
-        let answer = gateway.refused_unread(&connection, reason);
-        if reason == Reason::RequestTimeout || watch.has_refused() {
-            refusal::send(io, answer, limits.write_idle).await;
-        }
+    let Some(reason) = reason else {
+        return;
+    };
+    let answer = gateway.refused_unread(&connection, reason);
+    if reason == Reason::RequestTimeout || watch.has_refused() {
+        refusal::send(io, answer, limits.write_idle).await;
     }
 }
 

@@ -11,7 +11,6 @@ pub mod doors;
 mod event;
 mod handles;
 pub mod health;
-mod inventory;
 mod json;
 mod line;
 pub mod log;
