@@ -19,6 +19,7 @@ mod clients;
 mod conformance;
 mod connection_doors;
 mod connection_http2;
+mod connection_refusals;
 mod days;
 mod deploy;
 mod differential;

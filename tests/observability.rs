@@ -155,6 +155,41 @@ fn a_missing_permission_names_account_permission_and_route() {
     assert_eq!(logged["http.route"], "DELETE /v1/items/{id}", "{logged}");
 }
 
+/// What the rules would refuse goes through in shadow, without a word about who called, and is told
+/// apart in the log and in the metrics.
+#[test]
+fn what_only_shadow_lets_through_is_logged_and_counted_as_that() {
+    let upstream = Upstream::start();
+    let gateway = Fixture::new(&upstream).upstream("shadow: true").start();
+    let token = gateway.token(&gateway.account("ci", &[]));
+    let before = scrape_until(&gateway, 1.0);
+    let rows = [
+        (None, "credential_missing", None),
+        (Some(token.as_str()), "permission_missing", Some("ci")),
+    ];
+    for (token, reason, account) in rows {
+        let answer = gateway.ask("GET /v1/items/7", token);
+        assert_eq!(answer.status(), 200, "{reason}");
+        let logged = gateway.decision_of(&answer);
+        assert_eq!(logged["portcullis.decision"], "shadow_deny", "{logged}");
+        assert_eq!(logged["portcullis.reason"], reason, "{logged}");
+        assert_eq!(logged["http.response.status_code"], 200, "{logged}");
+        assert_eq!(
+            logged["portcullis.account.name"].as_str(),
+            account,
+            "{logged}"
+        );
+    }
+    for request in upstream.wait_for(2) {
+        assert_eq!(request.header("x-portcullis-account"), None, "{request:?}");
+    }
+    let after = scrape_until(&gateway, 3.0);
+    let shadowed = grown("portcullis_shadow_denied_requests_total", &before, &after);
+    assert_eq!(shadowed.len(), 2, "{shadowed:?}");
+    let denied = grown("portcullis_denied_requests_total", &before, &after);
+    assert_eq!(denied, [], "what went through is no refusal");
+}
+
 #[test]
 fn strangers_make_no_series() {
     let upstream = Upstream::start();

@@ -1,6 +1,7 @@
 //! What lasts longer than a question and its answer, and what is said around the two: trailers,
 //! interim responses, tunnels, silence, and the end of all of them.
 
+mod bodies;
 mod calls;
 mod hops;
 mod interim;

@@ -84,12 +84,11 @@ where
         // What becomes of the answer is on its request's record.
         Ok(Overdue::Taking | Overdue::Request) => None,
     };
-    let Some(reason) = reason else {
-        return;
-    };
-    let answer = gateway.refused_unread(&connection, reason);
-    if reason == Reason::RequestTimeout || watch.has_refused() {
-        refusal::send(io, answer, limits.write_idle).await;
+    if let Some(reason) = reason {
+        let answer = gateway.refused_unread(&connection, reason);
+        if reason == Reason::RequestTimeout || watch.has_refused() {
+            refusal::send(io, answer, limits.write_idle).await;
+        }
     }
 }
 

@@ -116,6 +116,7 @@ fn c11_the_bytes_of_a_token_are_those_the_rfc_lists() {
 
 #[test]
 fn c18_a_credential_is_bounded_and_plain_before_anybody_hashes_it() {
+    assert_eq!(CREDENTIAL_BYTES_MAX, 8192);
     let longest = format!("Bearer {}", "a".repeat(CREDENTIAL_BYTES_MAX));
     check(&[("authorization", longest.as_bytes())], ALL, "Bearer(..)");
     for bad in [

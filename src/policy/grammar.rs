@@ -5,6 +5,7 @@
 
 use super::segment::{PARAM, REST};
 use super::template::{TEMPLATE_BYTES_MAX, TemplateError};
+use crate::yaml::quoted;
 
 /// What a template says.
 pub(super) struct Reading {
@@ -64,8 +65,8 @@ impl<'t> Parser<'t> {
         }
         if !self.text.starts_with('/') {
             return self.fault(format!(
-                "a path template starts with `/`: write `/{}`",
-                self.text
+                "a path template starts with `/`: write {}",
+                quoted(&format!("/{}", self.text))
             ));
         }
         while !self.left().is_empty() {
@@ -217,14 +218,18 @@ fn is_name(name: &str) -> bool {
 fn name_fault(inside: &str) -> String {
     let bare = inside.trim_matches(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     if inside.contains('*') && is_name(bare) {
-        return format!("`{{{inside}}}` is not a parameter: the rest of a path is `{{{bare}...}}`");
+        return format!(
+            "{} is not a parameter: the rest of a path is `{{{bare}...}}`",
+            quoted(&format!("{{{inside}}}"))
+        );
     }
     if inside.is_empty() || inside == "..." {
         return format!("`{{{inside}}}` has no name: a parameter is written `{{name{inside}}}`");
     }
     format!(
-        "`{inside}` is not the name of a parameter: expected a letter or `_`, then letters, digits, \
-         `_` and `-`"
+        "{} is not the name of a parameter: expected a letter or `_`, then letters, digits, `_` and \
+         `-`",
+        quoted(inside)
     )
 }
 
@@ -259,6 +264,10 @@ mod tests {
 
     refused! {
         it_starts_with_a_slash: "a/b" @ 0 => "a path template starts with `/`: write `/a/b`";
+        what_a_terminal_would_act_on_is_not_repeated: "a\u{1b}[2J" @ 0
+            => "a path template starts with `/`: write `/a\\u{1b}[2J`";
+        nor_is_it_of_a_name: "/{a\n}" @ 1
+            => "`a\\n` is not the name of a parameter: expected a letter or `_`, then letters, digits, `_` and `-`";
         an_empty_text_is_no_template: "" @ 0 => "a path template starts with `/`: write `/`";
         an_empty_segment_is_refused: "/a//b" @ 3, "//" @ 1 => "`//` has an empty segment, which no request shows: write `/`";
         two_dots_are_refused: "/a/../b" @ 3, "/.." @ 1 => "`..` is a dot segment, which no request may show: write the path it leads to";

@@ -9,7 +9,7 @@
 
 use prometheus::proto::MetricType;
 use prometheus::{
-    Gauge, Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
+    Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
 };
 
 use super::doors::Doors;
@@ -17,6 +17,7 @@ pub use super::event::{
     AccountLabels, CacheFigures, Denied, DirectoryFigures, Finished, Outcome, Target, UpstreamError,
 };
 pub use super::handles::{InFlight, UpstreamMetrics};
+use super::inventory::{Inventory, Policies};
 use super::maker::{Maker, as_int};
 use super::process::Process;
 use super::routes::Routes;
@@ -52,23 +53,6 @@ pub struct Metrics {
     upstream_errors: IntCounterVec,
     unsafe_settings: IntGaugeVec,
     doors: Doors,
-}
-
-/// What is told about the policy in force.
-struct Policies {
-    reloads: IntCounterVec,
-    last_successful: IntGauge,
-    last_success: Gauge,
-    info: IntGaugeVec,
-    routes: IntGauge,
-}
-
-/// What is told about accounts, keys and where they rest.
-struct Inventory {
-    store_up: IntGauge,
-    accounts: IntGaugeVec,
-    keys: IntGaugeVec,
-    next_expiry: Gauge,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -390,56 +374,6 @@ impl Metrics {
                 tracing::error!(%error, "the metrics cannot be printed");
                 String::new()
             })
-    }
-}
-
-impl Policies {
-    fn new(make: &Maker<'_>) -> Result<Self, prometheus::Error> {
-        let policies = Self {
-            reloads: make.counters(
-                "portcullis_config_reloads_total",
-                "Attempts to load the policy folder.",
-                &["result"],
-            )?,
-            last_successful: make.gauge(
-                "portcullis_config_last_reload_successful",
-                "Whether the last attempt to load the policy folder succeeded.",
-            )?,
-            last_success: make.register(Gauge::new(
-                "portcullis_config_last_reload_success_timestamp_seconds",
-                "When the policy in force was loaded.",
-            )?)?,
-            info: make.gauges(
-                "portcullis_config_info",
-                "The hash of the policy in force.",
-                &["hash"],
-            )?,
-            routes: make.gauge("portcullis_routes", "Routes of the policy in force.")?,
-        };
-        for result in ["success", "failure"] {
-            policies.reloads.with_label_values(&[result]);
-        }
-        Ok(policies)
-    }
-}
-
-impl Inventory {
-    fn new(make: &Maker<'_>) -> Result<Self, prometheus::Error> {
-        let inventory = Self {
-            store_up: make.gauge(
-                "portcullis_store_up",
-                "Whether the store answered when last asked; 1 without a store.",
-            )?,
-            accounts: make.gauges("portcullis_accounts", "Accounts, by state.", &["state"])?,
-            keys: make.gauges("portcullis_api_keys", "API keys, by state.", &["state"])?,
-            next_expiry: make.register(Gauge::new(
-                "portcullis_api_key_next_expiry_timestamp_seconds",
-                "When the next API key runs out; infinity if none will.",
-            )?)?,
-        };
-        inventory.store_up.set(1);
-        inventory.next_expiry.set(f64::INFINITY);
-        Ok(inventory)
     }
 }
 

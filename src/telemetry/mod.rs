@@ -11,6 +11,7 @@ pub mod doors;
 mod event;
 mod handles;
 pub mod health;
+mod inventory;
 mod json;
 mod line;
 pub mod log;

@@ -377,3 +377,19 @@ fn an_upstream_that_does_not_speak_http2_is_not_sent_anything() {
     }
     gateway.wait_for_log("an upstream's address fails");
 }
+
+#[test]
+fn the_probe_of_the_ops_port_speaks_http2_as_well() {
+    let upstream = Scripted::start();
+    let gateway = start_with(&upstream, "probe: /up");
+    std::thread::scope(|scope| {
+        let answered = scope.spawn(|| gateway.ops("/probe/items"));
+        let mut peer = greeted(&upstream);
+        let asked = peer.asked();
+        assert_eq!(asked.field(":path"), Some("/up"));
+        assert_eq!(asked.field("user-agent"), Some("portcullis-probe"));
+        peer.answer(asked.stream, "");
+        let answer = answered.join().expect("an answer");
+        assert_eq!((answer.status(), answer.text()), (200, "ok\n"));
+    });
+}

@@ -110,3 +110,172 @@ async fn look_up(resolver: &dyn Resolver, host: &str, port: u16) -> io::Result<V
     }
     Ok(answer.into_iter().map(Target::Tcp).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Gives these answers one after the other, then the last of them again and again.
+    struct Scripted(Mutex<VecDeque<Option<Vec<&'static str>>>>);
+
+    impl Scripted {
+        fn new(answers: &[Option<&[&'static str]>]) -> Self {
+            let answers = answers.iter().map(|one| one.map(<[_]>::to_vec));
+            Self(Mutex::new(answers.collect()))
+        }
+    }
+
+    impl Resolver for Scripted {
+        fn look_up<'a>(
+            &'a self,
+            _host: &'a str,
+            port: u16,
+        ) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'a>> {
+            let mut answers = self.0.lock().unwrap();
+            let answer = if answers.len() > 1 {
+                answers.pop_front().unwrap()
+            } else {
+                answers.front().cloned().unwrap()
+            };
+            Box::pin(async move {
+                let ips = answer.ok_or_else(|| io::Error::other("the name service is ill"))?;
+                Ok(ips
+                    .iter()
+                    .map(|ip| SocketAddr::new(ip.parse().unwrap(), port))
+                    .collect())
+            })
+        }
+    }
+
+    /// Never answers.
+    struct Silent;
+
+    impl Resolver for Silent {
+        fn look_up<'a>(
+            &'a self,
+            _host: &'a str,
+            _port: u16,
+        ) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'a>> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    fn upstream() -> Upstream {
+        let address = UpstreamAddress::Tcp {
+            host: "api.test".into(),
+            port: 80,
+        };
+        Upstream::plain("items".parse().unwrap(), vec![address], "api.test".into())
+    }
+
+    fn shown(places: &Places) -> Vec<String> {
+        let known = places.known();
+        known.iter().map(|one| one.target().to_string()).collect()
+    }
+
+    async fn next(places: &Places, resolver: &Scripted) -> Vec<String> {
+        let _ = look_up_all(places, resolver).await;
+        shown(places)
+    }
+
+    /// F42.
+    #[tokio::test]
+    async fn f42_the_last_good_answer_stays_while_the_name_service_fails_or_says_nothing() {
+        let resolver = Scripted::new(&[
+            None,
+            Some(&["10.0.0.2", "10.0.0.1", "10.0.0.1"]),
+            None,
+            Some(&[]),
+            Some(&["10.0.0.3", "10.0.0.1"]),
+        ]);
+        let places = Places::new(&upstream()).unwrap();
+        assert!(places.has_names());
+        assert_eq!(next(&places, &resolver).await, [""; 0]);
+        let two = ["10.0.0.1:80", "10.0.0.2:80"];
+        assert_eq!(next(&places, &resolver).await, two);
+        let before = places.known();
+        assert_eq!(next(&places, &resolver).await, two);
+        assert_eq!(next(&places, &resolver).await, two);
+        let changed = ["10.0.0.1:80", "10.0.0.3:80"];
+        assert_eq!(next(&places, &resolver).await, changed);
+        // What is known of an address that stays is not forgotten, and who is gone is told.
+        let after = places.known();
+        assert!(std::sync::Arc::ptr_eq(&before[0], &after[0]));
+        assert_eq!((before[0].is_gone(), before[1].is_gone()), (false, true));
+    }
+
+    #[tokio::test]
+    async fn f42_a_thousand_addresses_are_no_more_than_are_believed() {
+        let places = Places::new(&upstream()).unwrap();
+        let many = (0..1000_u32).map(|number| {
+            let ip = std::net::Ipv4Addr::from(0x0a00_0000 + number);
+            (Target::Tcp(SocketAddr::new(ip.into(), 80)), None)
+        });
+        let many: Vec<_> = many.collect();
+        assert!(places.replace(many.clone()));
+        assert_eq!(places.known().len(), ADDRESSES_MAX);
+        // In another order they are the same ones.
+        assert!(!places.replace(many.into_iter().rev().collect()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn names_are_looked_up_again_and_soon_while_nothing_is_known() {
+        let resolver = Scripted::new(&[None, Some(&["10.0.0.1"]), Some(&["10.0.0.2"])]);
+        let upstream = upstream();
+        let places = Places::new(&upstream).unwrap();
+        let began = tokio::time::Instant::now();
+        tokio::select! {
+            () = keep_resolved(&upstream, &places, &resolver) => {}
+            () = async {
+                places.looked_up().await;
+                assert_eq!(shown(&places), [""; 0]);
+                while shown(&places) != ["10.0.0.1:80"] {
+                    sleep(Duration::from_millis(10)).await;
+                }
+                assert!(began.elapsed() < RETRY_AFTER * 2);
+                while shown(&places) != ["10.0.0.2:80"] {
+                    sleep(Duration::from_millis(10)).await;
+                }
+            } => {}
+        }
+        let took = began.elapsed();
+        assert!(took > upstream.resolve_every && took < upstream.resolve_every * 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_service_that_does_not_answer_has_failed() {
+        let places = Places::new(&upstream()).unwrap();
+        let error = look_up_all(&places, &Silent).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(
+            error.to_string(),
+            "cannot look up `api.test`: the name service does not answer"
+        );
+    }
+
+    #[test]
+    fn the_least_busy_that_is_good_is_chosen_and_any_if_none_is() {
+        let places = Places::new(&upstream()).unwrap();
+        let target = |number| {
+            let ip = std::net::Ipv4Addr::new(10, 0, 0, number);
+            (Target::Tcp(SocketAddr::new(ip.into(), 80)), None)
+        };
+        places.replace((1..=3).map(target).collect());
+        let known = places.known();
+        let busy: Vec<_> = [0, 0, 1].map(|at: usize| known[at].take_up()).into();
+        let chosen = |tried: &[_]| places.choose(tried).map(|one| one.target().to_string());
+        assert_eq!(chosen(&[]).as_deref(), Some("10.0.0.3:80"));
+        known[2].checked(false, &"down");
+        assert_eq!(chosen(&[]).as_deref(), Some("10.0.0.2:80"));
+        let tried = [known[1].clone()];
+        assert_eq!(chosen(&tried).as_deref(), Some("10.0.0.1:80"));
+        known[0].checked(false, &"down");
+        known[1].checked(false, &"down");
+        assert_eq!(chosen(&[]).as_deref(), Some("10.0.0.3:80"));
+        assert_eq!(chosen(&known), None);
+        drop(busy);
+    }
+}
