@@ -48,6 +48,9 @@ impl Reloader {
     pub(super) fn in_force(&self) {
         let state = self.service.handle().snapshot();
         self.metrics.policy_loaded(&state.policy, self.clock.now());
+        for setting in &state.policy.weakened {
+            tracing::warn!(setting, "this setting weakens a promise");
+        }
     }
 
     /// Why the folder as it is now was refused, if it was.

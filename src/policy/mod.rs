@@ -64,6 +64,9 @@ pub struct Policy {
     pub tests: Vec<PolicyTest>,
     /// What is not wrong and should be looked at.
     pub warnings: Vec<Fault>,
+    /// What routes say that weakens a promise, as `routes.unsafe_allow: semicolon`: each once, however
+    /// many routes say it, for the log and the metric.
+    pub weakened: Vec<String>,
     /// The path classes that some route or upstream allows; all others are refused at once.
     pub classes_allowed: ClassSet,
     /// Whether some upstream allows `_method` in a query; else it is refused at once.

@@ -239,6 +239,15 @@ impl Metrics {
         self.policies.info.reset();
         self.policies.info.with_label_values(&[&policy.hash]).set(1);
         self.policies.routes.set(as_int(policy.routes.len() as u64));
+        for class in PathClass::ALL {
+            let setting = format!("routes.unsafe_allow: {}", class.code());
+            if policy.weakened.contains(&setting) {
+                self.unsafe_setting(&setting);
+            } else {
+                // Not there most of the time, and then there is nothing to take away.
+                let _ = self.unsafe_settings.remove_label_values(&[&setting]);
+            }
+        }
     }
 
     /// A policy folder was refused; the policy before it stays in force.

@@ -194,6 +194,7 @@ fn policy() -> Policy {
         groups: BTreeMap::new(),
         tests: Vec::new(),
         warnings: Vec::new(),
+        weakened: Vec::new(),
         classes_allowed: ClassSet::default(),
         method_in_query_allowed: false,
         answers_preflights: false,

@@ -22,8 +22,8 @@ use super::Policy;
 use super::file::PolicyFile;
 pub use crate::settings::UpstreamRules;
 use crate::words::{
-    ClassSet, Faults, Method, Permission, PermissionId, PermissionPattern, PermissionSet,
-    UpstreamName,
+    ClassSet, Faults, Method, PathClass, Permission, PermissionId, PermissionPattern,
+    PermissionSet, UpstreamName,
 };
 use crate::yaml;
 
@@ -82,9 +82,19 @@ pub fn compile(files: &[SourceFile], context: &Context) -> Result<Policy, Faults
         groups,
         tests,
         warnings,
+        weakened: weakened(&written),
         tables,
     };
     faults.into_result(policy)
+}
+
+/// What routes themselves allow that weakens a promise.
+fn weakened(files: &[PolicyFile]) -> Vec<String> {
+    let routes = files.iter().flat_map(|file| &file.routes);
+    let allowed = routes.map(|route| route.unsafe_allow);
+    let allowed = allowed.fold(ClassSet::EMPTY, ClassSet::union);
+    let line = |class: PathClass| format!("routes.unsafe_allow: {}", class.code());
+    allowed.iter().map(line).collect()
 }
 
 /// First 16 hexadecimal digits of the SHA-256 over names and texts. Names count from the folder

@@ -204,3 +204,15 @@ fn an_upstream_has_a_series_for_every_way_to_fail() {
         assert!(holds(&metrics, &line), "{line}");
     }
 }
+
+#[test]
+fn what_routes_weaken_is_there_as_long_as_the_policy_is() {
+    let metrics = Metrics::new(AccountLabels::Off);
+    let line = "portcullis_unsafe_settings{setting=\"routes.unsafe_allow: semicolon\"} 1";
+    let mut weak = policy(&["/a"]);
+    weak.weakened = vec!["routes.unsafe_allow: semicolon".to_owned()];
+    metrics.policy_loaded(&weak, UnixTime::from_secs(1));
+    assert!(holds(&metrics, line));
+    metrics.policy_loaded(&policy(&["/a"]), UnixTime::from_secs(2));
+    assert!(!holds(&metrics, line));
+}

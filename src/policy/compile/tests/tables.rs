@@ -221,7 +221,7 @@ fn overlaps_that_deserve_a_look_are_warnings() {
 fn what_the_settings_say_of_an_upstream_reaches_its_routes() {
     let mut context = context(&["api", "other"]);
     let rules = UpstreamRules {
-        unsafe_allow: [crate::words::PathClass::Semicolon].into_iter().collect(),
+        unsafe_allow: [PathClass::Semicolon].into_iter().collect(),
         shadow: true,
         pass_authorization: true,
         header_names: [http::HeaderName::from_static("api_key")].into(),
@@ -493,4 +493,16 @@ fn another_host_is_no_way_around_for_an_upstream_that_ignores_case() {
     };
     let faults = compile(&files, &context).unwrap_err().to_string();
     assert!(faults.contains("is asked for less at 1.yaml"), "{faults}");
+}
+
+#[test]
+fn what_routes_weaken_is_listed_once() {
+    let text = "routes:\n  GET /a: { needs: d:view, unsafe_allow: [semicolon] }\n  GET /b: { needs: d:view, unsafe_allow: [semicolon, encoded_slash] }\n";
+    assert_eq!(
+        policy(&[text]).weakened,
+        [
+            "routes.unsafe_allow: encoded_slash",
+            "routes.unsafe_allow: semicolon"
+        ]
+    );
 }

@@ -1,0 +1,42 @@
+//! The options that `README.md` lists are those that files may hold.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+/// Lists of keys in the sources, whose words stand between quotes.
+const LISTS: [(&str, &str); 5] = [
+    ("src/policy/file/route.rs", "const KEYS"),
+    ("src/settings/upstream.rs", "const KEYS"),
+    ("src/settings/listener.rs", "const KEYS"),
+    ("src/settings/listener.rs", "const LIMITS"),
+    ("src/settings/http2.rs", "const KEYS"),
+];
+
+fn keys((path, list): (&str, &str)) -> BTreeSet<String> {
+    let text = fs::read_to_string(path).unwrap();
+    let start = text
+        .find(list)
+        .unwrap_or_else(|| panic!("{path} has no `{list}`"));
+    let end = start + text[start..].find("];").unwrap();
+    let words = text[start..end].split('"').skip(1).step_by(2);
+    words.map(str::to_owned).collect()
+}
+
+#[test]
+fn every_option_stands_in_the_readme() {
+    let readme = fs::read_to_string("README.md").unwrap();
+    let (_, options) = readme.split_once("\n## Options\n").unwrap();
+    let (options, _) = options.split_once("\n## ").unwrap();
+    for list in LISTS {
+        let keys = keys(list);
+        assert!(keys.len() > 4, "{list:?} was not read: {keys:?}");
+        for key in keys {
+            let named = options.contains(&format!("`{key}`"));
+            assert!(
+                named,
+                "`{key}` of {} is not in README.md, under Options",
+                list.0
+            );
+        }
+    }
+}
