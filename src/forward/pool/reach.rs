@@ -98,7 +98,7 @@ impl Pool {
     ) -> Result<Lease, Reason> {
         let slot = match self.shared.slots.take() {
             Some(slot) => slot,
-            None => match self.turn_or_resting().await? {
+            None => match self.turn_or_resting(self.queue_ends()).await? {
                 Turn::Slot(slot) => slot,
                 Turn::Handed(Handed::Stream(stream)) => {
                     return Ok(self.lend(Way::Stream(stream), true));
@@ -121,23 +121,30 @@ impl Pool {
 
     /// A place for a new connection. A connection that is handed on gives up its own.
     async fn slot(self: &Rc<Self>) -> Result<Slot, Reason> {
-        if let Some(slot) = self.shared.slots.take() {
-            return Ok(slot);
-        }
-        match self.turn_or_resting().await? {
-            Turn::Slot(slot) => Ok(slot),
-            Turn::Handed(Handed::Wire(resting)) => Ok(resting.slot),
-            Turn::Handed(Handed::Stream(_)) => Err(Reason::UpstreamOverloaded),
+        let ends = self.queue_ends();
+        loop {
+            if let Some(slot) = self.shared.slots.take() {
+                return Ok(slot);
+            }
+            match self.turn_or_resting(ends).await? {
+                Turn::Slot(slot) => return Ok(slot),
+                Turn::Handed(Handed::Wire(resting)) => return Ok(resting.slot),
+                // Of no use to who wants a connection of his own; it goes on to the next in line.
+                Turn::Handed(Handed::Stream(stream)) => drop(stream),
+            }
         }
     }
 
+    fn queue_ends(&self) -> Instant {
+        Instant::now() + self.shared.upstream.queue_timeout
+    }
+
     /// What rests in this pool, to whatever address, or else what a turn brings.
-    async fn turn_or_resting(self: &Rc<Self>) -> Result<Turn, Reason> {
+    async fn turn_or_resting(self: &Rc<Self>, ends: Instant) -> Result<Turn, Reason> {
         let resting = self.resting.borrow_mut().pop();
         if let Some(resting) = resting {
             return Ok(Turn::Handed(Handed::Wire(resting)));
         }
-        let ends = Instant::now() + self.shared.upstream.queue_timeout;
         self.turn(true, ends).await
     }
 
@@ -209,7 +216,7 @@ impl Pool {
     ) -> Result<Lease, Reason> {
         let several = self.shared.places.are_several();
         let tried: Vec<_> = failed_at.filter(|_| several).into_iter().collect();
-        let ends = Instant::now() + self.shared.upstream.queue_timeout;
+        let ends = self.queue_ends();
         let mut slot = None;
         loop {
             let place = self.shared.places.choose(&tried);
