@@ -14,11 +14,11 @@ const LISTS: [(&str, &str); 5] = [
 
 fn keys((path, list): (&str, &str)) -> BTreeSet<String> {
     let text = fs::read_to_string(path).unwrap();
-    let start = text
-        .find(list)
+    let (_, listed) = text
+        .split_once(list)
         .unwrap_or_else(|| panic!("{path} has no `{list}`"));
-    let end = start + text[start..].find("];").unwrap();
-    let words = text[start..end].split('"').skip(1).step_by(2);
+    let (listed, _) = listed.split_once("];").unwrap();
+    let words = listed.split('"').skip(1).step_by(2);
     words.map(str::to_owned).collect()
 }
 

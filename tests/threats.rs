@@ -33,7 +33,7 @@ fn h12_every_id_of_the_threat_model_is_a_row() {
         .filter_map(|row| row.get(..3))
         .filter(|id| is_id(id))
         .collect();
-    let begun = |id: &&str| rows.iter().any(|row| row.starts_with(&id[..1]));
+    let begun = |id: &str| rows.iter().any(|row| row.get(..1) == id.get(..1));
     let lost: Vec<_> = ids(&model)
         .into_iter()
         .filter(|id| !OUTSIDE.contains(id) && !rows.contains(id))

@@ -154,11 +154,10 @@ impl Answer {
             Self::Refused {
                 reason, response, ..
             } => {
-                let problem = self.problem();
-                let status = reason.status().as_u16();
                 if self.is_of_token_endpoint() {
                     return broken;
                 }
+                let (problem, status) = (self.problem(), reason.status().as_u16());
                 law(
                     response.status() == reason.status(),
                     "the reason gives the status",
