@@ -10,6 +10,7 @@ use portcullis::request::{Target, TargetError};
 use portcullis::words::{ClassSet, PathClass};
 use proptest::prelude::*;
 
+use crate::harness::long;
 use laws::{nothing_allowed, something_allowed, stands_still};
 
 /// Generated paths per run, shared by all threads.
@@ -38,11 +39,7 @@ const DANGEROUS: &[&str] = &[
 #[test]
 fn a40_a_million_dangerous_paths_mean_the_same_to_every_reader() {
     let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
-    let cases = if std::env::var_os("PORTCULLIS_LONG").is_some() {
-        CASES_LONG
-    } else {
-        CASES
-    };
+    let cases = long::sized(CASES, CASES_LONG);
     let accepted: u64 = std::thread::scope(|scope| {
         let runs: Vec<_> = (0..threads)
             .map(|seed| scope.spawn(move || run(seed, cases / threads)))
@@ -58,6 +55,7 @@ fn a40_a_million_dangerous_paths_mean_the_same_to_every_reader() {
         accepted > cases / 20,
         "only {accepted} of {cases} paths were accepted: the pieces prove little"
     );
+    long::passed("A40");
 }
 
 /// Checks every law on `cases` paths; says how many of them were accepted.

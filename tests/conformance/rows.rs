@@ -40,7 +40,7 @@ pub(super) struct Row {
     pub(super) kept_by: Vec<String>,
     /// Why it is not kept yet.
     pub(super) red: Option<String>,
-    /// The long run that shows all of it, by its name in `long-runs.yaml`.
+    /// What the long run does that no other has the time for; `long-runs.yaml` has its day.
     pub(super) long: Option<String>,
     /// What each case has that does not say otherwise.
     #[serde(default)]

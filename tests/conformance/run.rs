@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
-use super::HTTP2;
 use super::play::{Outcome, play};
 use super::rows::{Case, Protocol, Row};
 use super::stage::{Plan, Stage, plans};
@@ -88,9 +87,6 @@ fn perform_job(stage: &mut Stage, job: &Job) -> Played {
     let mut outcomes = Vec::new();
     for case in &job.cases {
         for protocol in case.protocols() {
-            if protocol.is_http2() && !HTTP2 {
-                continue;
-            }
             result.runs += 1;
             result.protocols.push(protocol);
             let name = format!("{} over {protocol:?}: {}", job.row, case.name());

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::HTTP2;
 use super::rows::Protocol;
 use crate::harness::{Behaviour, Client, Fixture, Gateway, Key, Upstream};
 
@@ -57,13 +56,10 @@ impl Stage {
         let mut clear = plan.listener.clone().into_iter().collect::<Vec<_>>();
         let mut secure = clear.clone();
         secure.push("tls: { certificate: tls.crt, key: tls.key }".to_owned());
-        if HTTP2 {
-            clear.push("http2: true".to_owned());
-        }
-        let mut fixture = Fixture::new(&upstream).another_listener(&secure.join(", "));
-        if !clear.is_empty() {
-            fixture = fixture.listener(&clear.join(", "));
-        }
+        clear.push("http2: true".to_owned());
+        let mut fixture = Fixture::new(&upstream)
+            .listener(&clear.join(", "))
+            .another_listener(&secure.join(", "));
         if let Some(more) = &plan.upstream {
             fixture = fixture.upstream(more);
         }

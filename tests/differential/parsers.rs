@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use super::heads::Heads;
 use super::readings::{Reading, Recorded, Recorder};
+use crate::harness::long::{passed, sized};
 use crate::harness::{Fixture, Gateway, ITEMS, Kind, Message, PATIENCE, Server, tool};
 
 /// Requests of one round, each followed by two more.
@@ -37,12 +38,7 @@ const PIPELINED: usize = 32;
 
 #[test]
 fn b46_three_parsers_read_what_is_sent_on_as_it_was_meant() {
-    let long = std::env::var_os("PORTCULLIS_LONG").is_some();
-    let (rounds, cases) = if long {
-        (ROUNDS_LONG, CASES_LONG)
-    } else {
-        (1, CASES)
-    };
+    let (rounds, cases) = sized((1, CASES), (ROUNDS_LONG, CASES_LONG));
     for round in 0..rounds {
         let (recorded, log) = send(round, cases);
         let requests = recorded.iter().map(|one| one.requests.len()).sum::<usize>();
@@ -67,6 +63,7 @@ fn b46_three_parsers_read_what_is_sent_on_as_it_was_meant() {
                 .join("\n")
         );
     }
+    passed("B46");
 }
 
 /// Lets a gateway have all requests of a round; what it sent on, and what it logged about that.
