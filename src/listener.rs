@@ -62,18 +62,33 @@ pub struct Bound {
     sockets: Vec<std::net::TcpListener>,
 }
 
+impl Door {
+    /// What the cores share of a listener.
+    ///
+    /// # Errors
+    ///
+    /// When its certificate, key or roots cannot be used.
+    pub fn open(listener: Arc<Listener>) -> io::Result<Arc<Self>> {
+        let tls = listener.tls.clone();
+        let tls = tls
+            .map(|files| Tls::open(files, listener.http2))
+            .transpose()?;
+        Ok(Arc::new(Self {
+            sources: Sources::new(listener.limits.connections_per_source),
+            tls,
+            listener,
+        }))
+    }
+}
+
 impl Bound {
     /// Binds `cores` sockets.
     ///
     /// # Errors
     ///
-    /// When the address is taken, by this or another process, or when certificate or key cannot be
-    /// used.
-    pub fn bind(listener: Arc<Listener>, cores: usize) -> io::Result<Self> {
-        let tls = listener.tls.clone();
-        let tls = tls
-            .map(|files| Tls::open(files, listener.http2))
-            .transpose()?;
+    /// When the address is taken, by this or another process.
+    pub fn bind(door: Arc<Door>, cores: usize) -> io::Result<Self> {
+        let listener = &door.listener;
         if listener.address.port() != 0 {
             // Fails if anybody has the port, those that would share it too.
             drop(socket(listener.address, Sharing::No)?);
@@ -85,11 +100,6 @@ impl Bound {
             address = socket.local_addr()?;
             sockets.push(socket);
         }
-        let door = Arc::new(Door {
-            sources: Sources::new(listener.limits.connections_per_source),
-            tls,
-            listener,
-        });
         Ok(Self {
             door,
             address,

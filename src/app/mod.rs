@@ -88,7 +88,15 @@ pub enum StartError {
     /// The store, or who holds it.
     #[error("{0}")]
     Store(#[from] admin::OpenError),
-    /// A socket, a certificate, a thread.
+    /// A certificate, a key, roots: a file that the settings name and nobody can use.
+    #[error("{what}: {source}")]
+    File {
+        /// What it is for.
+        what: String,
+        /// What is wrong with it.
+        source: io::Error,
+    },
+    /// A socket, a thread.
     #[error("{what}: {source}")]
     System {
         /// What was tried.
@@ -101,6 +109,11 @@ pub enum StartError {
 fn system(what: impl fmt::Display) -> impl FnOnce(io::Error) -> StartError {
     let what = what.to_string();
     move |source| StartError::System { what, source }
+}
+
+fn file(what: impl fmt::Display) -> impl FnOnce(io::Error) -> StartError {
+    let what = what.to_string();
+    move |source| StartError::File { what, source }
 }
 
 /// Reads and compiles the policy folder of the settings.
@@ -138,8 +151,7 @@ pub fn start(
     let cores = cores::count(&settings);
     let mut bound = bind(&settings, cores)?;
     let metrics = books::metrics(&settings, &service);
-    let upstreams =
-        Upstreams::new(&settings.upstreams).map_err(system("cannot use the settings"))?;
+    let upstreams = Upstreams::new(&settings.upstreams).map_err(file("cannot use the settings"))?;
     let log = Log::start(decisions).map_err(system("cannot start the log"))?;
     metrics.watch_log(log.dropped());
     metrics.watch_upstreams(upstreams.each());
@@ -188,10 +200,9 @@ pub fn start(
 
 fn bind(settings: &Settings, cores: usize) -> Result<Vec<Bound>, StartError> {
     let bind = |listener: &crate::settings::Listener| {
-        Bound::bind(Arc::new(listener.clone()), cores).map_err(system(format_args!(
-            "cannot listen on {}",
-            listener.address
-        )))
+        let what = format!("cannot listen on {}", listener.address);
+        let door = Door::open(Arc::new(listener.clone())).map_err(file(&what))?;
+        Bound::bind(door, cores).map_err(system(what))
     };
     settings.listeners.iter().map(bind).collect()
 }

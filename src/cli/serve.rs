@@ -23,6 +23,7 @@ pub(super) fn failure(error: StartError) -> Failure {
     match error {
         StartError::Policy(faults) => faults.into(),
         StartError::Store(error) => error.into(),
+        error @ StartError::File { .. } => Failure::invalid(error),
         error @ StartError::System { .. } => Failure::server(error),
     }
 }
