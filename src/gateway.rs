@@ -29,6 +29,7 @@ use crate::credential::{Accepts, Issuers};
 use crate::decision::preflight::share;
 use crate::decision::{Denial, Outcome, Permit};
 use crate::directory::{Handle, State};
+use crate::forward::body::Progress;
 use crate::forward::headers::{X_REQUEST_ID, request_id};
 use crate::forward::streams::Streams;
 use crate::forward::{Forwarder, Terms, trailers};
@@ -37,7 +38,7 @@ use crate::head::Entrance;
 use crate::judge::{self, Judge, Judgement};
 use crate::oauth;
 use crate::reason::Reason;
-use crate::record::{Recorder, Ticket, Verdict};
+use crate::record::{Received, Recorder, Ticket, Verdict};
 use crate::reject;
 use crate::settings::{Listener, Tokens};
 use crate::source::{self, Source};
@@ -240,6 +241,8 @@ impl Gateway {
         let upstream = state.policy.upstream(permit.route().upstream);
         let listener = &asked.connection.listener;
         let host = verdict.host.clone();
+        let upload = Progress::of(&asked.body);
+        verdict.received = Received::Upload(Rc::clone(&upload));
         let guard = standing::Asking {
             standing: &asked.standing,
             verdict,
@@ -249,6 +252,7 @@ impl Gateway {
             guard: &guard,
             tls: listener.tls.is_some(),
             peer: asked.connection.client(),
+            upload: &upload,
             line: &asked.connection.line,
             trusted_chain: asked.source.trusted_chain.as_deref(),
             host: &host.unwrap_or_else(|| HeaderValue::from_static("")),
@@ -299,6 +303,7 @@ impl Gateway {
             Ok(body) => body,
             Err(reason) => return refuse(Box::new(Denial::new(reason)), ticket),
         };
+        ticket.verdict().received = Received::Whole(body.len());
         let asked = oauth::token::TokenRequest {
             method: &asked.parts.method,
             query: asked.parts.uri.query(),
@@ -377,7 +382,7 @@ impl Gateway {
             upstream: None,
             upstream_wait: std::time::Duration::ZERO,
             sent_bytes: 0,
-            tunnelled: None,
+            received: Received::Nothing,
         };
         (Ticket::new(verdict, Rc::clone(&self.recorder)), source)
     }

@@ -16,6 +16,7 @@ use http::{HeaderValue, StatusCode, Version};
 use smallvec::SmallVec;
 
 use crate::decision::{Denial, Needs};
+use crate::forward::body::Progress;
 use crate::policy::Route;
 use crate::reason::Reason;
 use crate::settings::Decisions;
@@ -78,8 +79,32 @@ pub struct Verdict {
     pub upstream_wait: Duration,
     /// Bytes of the response's body, or out of a tunnel.
     pub sent_bytes: u64,
-    /// Bytes the client sent into a tunnel, if it had one.
-    pub tunnelled: Option<u64>,
+    /// What was read of the client besides the head.
+    pub received: Received,
+}
+
+/// What was read of a client besides the head of its request.
+#[derive(Debug)]
+pub enum Received {
+    /// Nothing: nobody looked at a body.
+    Nothing,
+    /// A body that was collected, of so many bytes.
+    Whole(usize),
+    /// A body on its way to an upstream.
+    Upload(Rc<Progress>),
+    /// Bytes into a tunnel.
+    Tunnelled(u64),
+}
+
+impl Received {
+    fn bytes(&self) -> Option<u64> {
+        match self {
+            Self::Nothing => None,
+            Self::Whole(length) => u64::try_from(*length).ok(),
+            Self::Upload(progress) => Some(progress.read()),
+            Self::Tunnelled(bytes) => Some(*bytes),
+        }
+    }
 }
 
 impl Verdict {
@@ -230,12 +255,12 @@ impl Recorder {
                 .as_bytes(),
             scheme: verdict.scheme,
             protocol: version(verdict.version),
-            upgraded: verdict.tunnelled.map(|_| "websocket"),
+            upgraded: matches!(verdict.received, Received::Tunnelled(_)).then_some("websocket"),
             host: verdict.host.as_ref().map(HeaderValue::as_bytes),
             user_agent: verdict.user_agent.as_ref().map(HeaderValue::as_bytes),
             client: Some(verdict.source),
             status: Some(verdict.status.as_u16()),
-            request_bytes: verdict.tunnelled,
+            request_bytes: verdict.received.bytes(),
             response_bytes: Some(verdict.sent_bytes),
             route: verdict.route.as_ref().map(|route| route.name.as_str()),
             permission: denial.map_or(granted, first_needed),

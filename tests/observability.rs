@@ -190,6 +190,31 @@ fn what_only_shadow_lets_through_is_logged_and_counted_as_that() {
     assert_eq!(denied, [], "what went through is no refusal");
 }
 
+/// Sizes are of bodies, without their framing; what nobody read has none.
+#[test]
+fn the_log_says_how_much_of_a_body_was_read() {
+    let upstream = Upstream::start();
+    let gateway = Fixture::new(&upstream).start();
+    let token = gateway.token(&gateway.account("ci", &["owner"]));
+    let token_line = gateway.decisions(1).remove(0);
+    let size = &token_line["http.request.body.size"];
+    assert!(size.as_u64().is_some_and(|size| size > 0), "{token_line}");
+    let (known, stranger) = (format!("Authorization: Bearer {token}\r\n"), String::new());
+    let chunked = "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n";
+    let rows = [
+        ("POST", &known, "Content-Length: 7\r\n\r\nabcdefg", Some(7)),
+        ("POST", &known, chunked, Some(7)),
+        ("POST", &known, "\r\n", Some(0)),
+        ("POST", &stranger, "Content-Length: 7\r\n\r\nabcdefg", None),
+    ];
+    for (method, credential, rest, size) in rows {
+        let head = format!("{method} /v1/items HTTP/1.1\r\nHost: gate.test\r\n{credential}{rest}");
+        let answer = gateway.send(head.as_bytes());
+        let logged = gateway.decision_of(&answer);
+        assert_eq!(logged["http.request.body.size"].as_u64(), size, "{logged}");
+    }
+}
+
 #[test]
 fn strangers_make_no_series() {
     let upstream = Upstream::start();

@@ -24,6 +24,8 @@ pub struct Progress {
     whole: Cell<bool>,
     starved: Cell<bool>,
     moved: Cell<Instant>,
+    /// Bytes of it that were read, passed on or not.
+    read: Cell<u64>,
     broke: Cell<Option<Reason>>,
     /// Whether nobody waits for the answer any more.
     abandoned: Cell<bool>,
@@ -32,11 +34,17 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// Of this body nothing has been read.
+    pub fn of(body: &impl Body) -> Rc<Self> {
+        Self::new(body.is_end_stream())
+    }
+
     fn new(whole: bool) -> Rc<Self> {
         Rc::new(Self {
             whole: Cell::new(whole),
             starved: Cell::new(false),
             moved: Cell::new(Instant::now()),
+            read: Cell::new(0),
             broke: Cell::new(None),
             abandoned: Cell::new(false),
             sender: RefCell::new(None),
@@ -56,6 +64,11 @@ impl Progress {
     /// When the last part of it went on; before the first one, when it began.
     pub fn moved(&self) -> Instant {
         self.moved.get()
+    }
+
+    /// How many bytes of it were read, passed on or not.
+    pub fn read(&self) -> u64 {
+        self.read.get()
     }
 
     /// Why it broke off, if it is the client's side that did.
@@ -123,20 +136,14 @@ pub enum UploadError {
 }
 
 impl Upload {
-    /// The body of a request, and how far it has come.
-    pub fn new(incoming: Incoming, bounds: Bounds) -> (Self, Rc<Progress>) {
-        let empty = incoming.is_end_stream();
-        let progress = Progress::new(empty);
-        let incoming = (!empty).then_some(incoming);
-        (
-            Self {
-                incoming,
-                progress: Rc::clone(&progress),
-                bounds,
-                is_shared: false,
-            },
+    /// The body of a request, which says to `progress` how far it has come.
+    pub fn new(incoming: Incoming, bounds: Bounds, progress: Rc<Progress>) -> Self {
+        Self {
+            incoming: (!incoming.is_end_stream()).then_some(incoming),
             progress,
-        )
+            bounds,
+            is_shared: false,
+        }
     }
 
     /// A body without bytes, for a request that is sent again.
@@ -224,8 +231,10 @@ impl Body for Upload {
                     Ok(None) | Err(_) => continue,
                 },
             };
+            let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
+            let read = &self.progress.read;
+            read.set(read.get().saturating_add(length));
             if let Some(left) = self.bounds.bytes.as_mut() {
-                let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
                 let Some(rest) = left.checked_sub(length) else {
                     self.progress.broke.set(Some(Reason::BodyTooLarge));
                     return Poll::Ready(Some(Err(UploadError::TooLarge)));

@@ -38,7 +38,7 @@ use crate::decision::Permit;
 use crate::reason::Reason;
 use crate::settings::{HostHeader, Upstream};
 use crate::words::{RequestId, UpstreamName};
-use body::{Bounds, Download, Flow, Source, Upload};
+use body::{Bounds, Download, Flow, Progress, Source, Upload};
 use exchange::{Patience, Waiting};
 use interim::Interims;
 use pool::Pool;
@@ -175,7 +175,8 @@ impl Forwarder {
             trailers: Trailers::listed(permit.trailers()),
             http2: parts.version == Version::HTTP_2,
         };
-        let (upload, progress) = Upload::new(body, bounds);
+        let progress = Rc::clone(terms.upload);
+        let upload = Upload::new(body, bounds, Rc::clone(&progress));
         let flow = Flow {
             trailers,
             upload: Rc::clone(&progress),
@@ -280,6 +281,8 @@ pub struct Terms<'a> {
     pub tls: bool,
     /// The socket's peer.
     pub peer: IpAddr,
+    /// Told how far the request's body has come.
+    pub upload: &'a Rc<Progress>,
     /// What may be asked of the client's connection.
     pub line: &'a Line,
     /// Whether it may go on, while it waits.

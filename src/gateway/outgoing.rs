@@ -18,7 +18,7 @@ use crate::forward::Reply;
 use crate::forward::body::{Download, DownloadError};
 use crate::forward::tunnel::Tunnel;
 use crate::reason::Reason;
-use crate::record::{Ticket, Verdict};
+use crate::record::{Received, Ticket, Verdict};
 use crate::settings::ListenerLimits;
 use crate::telemetry::metrics::InFlight;
 
@@ -156,7 +156,8 @@ impl Outgoing {
                     }
                 });
                 let traffic = tunnel.run(client, &leaving, refused).await;
-                (verdict.sent_bytes, verdict.tunnelled) = (traffic.down, Some(traffic.up));
+                verdict.sent_bytes = traffic.down;
+                verdict.received = Received::Tunnelled(traffic.up);
                 if let Some(denial) = denial {
                     cut(verdict, denial);
                 }

@@ -129,7 +129,7 @@ fn in_log(recorded: &Recorded, log: &HashMap<String, Value>) -> Vec<String> {
             && line["url.path"].as_str() == path
             && line["http.request.body.size"]
                 .as_u64()
-                .is_none_or(|size| size == request.body.len() as u64);
+                .is_none_or(|size| size == request.body.chars().count() as u64);
         (!same).then(|| format!("{request:?}\nis in the log as {line}"))
     };
     recorded

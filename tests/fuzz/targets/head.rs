@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderValue, Version};
 use portcullis::connection::line::Line;
 use portcullis::credential::{Accepts, Issuers, X_API_KEY, is_ours};
 use portcullis::decision::{Outcome, Permit};
+use portcullis::forward::body::Progress;
 use portcullis::forward::{Terms, headers};
 use portcullis::head::{self, Entrance, Head};
 use portcullis::judge::{Asked, Judge, Judgement};
@@ -183,6 +184,7 @@ fn prepared(parts: &Parts, permit: &Permit) {
         id: &id,
         tls: false,
         peer: PEER,
+        upload: &Progress::of(&String::new()),
         line: &Line::new(CancellationToken::new()),
         trusted_chain: None,
         host: &host,
