@@ -11,6 +11,7 @@
 mod bodies;
 mod crowds;
 mod fleet;
+mod floods;
 mod leaving;
 mod load;
 mod reloading;
@@ -27,11 +28,25 @@ use crate::harness::load::Latencies;
 use crate::harness::{Api, Fixture, long, request};
 
 /// Every path is open: who may do what is not what days are bad by.
-const OPEN: &str = "upstream: items\nroutes:\n  GET,POST,PUT /public/{rest...}: public\n";
+const OPEN: &str = "upstream: items\nroutes:\n  \
+                    GET,POST,PUT /public/{rest...}: { needs: public, upgrade: [websocket] }\n";
 
-/// A gateway to be before `api`, open to all.
+/// What everything here comes from is one address, which may not have all the places there are.
+const CROWD: &str = "connections_per_source: 100000";
+
+/// A gateway to be before `api`, open to all, over HTTP/2 too.
 fn before(api: &Api) -> Fixture {
+    limited(api, "")
+}
+
+/// The same, whose listener has these limits.
+fn limited(api: &Api, limits: &str) -> Fixture {
+    let limits = format!(
+        "http2: true, limits: {{ {CROWD}{}{limits} }}",
+        if limits.is_empty() { "" } else { ", " }
+    );
     Fixture::before(&api.url())
+        .listener(&limits)
         .policy("items.yaml", OPEN)
         .settings("log: { decisions: denied }")
 }
@@ -65,15 +80,22 @@ impl Beside {
             }
             let mut crowds = JoinSet::new();
             crowds.spawn(crowd());
-            // It has to be there before its neighbours are asked.
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            while crowds.try_join_next().is_none() {
+            // One batch at least, however soon the crowd is done.
+            loop {
                 let busy = Latencies::measure(address, &quick, BATCH).await;
                 beside.busy.add(&busy);
-                assert!(crowds.len() <= 1);
+                if let Some(crowd) = crowds.try_join_next() {
+                    crowd.expect("the crowd got what it had to");
+                    break;
+                }
             }
         }
         beside
+    }
+
+    /// How many requests it took.
+    fn count(&self) -> usize {
+        self.quiet.len() + self.busy.len()
     }
 
     /// Others must not feel it. A machine that does other things beside gives no figures that can be
@@ -82,12 +104,13 @@ impl Beside {
         clippy::print_stdout,
         reason = "the figures, for whoever asks for them"
     )]
-    fn judge(&self, row: &str) {
+    fn judge(&self, row: &str) -> String {
         let both = |part: f64| (self.quiet.quantile(part), self.busy.quantile(part));
         let ((quiet, busy), (quiet_tail, busy_tail)) = (both(0.5), both(0.99));
-        println!(
-            "{row}: others wait {quiet:?} alone and {busy:?} beside it, p99 {quiet_tail:?} and {busy_tail:?}"
+        let said = format!(
+            "others wait {quiet:?} alone and {busy:?} beside it, p99 {quiet_tail:?} and {busy_tail:?}"
         );
+        println!("{row}: {said}");
         assert!(
             busy < quiet * 4 + Duration::from_millis(5),
             "{row}: {busy:?} beside it, {quiet:?} alone"
@@ -99,5 +122,6 @@ impl Beside {
                 "{row}: p99 {busy_tail:?} beside it, {quiet_tail:?} alone"
             );
         }
+        said
     }
 }

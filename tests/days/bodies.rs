@@ -4,11 +4,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::before;
+use super::{before, limited};
+use crate::harness::http2::{Http2, message};
 use crate::harness::load::{Caller, run};
-use crate::harness::{Api, Gateway, request};
+use crate::harness::websocket::WebSocket;
+use crate::harness::{Api, Gateway, Kind, Message, PATIENCE, request};
 
 /// F07: how much memory the gateway took more, at most, while `size` bytes went up and as many down.
 pub(super) fn through(gateway: &Gateway, api: &Api, size: u64) -> u64 {
@@ -82,9 +85,7 @@ fn f07_what_goes_through_does_not_stay() {
 #[test]
 fn f07_more_than_is_allowed_does_not_arrive() {
     let api = Api::start();
-    let gateway = before(&api)
-        .listener("limits: { body_bytes: 1000 }")
-        .start();
+    let gateway = limited(&api, "body_bytes: 1000").start();
     run(async {
         let ask = |framing: &str| {
             format!("POST /public/upload HTTP/1.1\r\nHost: gate.test\r\n{framing}\r\n\r\n")
@@ -121,17 +122,55 @@ fn f07_more_than_is_allowed_does_not_arrive() {
 #[test]
 fn f11_a_stream_with_gaps_is_not_cut() {
     let api = Api::start();
-    let gateway = before(&api)
-        .listener(
-            "limits: { header_timeout: 200ms, keep_alive: 200ms, body_idle: 200ms, \
-             write_idle: 200ms }",
-        )
+    let every = "header_timeout: 200ms, keep_alive: 200ms, body_idle: 200ms, write_idle: 200ms";
+    let gateway = limited(&api, every)
         .upstream("timeout: 1500ms, idle_timeout: 200ms, connect_timeout: 200ms")
         .start();
-    run(async {
-        let mut caller = Caller::connect(gateway.address()).await.unwrap();
-        let get = request("GET /public/events/3/1000", &[], b"");
-        let answer = caller.ask(&get).await.unwrap();
-        assert_eq!(answer.text(), "data: 3\n\ndata: 2\n\ndata: 1\n\n");
-    });
+    streams(&gateway, Duration::from_secs(1));
+}
+
+/// Three silences in each kind of stream: events, by HTTP/1.1 and by HTTP/2, and a WebSocket whose
+/// client says nothing either.
+pub(super) fn streams(gateway: &Gateway, gap: Duration) {
+    let address = gateway.address();
+    let target = format!("/public/events/3/{}", gap.as_millis());
+    let expected = "data: 3\n\ndata: 2\n\ndata: 1\n\n";
+    let http1 = async {
+        let mut caller = Caller::connect(address).await.unwrap();
+        let get = request(&format!("GET {target}"), &[], b"");
+        caller.send(&get).await.unwrap();
+        let mut got = Vec::new();
+        while !got.ends_with(b"0\r\n\r\n") {
+            let part = timeout(gap * 2 + PATIENCE, caller.part()).await;
+            let part = part.expect("the next event").unwrap();
+            assert!(
+                !part.is_empty(),
+                "cut after {:?}",
+                String::from_utf8_lossy(&got)
+            );
+            got.extend(part);
+        }
+        let answer = Message::parse(&got, Kind::Response, false).expect("a whole answer");
+        assert_eq!(answer.text(), expected);
+    };
+    let http2 = async {
+        let connection = Http2::connect(address).await.unwrap();
+        let requests = connection.requests().patient(gap * 4 + PATIENCE);
+        let reply = requests
+            .ask(message(&format!("GET {target}")))
+            .await
+            .unwrap();
+        assert_eq!(reply.text(), expected);
+    };
+    let socket = async {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let mut socket = WebSocket::open(stream, "/public/socket", &[])
+            .await
+            .unwrap();
+        for _ in 0..3 {
+            sleep(gap).await;
+            assert_eq!(socket.ask("still there?").await.unwrap(), None);
+        }
+    };
+    run(async { tokio::join!(http1, http2, socket) });
 }

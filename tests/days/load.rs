@@ -6,13 +6,10 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::time::timeout;
-
 use super::fleet::{Clients, replica, roll};
-use super::{before, bodies, crowds, leaving, reloading, slow};
-use crate::harness::load::{Caller, run};
+use super::{before, bodies, crowds, floods, leaving, limited, reloading, slow};
 use crate::harness::long::{passed, sized};
-use crate::harness::{Api, allow_descriptors, request};
+use crate::harness::{Api, allow_descriptors};
 
 #[test]
 #[ignore = "a step of `tests/run`"]
@@ -20,13 +17,9 @@ fn f01_two_thousand_slow_heads() {
     allow_descriptors(8192);
     let api = Api::start();
     let limit = Duration::from_secs(sized(2, 10));
-    let limits = format!(
-        "limits: {{ header_timeout: {}s, connections_per_source: 4000 }}",
-        limit.as_secs()
-    );
-    let gateway = before(&api).listener(&limits).start();
-    slow::slow_heads(&gateway, 2000, limit, limit / 2 - Duration::from_millis(10));
-    passed("F01");
+    let gateway = limited(&api, &format!("header_timeout: {}s", limit.as_secs())).start();
+    let pause = limit / 2 - Duration::from_millis(10);
+    passed("F01", &slow::slow_heads(&gateway, 2000, limit, pause));
 }
 
 #[test]
@@ -36,25 +29,25 @@ fn f03_five_hundred_slow_readers() {
     let api = Api::start();
     let gateway = before(&api).start();
     let each = slow::slow_readers(&gateway, 500, Duration::from_secs(sized(5, 70)));
-    say("F03", &format!("{each} bytes a reader"));
+    let said = say("F03", format!("{} KiB a reader", each / 1024));
     assert!(each < 160 * 1024, "{each} bytes a reader");
     api.wait_for_open(0);
-    passed("F03");
+    passed("F03", &said);
 }
 
 #[test]
 #[ignore = "a step of `tests/run`"]
 fn f04_ten_thousand_resting_connections() {
     let api = Api::start();
-    let gateway = before(&api)
-        .listener("limits: { connections_per_source: 11000 }")
-        .settings("max_connections: 11000")
-        .start();
+    let gateway = before(&api).settings("max_connections: 11000").start();
     let count = sized(2000, 10_000);
     let grown = crowds::idle(&gateway, count);
-    say("F04", &format!("{count} connections take {grown} bytes"));
+    let said = say(
+        "F04",
+        format!("{count} connections rest in {} MiB", grown >> 20),
+    );
     assert!(grown < count as u64 * (200 << 20) / 10_000, "{grown} bytes");
-    passed("F04");
+    passed("F04", &said);
 }
 
 #[test]
@@ -66,12 +59,13 @@ fn f07_gigabytes_up_and_down() {
     let size = sized(1, 10) << 30;
     let grown = bodies::through(&gateway, &api, size);
     let took = began.elapsed();
-    say(
+    let (size, more) = (size >> 30, grown >> 10);
+    let said = say(
         "F07",
-        &format!("{size} bytes up and down in {took:?}: {grown} bytes more"),
+        format!("{size} GiB up and down in {took:?}, {more} KiB more memory"),
     );
     assert!(grown < 16 << 20, "{grown} bytes more");
-    passed("F07");
+    passed("F07", &said);
 }
 
 /// F11: five minutes with silences longer than any limit but the one for silence.
@@ -81,19 +75,11 @@ fn f11_streams_of_minutes() {
     let gap = Duration::from_millis(sized(1000, 100_000));
     let api = Api::start();
     let gateway = before(&api).start();
-    let answer = run(async {
-        let mut caller = Caller::connect(gateway.address()).await.unwrap();
-        let get = format!("GET /public/events/3/{}", gap.as_millis());
-        caller.send(&request(&get, &[], b"")).await.unwrap();
-        let mut got = Vec::new();
-        while !got.ends_with(b"0\r\n\r\n") {
-            let part = timeout(gap * 2, caller.part()).await;
-            got.extend(part.expect("the next event").unwrap());
-        }
-        String::from_utf8(got).unwrap()
-    });
-    assert!(answer.contains("data: 1\n\n"), "{answer}");
-    passed("F11");
+    bodies::streams(&gateway, gap);
+    passed(
+        "F11",
+        &format!("three silences of {gap:?} in each kind of stream"),
+    );
 }
 
 #[test]
@@ -102,14 +88,13 @@ fn f15_a_fleet_rolls_on_and_on() {
     allow_descriptors(8192);
     let api = Api::start();
     let clients = Clients {
-        http1: 24,
-        http2: 0,
-        sockets: 0,
+        http1: 16,
+        http2: 2,
+        sockets: 8,
     };
     let began = Instant::now();
     let tally = roll(&replica(&api), clients, sized(100_000, 1_000_000), 1);
-    leaving::judge(tally, clients, began);
-    passed("F15");
+    passed("F15", &leaving::judge(tally, clients, began));
 }
 
 #[test]
@@ -117,14 +102,41 @@ fn f15_a_fleet_rolls_on_and_on() {
 fn f17_reload_after_reload() {
     let apis = [Api::named("even"), Api::named("odd")];
     let gateway = reloading::start(&apis);
-    reloading::reload(&gateway, sized(200, 1000), 16);
-    passed("F17");
+    passed("F17", &reloading::reload(&gateway, sized(200, 1000), 16));
+}
+
+#[test]
+#[ignore = "a step of `tests/run`"]
+fn f10_five_hundred_clients_go() {
+    allow_descriptors(8192);
+    let api = Api::start();
+    let gateway = before(&api).start();
+    let took = slow::gone(&gateway, &api, 500);
+    let said = say(
+        "F10",
+        format!("500 clients gone, the last request cancelled after {took:?}"),
+    );
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    passed("F10", &said);
+}
+
+#[test]
+#[ignore = "a step of `tests/run`"]
+fn b61_b62_b66_floods_of_frames() {
+    allow_descriptors(8192);
+    let api = Api::start();
+    let gateway = before(&api).start();
+    for flood in floods::ALL {
+        let said = flood.judge(&gateway, &api, 8);
+        passed(flood.row, &format!("{}: {said}", flood.name));
+    }
 }
 
 #[expect(
     clippy::print_stdout,
     reason = "the figures, for whoever asks for them"
 )]
-fn say(row: &str, figure: &str) {
+fn say(row: &str, figure: String) -> String {
     println!("{row}: {figure}");
+    figure
 }

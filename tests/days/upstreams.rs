@@ -54,7 +54,10 @@ fn f14_an_upstream_that_hangs_slows_no_other() {
     let (api, stuck) = (Api::start(), Api::named("stuck"));
     let gateway = before(&api)
         .policy("items.yaml", &format!("upstream: items\n{ROUTES}"))
-        .upstream_at("stuck", &format!("{}, connections: {PLACES}", stuck.url()))
+        .upstream_at(
+            "stuck",
+            &format!("{}, connections: {PLACES}, queue: 0", stuck.url()),
+        )
         .start();
     let address = gateway.address();
     let mut waiting = Vec::new();

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use h2::client::{SendRequest, handshake};
+use h2::client::{ResponseFuture, SendRequest, handshake};
 use http::{HeaderMap, Request, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -62,7 +62,15 @@ impl Http2 {
 
     /// What requests are sent by, as often as wanted; it ends with the connection.
     pub(crate) fn requests(&self) -> Requests {
-        Requests(self.requests.clone())
+        Requests {
+            sender: self.requests.clone(),
+            patience: PATIENCE,
+        }
+    }
+
+    /// Goes without a word.
+    pub(crate) async fn hang_up(&mut self) {
+        self.connection.shutdown().await;
     }
 
     /// How the connection ends, as soon as it does within [`PATIENCE`]: the code of a GOAWAY, if it
@@ -76,7 +84,10 @@ impl Http2 {
 
 /// The sending side of a connection.
 #[derive(Clone, Debug)]
-pub(crate) struct Requests(SendRequest<Bytes>);
+pub(crate) struct Requests {
+    sender: SendRequest<Bytes>,
+    patience: Duration,
+}
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -85,7 +96,7 @@ pub(crate) enum Unanswered {
     Unsent(h2::Error),
     /// It was sent, and failed.
     Failed(h2::Error),
-    /// It was sent, and nothing came for [`PATIENCE`].
+    /// It was sent, and no whole answer came in time.
     Silence,
 }
 
@@ -100,6 +111,12 @@ pub(crate) fn message(line: &str) -> Request<()> {
 }
 
 impl Requests {
+    /// Waits so long for a whole answer.
+    pub(crate) fn patient(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
     /// Sends a request without a body and waits for the whole answer.
     pub(crate) async fn ask(&self, request: Request<()>) -> Result<Reply, Unanswered> {
         self.send(request, None).await
@@ -111,7 +128,12 @@ impl Requests {
         request: Request<()>,
         body: Option<Bytes>,
     ) -> Result<Reply, Unanswered> {
-        let mut ready = self.0.clone().ready().await.map_err(Unanswered::Unsent)?;
+        let mut ready = self
+            .sender
+            .clone()
+            .ready()
+            .await
+            .map_err(Unanswered::Unsent)?;
         let sent = ready.send_request(request, body.is_none());
         let (answer, mut stream) = sent.map_err(Unanswered::Unsent)?;
         if let Some(body) = body {
@@ -132,19 +154,16 @@ impl Requests {
                 trailers: stream.trailers().await?,
             })
         };
-        match timeout(PATIENCE, reading).await {
+        match timeout(self.patience, reading).await {
             Ok(reply) => reply.map_err(Unanswered::Failed),
             Err(_) => Err(Unanswered::Silence),
         }
     }
 
-    /// Begins a request and gives up its answer at once.
-    pub(crate) async fn abandon(&self, request: Request<()>) -> Result<(), h2::Error> {
-        let mut ready = self.0.clone().ready().await?;
-        let (answer, mut stream) = ready.send_request(request, true)?;
-        stream.send_reset(h2::Reason::CANCEL);
-        drop(answer);
-        Ok(())
+    /// Begins a request; it is taken back when what this returns is dropped.
+    pub(crate) async fn begin(&self, request: Request<()>) -> Result<ResponseFuture, h2::Error> {
+        let mut ready = self.sender.clone().ready().await?;
+        Ok(ready.send_request(request, true)?.0)
     }
 }
 

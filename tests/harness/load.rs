@@ -2,11 +2,11 @@
 
 use std::future::Future;
 use std::io::{Error, ErrorKind, Result};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 
@@ -52,6 +52,13 @@ impl Caller {
         let socket = connecting.await??;
         socket.set_nodelay(true)?;
         Ok(Self::of(socket))
+    }
+
+    /// Connects from another address of this host.
+    pub(crate) async fn connect_from(source: Ipv4Addr, address: SocketAddr) -> Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((source, 0).into())?;
+        Ok(Self::of(socket.connect(address).await?))
     }
 
     /// The client's end of a connection.
@@ -139,6 +146,11 @@ impl Latencies {
     /// One more.
     pub(crate) fn push(&mut self, took: Duration) {
         self.0.push(took);
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// Those of another measurement as well.

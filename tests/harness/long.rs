@@ -15,8 +15,8 @@ pub(crate) fn sized<T>(short: T, long: T) -> T {
     if is_long() { long } else { short }
 }
 
-/// Notes that `row` was run at full size, today. Does nothing in other runs.
-pub(crate) fn passed(row: &str) {
+/// Notes that `row` was run at full size today, and what came of it. Does nothing in other runs.
+pub(crate) fn passed(row: &str, said: &str) {
     static NOTES: Mutex<()> = Mutex::new(());
     if !is_long() {
         return;
@@ -24,7 +24,7 @@ pub(crate) fn passed(row: &str) {
     let _alone = NOTES.lock().expect("no other writer panics");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/long-runs.yaml");
     let text = std::fs::read_to_string(&path).unwrap_or_default();
-    let text = noted(&text, row, &today());
+    let text = noted(&text, row, &today(), said);
     std::fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
@@ -34,24 +34,32 @@ fn today() -> String {
     now.chars().take("2026-11-22".len()).collect()
 }
 
-/// `text` with `row: day` in its place; comments stay above.
-fn noted(text: &str, row: &str, day: &str) -> String {
+/// `text` with what is known of `row` in its place; comments stay above.
+fn noted(text: &str, row: &str, day: &str, said: &str) -> String {
     let (comments, mut rows): (Vec<_>, Vec<_>) = text
         .lines()
+        .filter(|line| !matches!(*line, "" | "{}"))
         .map(str::to_owned)
-        .partition(|line| line.starts_with('#') || line.is_empty());
+        .partition(|line| line.starts_with('#'));
     rows.retain(|line| line.split(':').next() != Some(row));
-    rows.push(format!("{row}: {day}"));
+    let said = said.replace('\'', "''");
+    rows.push(format!("{row}: {{ last: {day}, said: '{said}' }}"));
     rows.sort();
     [comments, rows].concat().join("\n") + "\n"
 }
 
 #[test]
 fn a_row_has_one_day() {
-    let text = "# Why.\nB66: 2026-11-01\nF04: 2026-11-02\n";
-    let once = noted(text, "F03", "2026-11-22");
+    let day = "2026-11-22";
+    let first = noted("# Why.\n{}\n", "F04", day, "it's fine");
     assert_eq!(
-        noted(&once, "B66", "2026-11-23"),
-        "# Why.\nB66: 2026-11-23\nF03: 2026-11-22\nF04: 2026-11-02\n"
+        first,
+        "# Why.\nF04: { last: 2026-11-22, said: 'it''s fine' }\n"
+    );
+    let both = noted(&first, "B66", day, "before");
+    assert_eq!(
+        noted(&both, "F04", "2026-11-23", "again"),
+        "# Why.\nB66: { last: 2026-11-22, said: 'before' }\n\
+         F04: { last: 2026-11-23, said: 'again' }\n"
     );
 }
