@@ -214,9 +214,9 @@ fn b67_answers_nobody_takes_do_not_pile_up() {
         let (mut most, mut buffer) = (0, vec![0; 64 * 1024]);
         loop {
             most = most.max(process.resident());
-            match timeout(Duration::from_millis(100), socket.read(&mut buffer)).await {
-                Ok(Ok(0) | Err(_)) => break,
-                Ok(Ok(_)) | Err(_) => {}
+            let read = timeout(Duration::from_millis(100), socket.read(&mut buffer)).await;
+            if let Ok(Ok(0) | Err(_)) = read {
+                break;
             }
             if api.counts().open.load(Ordering::SeqCst) == 0 && began.elapsed().as_secs() > 1 {
                 break;

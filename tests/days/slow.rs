@@ -160,6 +160,7 @@ fn f03_slow_readers_cost_their_buffers_and_no_more() {
 /// F10: wherever in the exchange it is, the upstream's work ends with the client's interest. `crowd`
 /// clients ask and go; says how long the slowest kind took to be noticed.
 pub(super) fn gone(gateway: &Gateway, api: &Api, crowd: usize) -> Duration {
+    const LINES: [&str; 2] = ["GET /public/hang", "GET /public/events/9/3600000"];
     let upload = "POST /public/upload HTTP/1.1\r\nHost: gate.test\r\nContent-Length: 99\r\n\r\nabc";
     let kinds = [
         request("GET /public/hang", &[], b""),
@@ -200,18 +201,10 @@ pub(super) fn gone(gateway: &Gateway, api: &Api, crowd: usize) -> Duration {
             let mut connection = Http2::connect(gateway.address()).await.unwrap();
             // As many as one connection may have.
             let streams = crowd.min(90);
-            let begin = async |number: usize| {
-                let requests = connection.requests();
-                let line = if number % 2 == 0 {
-                    "GET /public/hang"
-                } else {
-                    "GET /public/events/9/3600000"
-                };
-                requests.begin(message(line)).await.unwrap()
-            };
+            let requests = connection.requests();
             let mut begun = Vec::new();
-            for number in 0..streams {
-                begun.push(begin(number).await);
+            for line in LINES.into_iter().cycle().take(streams) {
+                begun.push(requests.begin(message(line)).await.unwrap());
             }
             tokio::task::block_in_place(|| api.wait_for_open(streams));
             // Half of them are taken back, and the others go with their connection.
