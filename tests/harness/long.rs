@@ -5,9 +5,11 @@
 use std::path::Path;
 use std::sync::Mutex;
 
-/// Whether this is the long run.
+/// Whether this is the long run, of the build that is shipped and with nothing beside it. What
+/// `cargo test` runs in between is neither, whatever else it is asked for.
 pub(crate) fn is_long() -> bool {
-    std::env::var_os("PORTCULLIS_LONG").is_some_and(|value| value == "1")
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    is_set("PORTCULLIS_LONG") && is_set("PORTCULLIS_TEST_BINARY")
 }
 
 /// `long` in the long run, `short` in all others.
