@@ -1,13 +1,14 @@
 //! Many at once: connections that rest, more than are taken, and more than there are descriptors.
 
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use super::{before, quick};
+use super::{OPEN, before, quick};
 use crate::harness::load::{Caller, Latencies, all, run};
 use crate::harness::long;
-use crate::harness::{Api, Gateway, PATIENCE, allow_descriptors, request, until};
+use crate::harness::{Api, Fixture, Gateway, PATIENCE, allow_descriptors, request, until};
 
 /// Opens `count` connections, each of which has been served once and rests.
 async fn resting(gateway: &Gateway, count: usize) -> Vec<Caller> {
@@ -81,6 +82,39 @@ fn f05_more_connections_than_are_taken_wait_and_operators_do_not() {
         assert_eq!(inside.ask(&quick()).await.unwrap().status(), 200);
         drop(callers.pop());
         assert_eq!(late.answer().await.unwrap().status(), 200);
+    });
+}
+
+/// F05: one source does not get all places, and who comes from elsewhere does not wait for it.
+#[test]
+fn f05_one_source_does_not_take_all_places() {
+    let api = Api::start();
+    let gateway = Fixture::before(&api.url())
+        .policy("items.yaml", OPEN)
+        .listener("limits: { connections_per_source: 5 }")
+        .start();
+    let address = gateway.address();
+    run(async {
+        let mut callers = resting(&gateway, 5).await;
+        let mut more = Caller::connect(address).await.unwrap();
+        let _ = more.send(&quick()).await;
+        let rest = timeout(PATIENCE, more.rest()).await;
+        assert_eq!(rest.expect("it is closed"), b"", "it was served");
+        let elsewhere = Caller::connect_from(Ipv4Addr::new(127, 0, 0, 2), address).await;
+        let answer = elsewhere.unwrap().ask(&quick()).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        // A place that is given up is free again.
+        drop(callers.pop());
+        until("a place to be free", PATIENCE, || {
+            let ask = async {
+                let mut caller = Caller::connect(address).await.unwrap();
+                caller
+                    .ask(&quick())
+                    .await
+                    .is_ok_and(|answer| answer.status() == 200)
+            };
+            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(ask))
+        });
     });
 }
 
