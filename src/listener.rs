@@ -22,6 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::connection::line::Line;
 use crate::connection::{self, Speaks};
@@ -221,7 +222,14 @@ impl Entry {
             line: Line::new(self.tasks.drain().clone()),
         };
         match &self.door.tls {
-            Some(tls) => self.handshake(tls.config(), connection, stream).await,
+            Some(tls) => {
+                // Boxed, so that its room is free again when it is over.
+                let stream = Box::pin(self.handshake(tls.config(), stream)).await?;
+                if let Some((stream, speaks)) = stream {
+                    self.serve(connection, stream, speaks).await;
+                }
+                Ok(())
+            }
             None => {
                 let speaks = if listener.http2 {
                     Speaks::Either
@@ -234,13 +242,12 @@ impl Entry {
         }
     }
 
-    /// Speaks TLS first.
+    /// Speaks TLS; nothing when the gateway goes away meanwhile.
     async fn handshake(
         &self,
         config: Arc<ServerConfig>,
-        connection: Connection,
         stream: TcpStream,
-    ) -> Result<(), Closed> {
+    ) -> Result<Option<(Box<TlsStream<TcpStream>>, Speaks)>, Closed> {
         let shake = timeout(HANDSHAKE_TIMEOUT, async {
             let turn = self.handshakes.acquire().await;
             let stream = TlsAcceptor::from(config).accept(stream).await;
@@ -248,14 +255,13 @@ impl Entry {
             stream
         });
         match self.unless_leaving(shake).await {
-            None => Ok(()),
+            None => Ok(None),
             Some(Ok(Ok(stream))) => {
                 let speaks = match stream.get_ref().1.alpn_protocol() {
                     Some(b"h2") => Speaks::Http2,
                     Some(_) | None => Speaks::Http1,
                 };
-                self.serve(connection, stream, speaks).await;
-                Ok(())
+                Ok(Some((Box::new(stream), speaks)))
             }
             Some(Ok(Err(_)) | Err(_)) => Err(Closed::Handshake),
         }
@@ -266,7 +272,14 @@ impl Entry {
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let gateway = Rc::clone(&self.gateway);
-        connection::serve(gateway, connection, (stream, speaks), self.tasks.clone()).await;
+        let tasks = self.tasks.clone();
+        Box::pin(connection::serve(
+            gateway,
+            connection,
+            (stream, speaks),
+            tasks,
+        ))
+        .await;
     }
 
     /// What comes of `begin`, unless no new work is wanted and it takes longer than a moment.

@@ -33,6 +33,8 @@ impl Tasks {
     /// Runs `task` on this thread until it ends by itself or the time is over.
     pub fn spawn_local(&self, task: impl Future<Output = ()> + 'static) {
         let stop = self.stop.clone();
+        // Boxed, here and below: a future that is handed on by value has room for it once more.
+        let task = Box::pin(task);
         self.tracker
             .spawn_local(async move { stop.run_until_cancelled(task).await.unwrap_or(()) });
     }
@@ -40,6 +42,7 @@ impl Tasks {
     /// Runs `task` until it ends by itself or the time is over.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop.clone();
+        let task = Box::pin(task);
         self.tracker
             .spawn(async move { stop.run_until_cancelled(task).await.unwrap_or(()) });
     }

@@ -40,10 +40,13 @@ where
         if watch.had_fragment() {
             gateway.recorder.metrics().doors().fragment_cut();
         }
-        let answer = Rc::clone(gateway).handle(connection.clone(), request);
-        let (watch, line) = (Rc::clone(watch), connection.line.clone());
+        let (gateway, connection) = (Rc::clone(gateway), connection.clone());
+        let watch = Rc::clone(watch);
+        // The call stands inside, or there would be room for it twice, for as long as the connection
+        // lives.
         async move {
-            let Ok(answer) = answer.await;
+            let line = connection.line.clone();
+            let Ok(answer) = gateway.handle(connection, request).await;
             line.answered(answer.status());
             Ok::<_, Infallible>(answer.map(|body| Ending::new(body, watch)))
         }
