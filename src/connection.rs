@@ -51,8 +51,8 @@ pub async fn serve<S>(
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     match speaks {
-        Speaks::Http1 => http1::serve(gateway, connection, io).await,
-        // Boxed: a connection that speaks HTTP/1.1 should not have the room for the other.
+        // Boxed: a connection should have room for what it speaks, and not for the other.
+        Speaks::Http1 => Box::pin(http1::serve(gateway, connection, io)).await,
         Speaks::Http2 => Box::pin(http2::serve(gateway, connection, io, tasks)).await,
         Speaks::Either => Box::pin(either(gateway, connection, io, tasks)).await,
     }

@@ -158,9 +158,11 @@ impl Gateway {
                     parts,
                     body,
                 };
-                self.forward(permit, &state, asked, &mut ticket).await
+                // Boxed, and the token endpoint too: a connection keeps room for the whole of this
+                // while it rests, and that need not hold what only a request under way takes.
+                Box::pin(self.forward(permit, &state, asked, &mut ticket)).await
             }
-            Act::Token => self.token(&asked, body, &mut ticket).await,
+            Act::Token => Box::pin(self.token(&asked, body, &mut ticket)).await,
             Act::Answer(headers) => answered(headers),
             Act::Refuse(denial) => refuse(denial, &mut ticket),
         };

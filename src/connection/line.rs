@@ -195,6 +195,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
         let fits = self.ahead.len().min(buffer.remaining());
         buffer.put_slice(self.ahead.get(..fits).unwrap_or_default());
         self.ahead.advance(fits);
+        // With what is there already, since a reader that gets a head in two pieces takes twice the
+        // room for it. What else this says it will say again, and a piece was read.
+        if self.ahead.is_empty() && buffer.remaining() > 0 {
+            let _ = Pin::new(&mut self.io).poll_read(cx, buffer);
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -6,7 +6,7 @@
 //! never after a byte of a response.
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -39,8 +39,12 @@ pub(super) async fn exchange(
         // The library has no interim responses on HTTP/2.
         waiting.interims.listen(&mut message);
     }
-    let work = lease.send(message, Rc::clone(&progress));
-    let error = match waiting.wait(work, &progress).await? {
+    let sent = {
+        // Pinned where it stands: handed on by value it would take its room three times.
+        let work = pin!(lease.send(message, Rc::clone(&progress)));
+        waiting.wait(work, &progress).await?
+    };
+    let error = match sent {
         Ok(response) => return Ok((response, lease)),
         Err(error) => error,
     };
@@ -61,9 +65,12 @@ pub(super) async fn exchange(
         return Err(progress.broke().unwrap_or_else(|| why(error.error())));
     };
     waiting.interims.listen(&mut again);
-    let mut lease = pool.connect().await?;
-    let work = lease.send(again, Rc::clone(&progress));
-    match waiting.wait(work, &progress).await? {
+    let mut lease = Box::pin(pool.connect()).await?;
+    let sent = {
+        let work = pin!(lease.send(again, Rc::clone(&progress)));
+        waiting.wait(work, &progress).await?
+    };
+    match sent {
         Ok(response) => Ok((response, lease)),
         Err(error) => Err(progress.broke().unwrap_or_else(|| why(error.error()))),
     }
@@ -95,7 +102,7 @@ impl Waiting<'_> {
         work: impl Future<Output = T>,
         body: &Progress,
     ) -> Result<T, Reason> {
-        let mut work = std::pin::pin!(work);
+        let mut work = pin!(work);
         let began = Instant::now();
         loop {
             let since = body.moved().max(began);

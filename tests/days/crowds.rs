@@ -59,7 +59,7 @@ fn f04_connections_that_rest_cost_little() {
     let gateway = before(&api).start();
     let each = idle(&gateway, COUNT) / COUNT as u64;
     // 200 MiB for 10,000 would be 20 KiB; the build that is tested here is a larger one.
-    assert!(each < 80 * 1024, "{each} bytes a connection");
+    assert!(each < 32 * 1024, "{each} bytes a connection");
 }
 
 /// F05: who is one too many waits at the door, and is let in when somebody leaves.
