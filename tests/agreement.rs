@@ -55,7 +55,10 @@ fn a40_a_million_dangerous_paths_mean_the_same_to_every_reader() {
         accepted > cases / 20,
         "only {accepted} of {cases} paths were accepted: the pieces prove little"
     );
-    long::passed("A40");
+    long::passed(
+        "A40",
+        &format!("{accepted} of {cases} paths accepted, 0 violations"),
+    );
 }
 
 /// Checks every law on `cases` paths; says how many of them were accepted.

@@ -115,7 +115,7 @@ impl Beside {
             busy < quiet * 4 + Duration::from_millis(5),
             "{row}: {busy:?} beside it, {quiet:?} alone"
         );
-        if long::is_long() {
+        if long::is_strict() {
             let floor = Duration::from_millis(1);
             assert!(
                 busy_tail < quiet_tail.max(floor) * 2,

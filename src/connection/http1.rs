@@ -40,10 +40,8 @@ where
         if watch.had_fragment() {
             gateway.recorder.metrics().doors().fragment_cut();
         }
-        let (gateway, connection) = (Rc::clone(gateway), connection.clone());
-        let watch = Rc::clone(watch);
-        // The call stands inside, or there would be room for it twice, for as long as the connection
-        // lives.
+        let (gateway, connection, watch) = handler.clone();
+        // The call stands inside, or there would be room for it twice while the connection lives.
         async move {
             let line = connection.line.clone();
             let Ok(answer) = gateway.handle(connection, request).await;

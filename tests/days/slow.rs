@@ -13,14 +13,13 @@ use tokio::time::{sleep, timeout};
 use super::{Beside, before, limited};
 use crate::harness::http2::{Http2, message};
 use crate::harness::load::{Caller, all, run};
-use crate::harness::long::sized;
 use crate::harness::websocket::WebSocket;
-use crate::harness::{Api, Gateway, PATIENCE, allow_descriptors, request};
+use crate::harness::{Api, Gateway, PATIENCE, allow_descriptors, long, request};
 
 /// Opens `count` connections that send a byte every `pause` and never end a head; asserts that each
 /// is told off and let go when `limit` is over, give or take `slack`.
 async fn heads(address: SocketAddr, count: usize, pause: Duration, limit: Duration) {
-    let slack = Duration::from_secs(sized(4, 1));
+    let slack = Duration::from_secs(if long::is_strict() { 1 } else { 4 });
     let client = move || async move {
         let mut client = Caller::connect(address).await.expect("we listen");
         let _ = client.send(b"GET /public/x HTTP/1.1\r\nX: ").await;

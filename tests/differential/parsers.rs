@@ -63,7 +63,7 @@ fn b46_three_parsers_read_what_is_sent_on_as_it_was_meant() {
                 .join("\n")
         );
     }
-    passed("B46");
+    passed("B46", &format!("{rounds} rounds, no two readings"));
 }
 
 /// Lets a gateway have all requests of a round; what it sent on, and what it logged about that.

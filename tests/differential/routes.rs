@@ -160,7 +160,10 @@ fn a46_the_handler_that_runs_belongs_to_the_permission_that_was_checked() {
             .join("\n")
     );
     every_handler_ran(&servers, &seen);
-    passed("A46");
+    passed(
+        "A46",
+        &format!("{} requests, no handler without its permission", seen.len()),
+    );
 }
 
 /// The servers by name; without a JDK, one less.
