@@ -92,12 +92,13 @@ pub(super) fn play(
 ) -> Result<Vec<Outcome>, Vec<String>> {
     let expected: Vec<Expected> = match &case.h2 {
         Some(expected) if protocol.is_http2() => vec![Expected::read(expected)],
-        Some(_) | None => case
-            .expect
-            .as_slice()
-            .iter()
-            .map(|text| Expected::read(text))
-            .collect(),
+        Some(_) | None => {
+            let once = case.expect.as_slice().iter();
+            let once: Vec<_> = once.map(|text| Expected::read(text)).collect();
+            std::iter::repeat_n(once, case.expect_times)
+                .flatten()
+                .collect()
+        }
     };
     prepare(stage, case);
     let heard = if protocol.is_http2() {
@@ -281,6 +282,9 @@ fn ending(case: &Case, expected: &[Expected], heard: &Heard, faults: &mut Vec<St
 }
 
 fn upstream(stage: &Stage, case: &Case, expected: &[Expected], faults: &mut Vec<String>) {
+    if case.aborted || case.few.is_some() {
+        stage.settle();
+    }
     if case.aborted {
         stage.upstream.wait_for_open(0);
         if !stage.upstream.requests().is_empty() {

@@ -169,6 +169,9 @@ pub(super) struct Case {
 
     /// `400 path_ambiguous`, `200`, `none` for an end without an answer; `reset` for a stream.
     pub(super) expect: Many<String>,
+    /// How often that comes, one behind the other.
+    #[serde(default = "once")]
+    pub(super) expect_times: usize,
     /// The same over HTTP/2, where that has another form for it.
     pub(super) h2: Option<String>,
     /// The class an ambiguous path is of.
@@ -229,6 +232,10 @@ pub(super) struct Seen {
     /// What stands nowhere in it, in any case.
     #[serde(default)]
     pub(super) lacks: Vec<String>,
+}
+
+fn once() -> usize {
+    1
 }
 
 fn chief() -> String {

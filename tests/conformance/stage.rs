@@ -112,6 +112,21 @@ impl Stage {
         }
     }
 
+    /// Waits until the upstream hears nothing more: of a request that is broken off nobody can say
+    /// whether the gateway is still about to begin with it.
+    pub(super) fn settle(&self) {
+        let heard = || (self.upstream.connections(), self.upstream.bytes());
+        let mut last = heard();
+        loop {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            let now = heard();
+            if now == last {
+                return;
+            }
+            last = now;
+        }
+    }
+
     /// Puts everything back in order.
     pub(super) fn tidy(&self) {
         self.upstream.behave(Behaviour::json(r#"{"ok":true}"#));
