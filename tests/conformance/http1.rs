@@ -122,7 +122,7 @@ fn listen(case: &Case, client: &mut Client, expected: &[Expected]) -> Heard {
     heard.ended = Some(match case.closes {
         Some(false) => client.ends_within(STAYS),
         Some(true) => client.ends_within(PATIENCE),
-        None => malformed && client.ends_within(STAYS * 10),
+        None => malformed && client.ends_within(PATIENCE),
     });
     if client.has_bytes() {
         let more = client.bytes(1);
