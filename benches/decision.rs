@@ -150,6 +150,7 @@ fn records(c: &mut Criterion) {
         time: UnixTime::from_millis(1_795_302_000_123),
         event: Event::Access,
         decision: Decision::Allow,
+        ended: None,
         request_id: &id,
         client_request_id: None,
         method: b"GET",

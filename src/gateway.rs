@@ -42,6 +42,7 @@ use crate::record::{Received, Recorder, Ticket, Verdict};
 use crate::reject;
 use crate::settings::{Listener, Tokens};
 use crate::source::{self, Source};
+use crate::telemetry::log::Ended;
 use crate::verify::Verifier;
 use crate::words::RequestIds;
 
@@ -172,12 +173,13 @@ impl Gateway {
 
     /// What every answer says, whoever made it.
     fn seal(&self, response: &mut Response<Outgoing>, is_grpc: bool, verdict: &mut Verdict) {
-        verdict.status = response.status();
+        let status = response.status();
+        verdict.status = Some(status);
         let leaves = self.draining.load(Ordering::Relaxed) || is_last(verdict);
         let headers = response.headers_mut();
         headers.insert(X_REQUEST_ID, request_id(&verdict.id));
         let may = verdict.version != Version::HTTP_2;
-        if leaves && may && verdict.status != StatusCode::SWITCHING_PROTOCOLS {
+        if leaves && may && status != StatusCode::SWITCHING_PROTOCOLS {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if let Some(reason) = verdict.reason().filter(|_| is_grpc && !verdict.shadow) {
@@ -335,7 +337,8 @@ impl Gateway {
         let (mut ticket, _) = self.open(connection, &request.into_parts().0);
         let verdict = ticket.verdict();
         verdict.target = None;
-        verdict.status = reason.status();
+        verdict.status = Some(reason.status());
+        verdict.ended = None;
         let denial = Box::new(Denial::new(reason));
         let mut answer = reject::respond(&denial, &verdict.id);
         answer
@@ -379,7 +382,8 @@ impl Gateway {
             permissions: None,
             denial: None,
             shadow: false,
-            status: StatusCode::INTERNAL_SERVER_ERROR,
+            status: None,
+            ended: Some(Ended::ClientGone),
             authz: None,
             upstream: None,
             upstream_wait: std::time::Duration::ZERO,

@@ -14,17 +14,21 @@ use std::time::{Duration, Instant};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, StatusCode, Version};
 use smallvec::SmallVec;
+use tokio_util::sync::CancellationToken;
 
 use crate::decision::{Denial, Needs};
 use crate::forward::body::Progress;
 use crate::policy::Route;
 use crate::reason::Reason;
 use crate::settings::Decisions;
-use crate::telemetry::log::{Decision, Event, Line, LogHandle};
+use crate::telemetry::log::{Decision, Ended, Event, Line, LogHandle};
 use crate::telemetry::metrics::{
     Denied, Finished, Metrics, Outcome, Target, UpstreamError, UpstreamMetrics,
 };
 use crate::words::{Account, Caller, Evidence, KeyId, Method, RequestId, UnixTime, UpstreamName};
+
+/// What a request counts as that nobody answered.
+const UNANSWERED: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
 
 /// Everything known about a request when it is over.
 #[derive(Debug)]
@@ -69,8 +73,11 @@ pub struct Verdict {
     pub denial: Option<Box<Denial>>,
     /// Whether it was forwarded all the same.
     pub shadow: bool,
-    /// What was answered.
-    pub status: StatusCode,
+    /// What was answered, if anything was.
+    pub status: Option<StatusCode>,
+    /// What ended it before its end. Of who is dropped on the way, the client has gone; whoever
+    /// knows better says so, and that it is whole.
+    pub ended: Option<Ended>,
     /// From its head to the decision.
     pub authz: Option<Duration>,
     /// The upstream it was sent to.
@@ -130,17 +137,25 @@ pub struct Recorder {
     metrics: Arc<Metrics>,
     log: LogHandle,
     decisions: Decisions,
+    /// Heard when what is still there is dropped.
+    stop: CancellationToken,
     /// The series of each upstream this core has sent a request to.
     upstreams: RefCell<HashMap<UpstreamName, UpstreamMetrics, foldhash::fast::RandomState>>,
 }
 
 impl Recorder {
-    /// A recorder that writes to these.
-    pub fn new(metrics: Arc<Metrics>, log: LogHandle, decisions: Decisions) -> Self {
+    /// A recorder that writes to these. Who is dropped after `stop` was cut by it.
+    pub fn new(
+        metrics: Arc<Metrics>,
+        log: LogHandle,
+        decisions: Decisions,
+        stop: CancellationToken,
+    ) -> Self {
         Self {
             metrics,
             log,
             decisions,
+            stop,
             upstreams: RefCell::default(),
         }
     }
@@ -153,8 +168,13 @@ impl Recorder {
     fn record(&self, verdict: &Verdict) {
         let total = verdict.started.elapsed();
         self.count(verdict, total);
-        if verdict.denial.is_some() || self.decisions == Decisions::All {
-            self.write(verdict, total);
+        let ended = match verdict.ended {
+            Some(Ended::ClientGone) if self.stop.is_cancelled() => Some(Ended::Draining),
+            ended => ended,
+        };
+        let is_notable = verdict.denial.is_some() || ended.is_some_and(Ended::is_notable);
+        if is_notable || self.decisions == Decisions::All {
+            self.write(verdict, ended, total);
         }
     }
 
@@ -190,7 +210,7 @@ impl Recorder {
         self.metrics.request_finished(&Finished {
             target,
             method: Method::parse(verdict.method.as_str()),
-            status: verdict.status,
+            status: verdict.status.unwrap_or(UNANSWERED),
             total,
             authz: verdict.authz,
             outcome,
@@ -216,7 +236,7 @@ impl Recorder {
         }
     }
 
-    fn write(&self, verdict: &Verdict, total: Duration) {
+    fn write(&self, verdict: &Verdict, ended: Option<Ended>, total: Duration) {
         let denial = verdict.denial.as_deref();
         let missing: SmallVec<[&str; 4]> = denial
             .iter()
@@ -242,6 +262,7 @@ impl Recorder {
             time: verdict.at,
             event,
             decision,
+            ended,
             request_id: &verdict.id,
             client_request_id: verdict
                 .client_request_id
@@ -259,7 +280,7 @@ impl Recorder {
             host: verdict.host.as_ref().map(HeaderValue::as_bytes),
             user_agent: verdict.user_agent.as_ref().map(HeaderValue::as_bytes),
             client: Some(verdict.source),
-            status: Some(verdict.status.as_u16()),
+            status: verdict.status.map(|status| status.as_u16()),
             request_bytes: verdict.received.bytes(),
             response_bytes: Some(verdict.sent_bytes),
             route: verdict.route.as_ref().map(|route| route.name.as_str()),

@@ -70,7 +70,7 @@ pub(super) fn start(
             let tasks = shared.tasks.sibling();
             let grace = shared.settings.drain.timeout;
             local.block_on(&runtime, async move {
-                let gateway = gateway(&shared, log);
+                let gateway = gateway(&shared, log, &tasks);
                 for (door, socket) in sockets {
                     let admission = Arc::clone(&shared.admission);
                     let accepting = Rc::clone(&gateway);
@@ -108,10 +108,10 @@ async fn sweep(gateway: &Gateway, drain: &tokio_util::sync::CancellationToken) {
     }
 }
 
-fn gateway(shared: &Shared, log: LogHandle) -> Rc<Gateway> {
+fn gateway(shared: &Shared, log: LogHandle, tasks: &Tasks) -> Rc<Gateway> {
     let issuers = Issuers::new([shared.tokens.issuer.as_str()]);
     let metrics = Arc::clone(&shared.metrics);
-    let decisions = shared.settings.log.decisions;
+    let (decisions, stop) = (shared.settings.log.decisions, tasks.stop().clone());
     let upstreams = shared.settings.upstreams.values();
     let silence = upstreams.map(|upstream| upstream.stream_idle).min();
     Rc::new(Gateway {
@@ -121,7 +121,7 @@ fn gateway(shared: &Shared, log: LogHandle) -> Rc<Gateway> {
         tokens: Arc::clone(&shared.tokens),
         forwarder: Forwarder::new(&shared.upstreams, issuers.clone()),
         issuers,
-        recorder: Rc::new(Recorder::new(metrics, log, decisions)),
+        recorder: Rc::new(Recorder::new(metrics, log, decisions, stop)),
         clock: shared.clock.clone(),
         ids: std::cell::RefCell::new(RequestIds::new()),
         draining: Arc::clone(&shared.draining),

@@ -320,6 +320,11 @@ impl Download {
         !upload.is_whole() && upload.moved().elapsed() < self.flow.idle
     }
 
+    /// Whether all of its bytes have come.
+    pub fn is_over(&self) -> bool {
+        self.incoming.is_end_stream() || self.incoming.size_hint().exact() == Some(0)
+    }
+
     fn ended(&mut self) {
         if let Some(Source::Lent(lease)) = self.source.take() {
             lease.give_back();
@@ -333,9 +338,7 @@ impl Download {
         let Some(Source::Lent(lease)) = &self.source else {
             return false;
         };
-        let all_came =
-            self.incoming.is_end_stream() || self.incoming.size_hint().exact() == Some(0);
-        lease.is_http2() && lease.was_sent_whole() && !all_came
+        lease.is_http2() && lease.was_sent_whole() && !self.is_over()
     }
 }
 

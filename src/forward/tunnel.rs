@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::upgrade::Wire;
 use crate::connection::line::Stream;
+use crate::telemetry::log::Ended;
 use frames::Frames;
 
 /// Bytes in flight in each direction: what one read of a socket brings, and no more, so that ten
@@ -52,6 +53,8 @@ pub struct Traffic {
     pub up: u64,
     /// To the client.
     pub down: u64,
+    /// Why the gateway put an end to it, if it did.
+    pub ended: Option<Ended>,
 }
 
 impl Tunnel {
@@ -81,18 +84,19 @@ impl Tunnel {
                 biased;
                 // How it ended is between the two of them.
                 _ = carry => None,
-                () = refused => Some(Code::Refused),
-                () = leaving.cancelled() => Some(Code::Leaving),
-                () = silence(&moved, idle) => Some(Code::Leaving),
+                () = refused => Some((Code::Refused, Ended::Revoked)),
+                () = leaving.cancelled() => Some((Code::Leaving, Ended::Draining)),
+                () = silence(&moved, idle) => Some((Code::Leaving, Ended::Silent)),
             }
         };
-        if let Some(code) = goodbye {
+        if let Some((code, _)) = goodbye {
             // Who does not listen is hung up on.
             let _ = timeout(GOODBYE, self.part(&mut client, code)).await;
         }
         Traffic {
             up: self.up.carried,
             down: self.down.carried,
+            ended: goodbye.map(|(_, ended)| ended),
         }
     }
 

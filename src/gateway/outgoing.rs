@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Method;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -20,6 +21,7 @@ use crate::forward::tunnel::Tunnel;
 use crate::reason::Reason;
 use crate::record::{Received, Ticket, Verdict};
 use crate::settings::ListenerLimits;
+use crate::telemetry::log::Ended;
 use crate::telemetry::metrics::InFlight;
 
 /// The body of an answer. Carries the request's ticket, so that the request is over, and recorded,
@@ -61,6 +63,16 @@ pub enum Broken {
     Refused(Reason),
 }
 
+impl Broken {
+    fn ended(&self) -> Ended {
+        match self {
+            Self::Upstream(_) => Ended::UpstreamReset,
+            Self::Silent => Ended::Silent,
+            Self::Refused(_) => Ended::Revoked,
+        }
+    }
+}
+
 impl Flowing {
     fn poll(
         &mut self,
@@ -94,6 +106,19 @@ impl Flowing {
 fn cut(verdict: &mut Verdict, denial: Box<Denial>) {
     verdict.denial = Some(denial);
     verdict.shadow = false;
+    verdict.ended = Some(Ended::Revoked);
+}
+
+impl Kind {
+    /// Whether nothing more comes that the client would miss.
+    fn is_over(&self) -> bool {
+        match self {
+            // What we say ourselves is all here.
+            Self::Full(_) => true,
+            Self::Streamed(flowing) => flowing.download.is_over(),
+            Self::Tunnel(_) => false,
+        }
+    }
 }
 
 impl Outgoing {
@@ -134,7 +159,11 @@ impl Outgoing {
     /// The same, which records its request when it is over; a tunnel is handed to `line`, and
     /// records it then.
     #[must_use]
-    pub fn recorded(self, ticket: Ticket, in_flight: InFlight, line: &Line) -> Self {
+    pub fn recorded(self, mut ticket: Ticket, in_flight: InFlight, line: &Line) -> Self {
+        // Nobody asks for the body of an answer to HEAD, or for more than there is.
+        if ticket.verdict().method == Method::HEAD || self.body.is_over() {
+            ticket.verdict().ended = None;
+        }
         let Kind::Tunnel(tunnel) = self.body else {
             return Self {
                 ticket: Some((ticket, in_flight)),
@@ -158,6 +187,7 @@ impl Outgoing {
                 let traffic = tunnel.run(client, &leaving, refused).await;
                 verdict.sent_bytes = traffic.down;
                 verdict.received = Received::Tunnelled(traffic.up);
+                verdict.ended = traffic.ended;
                 if let Some(denial) = denial {
                     cut(verdict, denial);
                 }
@@ -182,10 +212,21 @@ impl Body for Outgoing {
             Kind::Streamed(flowing) => ready!(flowing.poll(verdict.as_deref_mut(), cx)),
             Kind::Tunnel(_) => None,
         };
-        if let (Some(Ok(frame)), Some(verdict)) = (&frame, verdict) {
-            let length = frame.data_ref().map_or(0, Bytes::len);
-            let sent = &mut verdict.sent_bytes;
-            *sent = sent.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
+        let Some(verdict) = verdict else {
+            return Poll::Ready(frame);
+        };
+        match &frame {
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                let sent = &mut verdict.sent_bytes;
+                *sent = sent.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
+                if this.body.is_over() {
+                    // The library does not ask for an end that it has been shown.
+                    verdict.ended = None;
+                }
+            }
+            Some(Err(broken)) => verdict.ended = Some(broken.ended()),
+            None => verdict.ended = None,
         }
         Poll::Ready(frame)
     }

@@ -431,7 +431,7 @@ pub enum Decisions {
     /// All of them.
     #[default]
     All,
-    /// Refusals, and what would be refused.
+    /// Refusals, what would be refused, and what was cut off by anybody but its client.
     Denied,
 }
 

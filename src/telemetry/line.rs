@@ -78,6 +78,39 @@ impl Decision {
     }
 }
 
+/// What ended an answer, or a tunnel, before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The gateway went away, and its patience was over.
+    Draining,
+    /// What allowed it is no more.
+    Revoked,
+    /// Nothing moved for as long as nothing may.
+    Silent,
+    /// The client left, or took nothing for too long.
+    ClientGone,
+    /// The upstream broke it off.
+    UpstreamReset,
+}
+
+impl Ended {
+    /// Its name, and whether it is nothing that happens every day: clients come and go.
+    const fn row(self) -> (&'static str, bool) {
+        match self {
+            Self::Draining => ("draining", true),
+            Self::Revoked => ("revoked", true),
+            Self::Silent => ("silent", true),
+            Self::ClientGone => ("client_gone", false),
+            Self::UpstreamReset => ("upstream_reset", true),
+        }
+    }
+
+    /// Whether somebody should know, where only refusals are logged too.
+    pub const fn is_notable(self) -> bool {
+        self.row().1
+    }
+}
+
 /// One line, as borrowed from whoever knows. Fields that are `None` are left out. Everything a
 /// client sent is bytes here, because that is what clients send.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +121,8 @@ pub struct Line<'a> {
     pub event: Event,
     /// What was decided.
     pub decision: Decision,
+    /// What ended it before its end; none if it was whole.
+    pub ended: Option<Ended>,
     /// Our id of the request.
     pub request_id: &'a RequestId,
     /// The client's own id of it.
@@ -161,6 +196,15 @@ impl Seconds {
 }
 
 impl Line<'_> {
+    fn severity(&self) -> &'static str {
+        match self.decision {
+            Decision::Allow if self.ended.is_some_and(Ended::is_notable) => "WARN",
+            Decision::Allow | Decision::Deny(_) | Decision::ShadowDeny(_) => {
+                self.decision.severity()
+            }
+        }
+    }
+
     /// Adds the line to `buffer`.
     pub(super) fn print(&self, buffer: &mut Vec<u8>, seconds: &mut Seconds) {
         let mut digits = itoa::Buffer::new();
@@ -171,7 +215,7 @@ impl Line<'_> {
         let mut object = Object::open(buffer);
         let time = [seconds.text(self.time), b".", millis, b"Z"];
         object.plain_parts(key!("timestamp"), &time);
-        object.plain(key!("severity"), self.decision.severity());
+        object.plain(key!("severity"), self.severity());
         object.plain(key!("event.name"), self.event.name());
         print_request(&mut object, self);
         print_decision(&mut object, self);
@@ -216,6 +260,9 @@ fn print_decision(object: &mut Object<'_>, line: &Line<'_>) {
     if let Some(reason) = line.decision.reason() {
         object.plain(key!("error.type"), reason.code());
         object.plain(key!("portcullis.reason"), reason.code());
+    }
+    if let Some(ended) = line.ended {
+        object.plain(key!("portcullis.ended"), ended.row().0);
     }
     if let Some(permission) = line.permission {
         object.text(key!("portcullis.permission"), permission.as_bytes());

@@ -17,7 +17,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::line::Seconds;
-pub use super::line::{Decision, Event, Line};
+pub use super::line::{Decision, Ended, Event, Line};
 
 /// A buffer this full wakes the writer, in bytes: some two hundred lines, one write.
 const FLUSH_BYTES: usize = 64 * 1024;

@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+use serde_json::Value;
+
 use super::one_core;
 use crate::harness::{Client, Fixture, Gateway, PATIENCE, Scripted, request};
 
@@ -15,7 +18,7 @@ routes:
   GET,POST /streams/{id}: streams:read
   GET /tenants/{id}: { needs: streams:read, within: { tenant: header.x-tenant } }
   GET /sockets/{id}: { needs: streams:read, upgrade: [websocket] }
-  GET /open/{id}: public
+  GET,HEAD /open/{id}: public
 ";
 
 /// Revocation is to be felt within this; the rest is for a busy machine.
@@ -72,12 +75,13 @@ fn b38_a_stream_ends_with_the_key_that_opened_it_and_no_other_does() {
     flows(&mut other, &mut others);
     flows(&mut open, &mut opened);
     flows(&mut tenant, &mut theirs);
-    let line = gateway.decisions(2);
+    let line = gateway.decisions(3);
     let line = line
         .iter()
         .find(|line| line["url.path"] == "/streams/1")
         .unwrap();
     assert_eq!(line["portcullis.reason"], "key_expired", "{line}");
+    assert_eq!(line["portcullis.ended"], "revoked", "{line}");
     assert_eq!(line["http.response.status_code"], 200, "{line}");
 }
 
@@ -97,7 +101,7 @@ fn b38_a_stream_ends_with_its_account_its_role_and_its_route() {
     // The permissions are numbered anew, and the stream goes on; the open route is gone.
     let more = STREAMS
         .replace("permissions: {", "permissions: { a:first: One more,")
-        .replace("  GET /open/{id}: public\n", "");
+        .replace("  GET,HEAD /open/{id}: public\n", "");
     gateway.files().write("policies/items.yaml", &more);
     assert!(open.ends_within(PATIENCE));
     flows(&mut client, &mut connection);
@@ -163,6 +167,9 @@ fn b38_a_websocket_is_told_why() {
     client.send(b"\x81\x80abcd\x88\x80abcd");
     assert_eq!(connection.rest(), b"");
     assert!(client.ends_within(PATIENCE));
+    let lines = gateway.decisions(2);
+    let line = lines.iter().find(|line| line["url.path"] == "/sockets/1");
+    assert_eq!(line.unwrap()["portcullis.ended"], "revoked", "{lines:?}");
 }
 
 /// F11: an answer may take as long as it likes, and be silent for so long.
@@ -178,4 +185,101 @@ fn f11_an_answer_ends_by_silence_and_not_by_time() {
     }
     assert!(client.ends_within(PATIENCE), "without the last chunk");
     assert!(connection.ends_within(PATIENCE));
+}
+
+/// F16: whoever is cut off has a line that says by what, among refusals too; whoever came to an end
+/// has none of that.
+#[test]
+fn f16_the_log_says_what_ended_an_answer_before_its_end() {
+    let upstream = Scripted::start();
+    let mut gateway = one_core(Fixture::before(&upstream.url()))
+        .policy("items.yaml", STREAMS)
+        .upstream("connections: 100, stream_idle: 400ms")
+        .settings("log: { decisions: denied }\ndrain: { delay: 0s, timeout: 300ms }")
+        .start();
+    let mut known = 0;
+    let mut line_of = |gateway: &Gateway, path: &str| {
+        let line = gateway.decisions_after(known, 1).remove(0);
+        known += 1;
+        assert_eq!(line["url.path"], path, "{line}");
+        assert_eq!(line["severity"], "WARN", "{line}");
+        line
+    };
+
+    let (mut client, mut connection) = follow(&gateway, &upstream, "GET /open/whole", "");
+    connection.send("0\r\n\r\n");
+    assert_eq!(client.bytes(5), b"0\r\n\r\n");
+    drop(connection);
+    let (client, mut connection) = follow(&gateway, &upstream, "GET /open/left", "");
+    drop(client);
+    assert!(connection.ends_within(PATIENCE));
+
+    let (mut client, connection) = follow(&gateway, &upstream, "GET /open/broken", "");
+    drop(connection);
+    assert!(client.ends_within(PATIENCE));
+    let line = line_of(&gateway, "/open/broken");
+    assert_eq!(line["portcullis.ended"], "upstream_reset", "{line}");
+
+    let (mut client, _connection) = follow(&gateway, &upstream, "GET /open/silent", "");
+    assert!(client.ends_within(PATIENCE));
+    let line = line_of(&gateway, "/open/silent");
+    assert_eq!(line["portcullis.ended"], "silent", "{line}");
+    assert_eq!(line["http.response.status_code"], 200, "{line}");
+
+    let mut client = Client::connect(gateway.address());
+    client.send(request("GET /open/hung", &[], b""));
+    let mut connection = upstream.accept();
+    connection.head();
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.wait().code(), Some(0));
+    let line = line_of(&gateway, "/open/hung");
+    assert_eq!(line["portcullis.ended"], "draining", "{line}");
+    assert_eq!(line["http.response.status_code"], Value::Null, "{line}");
+}
+
+/// Clients come and go: that is on record where everything is, and is no warning.
+#[test]
+fn a_client_that_left_is_told_from_one_that_got_everything() {
+    let upstream = Scripted::start();
+    let gateway = start(&upstream, "");
+    let (mut client, mut connection) = follow(&gateway, &upstream, "GET /open/chunked", "");
+    connection.send("0\r\n\r\n");
+    assert_eq!(client.bytes(5), b"0\r\n\r\n");
+    drop(connection);
+    for (line, head, body) in [
+        (
+            "GET /open/sized",
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+            "ok",
+        ),
+        (
+            "HEAD /open/sized",
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n",
+            "",
+        ),
+        ("HEAD /a%2fb", "", ""),
+        ("GET /open/empty", "HTTP/1.1 204 No Content\r\n\r\n", ""),
+    ] {
+        let mut client = Client::connect(gateway.address());
+        client.send(request(line, &[], b""));
+        if !head.is_empty() {
+            let mut connection = upstream.accept();
+            connection.head();
+            connection.send(head);
+        }
+        client.head();
+        assert_eq!(client.bytes(body.len()), body.as_bytes(), "{line}");
+    }
+    let whole = gateway.decisions(5);
+    assert!(
+        whole.iter().all(|line| line["portcullis.ended"].is_null()),
+        "{whole:?}"
+    );
+
+    let (client, mut connection) = follow(&gateway, &upstream, "GET /open/left", "");
+    drop(client);
+    assert!(connection.ends_within(PATIENCE));
+    let line = gateway.decisions_after(5, 1).remove(0);
+    assert_eq!(line["portcullis.ended"], "client_gone", "{line}");
+    assert_eq!(line["severity"], "INFO", "{line}");
 }

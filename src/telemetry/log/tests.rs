@@ -50,6 +50,7 @@ fn line(id: &RequestId) -> Line<'_> {
         time: UnixTime::from_millis(1_795_302_000_007),
         event: Event::Access,
         decision: Decision::Allow,
+        ended: None,
         request_id: id,
         client_request_id: None,
         method: b"GET",
@@ -154,6 +155,33 @@ fn a_line_answers_who_what_where_and_why() {
             "portcullis.total_ms": 1.234,
         })]
     );
+}
+
+#[test]
+fn a_line_says_what_ended_an_answer_before_its_end() {
+    let sink = Sink::default();
+    let log = Log::start(sink.clone()).unwrap();
+    let id = id();
+    let rows = [
+        (Ended::Draining, "draining", "WARN"),
+        (Ended::Revoked, "revoked", "WARN"),
+        (Ended::Silent, "silent", "WARN"),
+        (Ended::ClientGone, "client_gone", "INFO"),
+        (Ended::UpstreamReset, "upstream_reset", "WARN"),
+    ];
+    let handle = log.handle();
+    for (ended, _, _) in rows {
+        handle.write(&Line {
+            ended: Some(ended),
+            ..line(&id)
+        });
+    }
+    assert!(log.stop(GRACE));
+    for (line, (_, name, severity)) in sink.lines().iter().zip(rows) {
+        assert_eq!(line["portcullis.ended"], name, "{line}");
+        assert_eq!(line["severity"], severity, "{line}");
+    }
+    assert_eq!(sink.lines().len(), rows.len());
 }
 
 #[test]
