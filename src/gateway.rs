@@ -32,7 +32,7 @@ use crate::directory::{Handle, State};
 use crate::forward::body::Progress;
 use crate::forward::headers::{X_REQUEST_ID, request_id};
 use crate::forward::streams::Streams;
-use crate::forward::{Forwarder, Terms, trailers};
+use crate::forward::{Forwarder, Terms, linger, trailers};
 use crate::head;
 use crate::head::Entrance;
 use crate::judge::{self, Judge, Judgement};
@@ -164,8 +164,14 @@ impl Gateway {
                 Box::pin(self.forward(permit, &state, asked, &mut ticket)).await
             }
             Act::Token => Box::pin(self.token(&asked, body, &mut ticket)).await,
-            Act::Answer(headers) => answered(headers),
-            Act::Refuse(denial) => refuse(denial, &mut ticket),
+            Act::Answer(headers) => {
+                linger::let_go(body, parts.version);
+                answered(headers)
+            }
+            Act::Refuse(denial) => {
+                linger::let_go(body, parts.version);
+                refuse(denial, &mut ticket)
+            }
         };
         self.seal(&mut response, is_grpc, ticket.verdict());
         Ok(response.map(|body| body.recorded(ticket, in_flight, &connection.line)))

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::TRAILER;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
+use super::linger;
 use super::pool::Lease;
 use super::trailers::Trailers;
 use super::upgrade::Driver;
@@ -262,6 +263,11 @@ impl Drop for Upload {
         // for the end it has already shown.
         if self.is_end_stream() {
             self.progress.end();
+        } else if self.bounds.http2
+            && self.progress.broke() != Some(Reason::RequestMalformed)
+            && let Some(incoming) = self.incoming.take()
+        {
+            linger::let_go(incoming, Version::HTTP_2);
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod body;
 mod exchange;
 pub mod headers;
 mod interim;
+pub mod linger;
 pub mod pool;
 pub mod streams;
 pub mod trailers;
