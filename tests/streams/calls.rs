@@ -1,6 +1,8 @@
 //! HTTP/2 on both sides: calls in which both ends speak at once, trailers, and ends that are told
 //! from breaks.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use h2::client::SendRequest;
 use h2::server::SendResponse;
@@ -186,6 +188,32 @@ async fn a_refused_call_says_so_in_the_words_of_grpc() {
         .expect("in time")
         .expect("an answer");
     assert!(!answer.headers().contains_key("grpc-status"));
+}
+
+/// Who still sends has a moment to read why he is refused before his stream is reset.
+#[tokio::test]
+async fn a_refused_upload_is_not_reset_with_its_answer() {
+    let server = Server::start().await;
+    let gateway = server.gateway();
+    let mut tasks = JoinSet::new();
+    let mut requests = connect(&gateway, &mut tasks).await;
+    for _ in 0..2 {
+        let begun = Instant::now();
+        let asked = post("/closed/call").body(()).unwrap();
+        let (answer, mut up) = requests.send_request(asked, false).expect("sent");
+        say(&mut up, "the beginning");
+        let answer = timeout(PATIENCE, answer).await.expect("in time");
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.status(), 401);
+        let mut why = answer.into_body();
+        while part(&mut why).await.is_some() {}
+        let reset = timeout(PATIENCE, std::future::poll_fn(|cx| up.poll_reset(cx)));
+        let reason = reset.await.expect("in time").expect("it is reset");
+        assert_eq!(reason, Reason::NO_ERROR);
+        // Half of the moment it is given: clocks differ.
+        assert!(begun.elapsed() > Duration::from_millis(500));
+        requests = requests.ready().await.expect("it is open");
+    }
 }
 
 /// F09: an upstream that breaks an answer off breaks it off for the client, whatever each speaks.
