@@ -75,8 +75,8 @@ pub(super) fn reload(gateway: &Gateway, count: usize, callers: usize) -> String 
     over.store(true, Ordering::SeqCst);
     load.join().expect("every answer was one of the two");
     let said = format!(
-        "{count} reloads in {:?}, {} requests, each by one table",
-        began.elapsed(),
+        "{count} reloads in {} s, {} requests, each by one table",
+        began.elapsed().as_secs(),
         served.load(Ordering::SeqCst)
     );
     println!("F17: {said}");

@@ -53,7 +53,7 @@ fn noted(text: &str, row: &str, day: &str, said: &str) -> String {
         .partition(|line| line.starts_with('#'));
     rows.retain(|line| line.split(':').next() != Some(row));
     let said = said.replace('\'', "''");
-    rows.push(format!("{row}: {{ last: {day}, said: '{said}' }}"));
+    rows.push(format!("{row}: '{day}: {said}'"));
     rows.sort();
     [comments, rows].concat().join("\n") + "\n"
 }
@@ -62,14 +62,10 @@ fn noted(text: &str, row: &str, day: &str, said: &str) -> String {
 fn a_row_has_one_day() {
     let day = "2026-11-22";
     let first = noted("# Why.\n{}\n", "F04", day, "it's fine");
-    assert_eq!(
-        first,
-        "# Why.\nF04: { last: 2026-11-22, said: 'it''s fine' }\n"
-    );
+    assert_eq!(first, "# Why.\nF04: '2026-11-22: it''s fine'\n");
     let both = noted(&first, "B66", day, "before");
     assert_eq!(
         noted(&both, "F04", "2026-11-23", "again"),
-        "# Why.\nB66: { last: 2026-11-22, said: 'before' }\n\
-         F04: { last: 2026-11-23, said: 'again' }\n"
+        "# Why.\nB66: '2026-11-22: before'\nF04: '2026-11-23: again'\n"
     );
 }
