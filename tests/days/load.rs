@@ -112,12 +112,11 @@ fn f10_five_hundred_clients_go() {
     let api = Api::start();
     let gateway = before(&api).start();
     let took = slow::gone(&gateway, &api, 500);
-    let said = say(
+    say(
         "F10",
         format!("500 clients gone, the last request cancelled after {took:?}"),
     );
     assert!(took < Duration::from_secs(1), "{took:?}");
-    passed("F10", &said);
 }
 
 #[test]
@@ -128,9 +127,6 @@ fn b61_b62_b66_floods_of_frames() {
     let gateway = before(&api).start();
     for flood in floods::ALL {
         flood.judge(&gateway, &api, 8);
-    }
-    for row in ["B61", "B62", "B63", "B66"] {
-        passed(row, "eight senders at once, and others waited no longer");
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::{Beside, before};
+use super::{Beside, before, judge};
 use crate::harness::load::{Caller, run};
 use crate::harness::{Api, Client, Fixture, Kind, Message, Scripted, request};
 
@@ -71,8 +71,9 @@ fn f14_an_upstream_that_hangs_slows_no_other() {
             waiting.push(caller);
         }
         tokio::task::block_in_place(|| stuck.wait_for_open(PLACES));
-        let beside = Beside::measure(address, 3, move || refused(address));
-        beside.await.judge("F14");
+    });
+    judge("F14", 0.99, || {
+        run(Beside::measure(address, 3, move || refused(address)))
     });
     assert_eq!(stuck.counts().started.load(Ordering::SeqCst), PLACES);
 }
