@@ -69,7 +69,8 @@ pub(super) fn start(
             let local = LocalSet::new();
             let tasks = shared.tasks.sibling();
             let grace = shared.settings.drain.timeout;
-            local.block_on(&runtime, async move {
+            // The root of a runtime is polled at every turn: here it has but a handle to look at.
+            let home = local.spawn_local(async move {
                 let gateway = gateway(&shared, log, &tasks);
                 for (door, socket) in sockets {
                     let admission = Arc::clone(&shared.admission);
@@ -94,6 +95,9 @@ pub(super) fn start(
                     tracing::warn!(core, "the drain timed out; what was left has been cut");
                 }
             });
+            if let Err(error) = local.block_on(&runtime, home) {
+                std::panic::resume_unwind(error.into_panic());
+            }
         })
 }
 

@@ -28,6 +28,7 @@ pub struct Permit {
     timeout: Option<Duration>,
     pass_authorization: bool,
     upgrades: bool,
+    preflight: bool,
     body_bytes: Option<u64>,
     /// Where several routes count; else the route says it.
     trailers: Option<Box<[HeaderName]>>,
@@ -56,6 +57,7 @@ impl Permit {
         Self {
             pass_authorization: false,
             upgrades: false,
+            preflight: true,
             body_bytes: Some(0),
             trailers: Some(Box::default()),
             ..Self::new(question, matched, None)
@@ -102,6 +104,7 @@ impl Permit {
             timeout: matched.iter().filter_map(|route| route.timeout).min(),
             pass_authorization: matched.iter().all(|route| route.pass_authorization),
             upgrades: matched.iter().all(|route| route.upgrade),
+            preflight: false,
             body_bytes: matched.iter().filter_map(|route| route.body_bytes).min(),
             bound_headers: bound_headers(question.headers, matched),
             cors: matched.cors().cloned(),
@@ -132,6 +135,11 @@ impl Permit {
     /// Whether an `Authorization` that is not of our form is passed on.
     pub fn passes_authorization(&self) -> bool {
         self.pass_authorization
+    }
+
+    /// Whether it is for a preflight, which brings no credential and rests on none.
+    pub fn is_preflight(&self) -> bool {
+        self.preflight
     }
 
     /// Whether the client may ask for a WebSocket: where every route allows it.

@@ -14,7 +14,7 @@ use crate::credential::{self, Issuers, X_API_KEY};
 use crate::decision::Permit;
 use crate::head::tokens;
 use crate::words::RequestId;
-use crate::words::fields::{CLAIMS, HOP_BY_HOP, METHOD_OVERRIDES, OURS, is_plain};
+use crate::words::fields::{HOP_BY_HOP, METHOD_OVERRIDES, OURS, is_claim, is_plain};
 
 /// The id of the request: ours, on the way to the upstream and back to the client.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -81,7 +81,7 @@ fn is_unwanted(name: &HeaderName, value: &HeaderValue, permit: &Permit, issuers:
     let name = name.as_str();
     name.starts_with(OURS)
         || HOP_BY_HOP.contains(&name)
-        || CLAIMS.contains(&name)
+        || is_claim(name)
         || METHOD_OVERRIDES.contains(&name)
         // A CGI-like reader takes `x_portcullis_account` for `x-portcullis-account`; a name that
         // can be read two ways is not sent.

@@ -76,9 +76,15 @@ impl Broken {
 impl Flowing {
     fn poll(
         &mut self,
-        verdict: Option<&mut Verdict>,
+        mut verdict: Option<&mut Verdict>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        // A client that takes less than there is never finds it waiting, so this is asked first.
+        if let Some(verdict) = verdict.as_deref_mut()
+            && let Err(denial) = self.standing.look(verdict)
+        {
+            return Poll::Ready(Some(Err(refused(verdict, denial))));
+        }
         if let Poll::Ready(frame) = Pin::new(&mut self.download).poll_frame(cx) {
             self.since = None;
             return Poll::Ready(frame.map(|frame| frame.map_err(Broken::Upstream)));
@@ -86,9 +92,7 @@ impl Flowing {
         if let Some(verdict) = verdict
             && let Err(denial) = self.standing.check(verdict, cx)
         {
-            let reason = denial.reason;
-            cut(verdict, denial);
-            return Poll::Ready(Some(Err(Broken::Refused(reason))));
+            return Poll::Ready(Some(Err(refused(verdict, denial))));
         }
         let now = self.standing.ticks();
         let since = *self.since.get_or_insert(now);
@@ -100,6 +104,12 @@ impl Flowing {
         }
         Poll::Pending
     }
+}
+
+fn refused(verdict: &mut Verdict, denial: Box<Denial>) -> Broken {
+    let reason = denial.reason;
+    cut(verdict, denial);
+    Broken::Refused(reason)
 }
 
 /// Puts on record that a request was let through and then was not allowed any more.

@@ -33,6 +33,9 @@ pub(super) struct Standing {
     /// The change of state it was last judged after, and the beat it last looked at the clock.
     judged: Cell<(u64, u64)>,
     seat: OnceCell<Seat>,
+    /// Whether anything was asked that can be taken back: a preflight brings nothing and is told
+    /// nothing.
+    held: bool,
     /// Who asked, if a credential was looked at.
     known: bool,
     /// The only permissions its credential may use, in the policy that counts them so.
@@ -69,6 +72,7 @@ impl Standing {
             gateway: Rc::clone(gateway),
             judged: Cell::new((generation, gateway.streams.ticks())),
             seat: OnceCell::new(),
+            held: !permit.is_preflight(),
             known: caller.is_some(),
             subset: subset.map(|subset| Box::new((Arc::clone(&state.policy), subset))),
             headers: permit.bound_headers().cloned().map(Box::new),
@@ -86,9 +90,20 @@ impl Standing {
             Some(seat) => seat.renew(cx.waker()),
             None => drop(self.seat.set(streams.sit(cx.waker()))),
         }
+        self.look(verdict)
+    }
+
+    /// Says whether the request may go on, if that may have changed.
+    ///
+    /// # Errors
+    ///
+    /// Why it may not.
+    pub(super) fn look(&self, verdict: &Verdict) -> Result<(), Box<Denial>> {
+        let streams = &self.gateway.streams;
         let now = (streams.generation(), streams.ticks());
         let before = self.judged.replace(now);
-        if before.0 != now.0 || (before.1 != now.1 && verdict.key.is_some()) {
+        let changed = before.0 != now.0 || (before.1 != now.1 && verdict.key.is_some());
+        if changed && self.held {
             return self.judge(verdict);
         }
         Ok(())

@@ -20,30 +20,32 @@ pub const HOP_BY_HOP: [&str; 9] = [
     "upgrade",
 ];
 
-/// What other proxies say of where a request came from or was meant for. From a client it is a
-/// claim nobody checked, and upstreams believe it; so the whole family goes, and what we know is
-/// written anew.
-pub const CLAIMS: [&str; 19] = [
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-server",
-    "x-forwarded-uri",
-    "x-forwarded-path",
-    "x-forwarded-method",
-    "x-real-ip",
-    "true-client-ip",
+/// What other proxies say of where a request came from, who sent it or what it was meant for. From a
+/// client it is a claim nobody checked, and upstreams believe it; so the whole family goes, by rule
+/// as far as there is one, and what we know is written anew.
+const CLAIM_FAMILIES: [&str; 4] = ["x-forwarded", "x-original-", "x-envoy-", "x-ssl-client-"];
+
+/// Claims whose names follow no rule.
+const CLAIMS: [&str; 13] = [
     "cf-connecting-ip",
-    "x-original-uri",
-    "x-original-url",
-    "x-original-method",
-    "x-rewrite-url",
-    "x-envoy-original-path",
+    "client-cert",
+    "client-cert-chain",
+    "fastly-client-ip",
+    "forwarded",
+    "front-end-https",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-real-ip",
+    "x-remote-user",
     "x-request-id",
+    "x-rewrite-url",
 ];
+
+/// Says whether `name`, in lower case, is what another proxy would say of a request.
+pub fn is_claim(name: &str) -> bool {
+    CLAIM_FAMILIES.iter().any(|start| name.starts_with(start)) || CLAIMS.contains(&name)
+}
 
 /// Fields by which a client asks an upstream to act on another method than the one decided on.
 pub const METHOD_OVERRIDES: [&str; 3] = [
@@ -102,7 +104,7 @@ pub fn is_reserved(name: &str) -> bool {
     let name = name.as_str();
     name.starts_with(OURS)
         || HOP_BY_HOP.contains(&name)
-        || CLAIMS.contains(&name)
+        || is_claim(name)
         || METHOD_OVERRIDES.contains(&name)
         || VITAL.contains(&name)
 }
@@ -126,6 +128,8 @@ mod tests {
             "Transfer_Encoding",
             "content_length",
             "X_Forwarded_For",
+            "X-Forwarded-Client-Cert",
+            "x_original_host",
             "x_http_method_override",
             "X_API_KEY",
             "Authorization",

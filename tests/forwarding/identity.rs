@@ -100,7 +100,7 @@ fn b40_a_client_cannot_have_our_headers_removed() {
     assert_eq!(seen.header("x-listed"), None);
 }
 
-const CLAIMS: [&str; 17] = [
+const CLAIMS: [&str; 26] = [
     "Forwarded",
     "X-Forwarded-For",
     "X-Forwarded-Host",
@@ -118,6 +118,15 @@ const CLAIMS: [&str; 17] = [
     "X-Original-Method",
     "X-Rewrite-URL",
     "X-Envoy-Original-Path",
+    "X-Forwarded",
+    "X-Forwarded-Client-Cert",
+    "X-Forwarded-User",
+    "X-Forwarded-Scheme",
+    "X-Original-Host",
+    "X-Client-IP",
+    "X-SSL-Client-Verify",
+    "Client-Cert",
+    "Front-End-Https",
 ];
 
 #[test]

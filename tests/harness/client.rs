@@ -19,6 +19,7 @@ pub(crate) struct Client {
     socket: TcpStream,
     pending: Vec<u8>,
     ended: bool,
+    refused: bool,
 }
 
 /// Bytes in and out: a socket, or TLS on one.
@@ -82,16 +83,23 @@ impl Client {
             socket,
             pending: Vec::new(),
             ended: false,
+            refused: false,
         }
     }
 
     /// Sends `bytes`. A peer that has hung up already is no error: its answer may be waiting.
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
-        let _ = self
+        let sent = self
             .wire
             .write_all(bytes.as_ref())
             .and_then(|()| self.wire.flush());
+        self.refused = sent.is_err();
         self
+    }
+
+    /// Whether the peer would not take what was sent last.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused
     }
 
     /// Says that nothing more will be sent.

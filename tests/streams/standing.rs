@@ -85,6 +85,55 @@ fn b38_a_stream_ends_with_the_key_that_opened_it_and_no_other_does() {
     assert_eq!(line["http.response.status_code"], 200, "{line}");
 }
 
+/// Sends without end, until the other side has had enough; the socket's buffers are full all the time.
+fn flood(mut connection: Client) -> std::thread::JoinHandle<()> {
+    let chunk = [b"4000\r\n".as_slice(), &[b'x'; 0x4000], b"\r\n"].concat();
+    std::thread::spawn(move || {
+        while !connection.is_refused() {
+            connection.send(&chunk);
+        }
+    })
+}
+
+#[test]
+fn b38_a_stream_that_never_waits_ends_too() {
+    let upstream = Scripted::start();
+    let gateway = start(&upstream, "");
+    let key = gateway.account("one", &["reader"]);
+    let token = gateway.token(&key);
+    let (mut client, connection) = follow(&gateway, &upstream, "GET /streams/1", &token);
+    let sender = flood(connection);
+    client.bytes(1024 * 1024);
+    gateway.json(&["keys", "expire", &key.id]);
+    // What is on its way in buffers arrives, and then it is over.
+    let until = Instant::now() + PATIENCE;
+    while !client.bytes(1).is_empty() {
+        assert!(Instant::now() < until, "it goes on and on");
+    }
+    sender.join().unwrap();
+}
+
+#[test]
+fn b38_f17_a_preflight_under_way_is_not_held_to_what_it_never_brought() {
+    let upstream = Scripted::start();
+    let policy = format!("{STREAMS}  PUT /pages/{{id}}: {{ needs: streams:read, cors: pass }}\n");
+    let gateway = one_core(Fixture::before(&upstream.url()))
+        .policy("items.yaml", &policy)
+        .start();
+    let mut client = Client::connect(gateway.address());
+    let headers = [
+        ("Origin", "https://page.test"),
+        ("Access-Control-Request-Method", "PUT"),
+    ];
+    client.send(request("OPTIONS /pages/1", &headers, b""));
+    let mut connection = upstream.accept();
+    connection.head();
+    // A change of the directory: whoever is under way is judged again.
+    gateway.account("other", &["reader"]);
+    connection.send("HTTP/1.1 204 No Content\r\n\r\n");
+    assert_eq!(client.response().status(), 204);
+}
+
 #[test]
 fn b38_a_stream_ends_with_its_account_its_role_and_its_route() {
     let upstream = Scripted::start();
