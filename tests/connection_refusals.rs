@@ -124,3 +124,20 @@ fn a18_a_fragment_is_cut_off_for_both_and_counted() {
             .contains("portcullis_target_fragments_cut_total 1\n")
     );
 }
+
+/// B24: closing the socket under what is still being sent would take the answer back.
+#[test]
+fn who_still_sends_what_is_refused_can_read_why() {
+    let upstream = Upstream::start();
+    let gateway = Fixture::new(&upstream).tls_listener().start();
+    let body = vec![b'x'; 3 * 1024 * 1024];
+    for _ in 0..5 {
+        let bytes = request("POST /v1/items", &[("Connection", "close")], &body);
+        let mut clear = Client::connect(gateway.address());
+        let mut tls = Client::connect_tls(gateway.address_of("1"), gateway.files().certificate());
+        for client in [&mut clear, &mut tls] {
+            assert_eq!(client.send(&bytes).response().status(), 401);
+        }
+    }
+    assert_eq!(upstream.bytes(), 0);
+}

@@ -77,6 +77,8 @@ where
     let reason = match overdue {
         Err(Ok(())) => match line.tunnel() {
             Some(tunnel) => return tunnel(Box::new(Rewound::new(unread, io))).await,
+            // The client may still be sending what was refused.
+            None if watch.had_body() => return refusal::linger(io).await,
             None => return,
         },
         Err(Err(error)) => refusal::why(&error, &unread, limits),

@@ -16,9 +16,10 @@ use super::line::encode;
 use crate::reason::Reason;
 use crate::settings::ListenerLimits;
 
-/// Most bytes read and thrown away behind a refusal, so that the client comes to reading it: closing
-/// a socket with unread bytes would take the answer back.
-const LINGER_BYTES: u64 = 256 * 1024;
+/// Most bytes read and thrown away behind the last answer, so that the client comes to reading it:
+/// closing a socket with unread bytes would take the answer back. What the buffers of two sockets
+/// hold; who sends more does not listen.
+const LINGER_BYTES: u64 = 8 * 1024 * 1024;
 /// Longest time for that.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -73,7 +74,12 @@ where
     };
     // It is gone either way.
     if let Ok(Ok(())) = timeout(patience, tell).await {
-        let mut rest = (&mut io).take(LINGER_BYTES);
-        let _ = timeout(LINGER, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
+        linger(io).await;
     }
+}
+
+/// Reads on for a moment on a connection that ends, so that what was said last is heard.
+pub(super) async fn linger<S: AsyncRead + Unpin>(io: S) {
+    let mut rest = io.take(LINGER_BYTES);
+    let _ = timeout(LINGER, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
 }

@@ -58,6 +58,8 @@ pub(super) struct Watch {
     side: Cell<Side>,
     /// Whether a request has come.
     used: Cell<bool>,
+    /// Whether the last request had a body.
+    bodied: Cell<bool>,
     /// The last bytes that arrived.
     tail: Cell<[u8; 3]>,
     /// Until when the client has to take a byte, while it takes none and there are some.
@@ -81,6 +83,7 @@ impl Watch {
             take: limits.write_idle,
             side: Cell::new(Side::Resting(Instant::now() + limits.header_timeout)),
             used: Cell::new(false),
+            bodied: Cell::new(false),
             tail: Cell::new([0; 3]),
             taking: Cell::new(None),
             answers: Cell::new(false),
@@ -93,6 +96,7 @@ impl Watch {
     /// A request was handed to the service.
     pub(super) fn begins(&self, has_body: bool) {
         self.used.set(true);
+        self.bodied.set(has_body);
         self.answers.set(true);
         self.side.set(match self.tail.get() {
             _ if has_body => Side::Body,
@@ -105,6 +109,11 @@ impl Watch {
     /// Whether a request has come.
     pub(super) fn is_used(&self) -> bool {
         self.used.get()
+    }
+
+    /// Whether the last request had a body, which may not have been read to its end.
+    pub(super) fn had_body(&self) -> bool {
+        self.bodied.get()
     }
 
     /// Whether the target of the request that begins had a fragment, as far as its line came in one
