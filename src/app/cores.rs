@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::LocalSet;
@@ -79,17 +78,16 @@ pub(super) fn start(
                         listener::accept(accepting, door, socket, admission, tasks.clone());
                     tasks.spawn_local(accept);
                 }
-                let swept = Rc::clone(&gateway);
-                let drain = tasks.drain().clone();
-                tasks.spawn_local(async move { sweep(&swept, &drain).await });
                 let finished = async {
                     tasks.drain().cancelled().await;
                     tasks.finish(grace).await
                 };
                 let finished = tokio::select! {
                     finished = finished => finished,
-                    // What is under way while the gateway goes away is watched to its end.
+                    // What is under way while the gateway goes away is watched to its end, and so
+                    // is what rests and is wanted elsewhere.
                     () = gateway.streams.run(gateway.state.changes()) => true,
+                    () = sweep(&gateway) => true,
                 };
                 if !finished {
                     tracing::warn!(core, "the drain timed out; what was left has been cut");
@@ -101,11 +99,11 @@ pub(super) fn start(
         })
 }
 
-async fn sweep(gateway: &Gateway, drain: &tokio_util::sync::CancellationToken) {
-    let mut interval = tokio::time::interval(SWEEP_INTERVAL.max(Duration::from_secs(1)));
+/// Closes upstream connections that rested too long, or that other cores want. Ends never.
+async fn sweep(gateway: &Gateway) {
+    let mut interval = tokio::time::interval(SWEEP_INTERVAL);
     loop {
         tokio::select! {
-            () = drain.cancelled() => return,
             () = gateway.forwarder.yield_to_others() => {}
             _ = interval.tick() => gateway.forwarder.sweep(),
         }

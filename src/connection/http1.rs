@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::leave;
-use super::line::Rewound;
+use super::line::{Line, Rewound};
 use super::refusal;
 use super::watch::{Ending, Overdue, Watch};
 use super::watched::Watched;
@@ -75,12 +75,7 @@ where
     let parts = http.into_parts();
     let (io, unread) = (parts.io.into_inner().into_inner(), parts.read_buf);
     let reason = match overdue {
-        Err(Ok(())) => match line.tunnel() {
-            Some(tunnel) => return tunnel(Box::new(Rewound::new(unread, io))).await,
-            // The client may still be sending what was refused.
-            None if watch.had_body() => return refusal::linger(io).await,
-            None => return,
-        },
+        Err(Ok(())) => return over(Rewound::new(unread, io), &line, &watch).await,
         Err(Err(error)) => refusal::why(&error, &unread, limits),
         // Nothing else is being written: while there is, a head is not overdue.
         Ok(Overdue::Head) => Some(Reason::RequestTimeout),
@@ -92,6 +87,19 @@ where
         if reason == Reason::RequestTimeout || watch.has_refused() {
             refusal::send(io, answer, limits.write_idle).await;
         }
+    }
+}
+
+/// What is done with a connection that HTTP has let go of.
+async fn over<S>(io: Rewound<S>, line: &Line, watch: &Watch)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    match line.tunnel() {
+        Some(tunnel) => tunnel(Box::new(io)).await,
+        // The client may still be sending what was refused.
+        None if watch.had_body() => refusal::linger(io).await,
+        None => {}
     }
 }
 

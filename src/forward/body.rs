@@ -344,7 +344,9 @@ impl Download {
         let Some(Source::Lent(lease)) = &self.source else {
             return false;
         };
-        lease.is_http2() && lease.was_sent_whole() && !self.is_over()
+        let lacks = |left: u64| left > 0;
+        let is_short = self.incoming.size_hint().exact().is_some_and(lacks);
+        lease.is_http2() && !self.is_over() && (is_short || lease.was_sent_whole())
     }
 }
 
