@@ -5,6 +5,7 @@
 //! process may bind the same port unnoticed; a plain bind before the shared ones keeps it out.
 
 mod certificate;
+mod handshake;
 mod proxy;
 mod sources;
 pub mod tls;
@@ -15,13 +16,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::connection::line::Line;
@@ -31,12 +30,14 @@ use crate::settings::Listener;
 use crate::shutdown::Tasks;
 use crate::source;
 use crate::telemetry::doors::{Closed, Doors};
+use handshake::Handshakes;
 use sources::Sources;
 use tls::Tls;
 
 /// Connections the kernel holds for a core that is busy. The usual `somaxconn`.
 const BACKLOG: i32 = 4096;
-/// Longest TLS handshake. As for a request's head: a client that needs longer is not coming.
+/// Longest that a client may make the gateway wait within a TLS handshake, in all. As for a request's
+/// head: a client that needs longer is not coming.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Rest after a failed accept: long enough not to spin when descriptors have run out, short enough
 /// to be there when they come back.
@@ -152,7 +153,7 @@ pub async fn accept(
         }
     };
     let entry = Rc::new(Entry {
-        handshakes: Semaphore::new(door.listener.limits.handshakes),
+        handshakes: Handshakes::new(door.listener.limits.handshakes),
         gateway,
         door,
         tasks,
@@ -181,7 +182,7 @@ pub async fn accept(
 struct Entry {
     gateway: Rc<Gateway>,
     door: Arc<Door>,
-    handshakes: Semaphore,
+    handshakes: Handshakes,
     tasks: Tasks,
 }
 
@@ -224,7 +225,7 @@ impl Entry {
         match &self.door.tls {
             Some(tls) => {
                 // Boxed, so that its room is free again when it is over.
-                let stream = Box::pin(self.handshake(tls.config(), stream)).await?;
+                let stream = Box::pin(self.handshake(tls, stream)).await?;
                 if let Some((stream, speaks)) = stream {
                     self.serve(connection, stream, speaks).await;
                 }
@@ -245,25 +246,20 @@ impl Entry {
     /// Speaks TLS; nothing when the gateway goes away meanwhile.
     async fn handshake(
         &self,
-        config: Arc<ServerConfig>,
+        tls: &Tls,
         stream: TcpStream,
     ) -> Result<Option<(Box<TlsStream<TcpStream>>, Speaks)>, Closed> {
-        let shake = timeout(HANDSHAKE_TIMEOUT, async {
-            let turn = self.handshakes.acquire().await;
-            let stream = TlsAcceptor::from(config).accept(stream).await;
-            drop(turn);
-            stream
-        });
+        let shake = self.handshakes.shake(|| tls.config(), stream);
         match self.unless_leaving(shake).await {
             None => Ok(None),
-            Some(Ok(Ok(stream))) => {
+            Some(Ok(stream)) => {
                 let speaks = match stream.get_ref().1.alpn_protocol() {
                     Some(b"h2") => Speaks::Http2,
                     Some(_) | None => Speaks::Http1,
                 };
                 Ok(Some((Box::new(stream), speaks)))
             }
-            Some(Ok(Err(_)) | Err(_)) => Err(Closed::Handshake),
+            Some(Err(cause)) => Err(cause),
         }
     }
 

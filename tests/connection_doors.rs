@@ -21,6 +21,9 @@ routes:
   GET /public/{rest...}: public
 ";
 
+/// Less than any of the gateway's timeouts, and more than a busy machine needs for a handshake.
+const AT_ONCE: Duration = Duration::from_secs(4);
+
 /// A header of the PROXY protocol, version 2, for a client at `source`.
 fn header(source: [u8; 4]) -> Vec<u8> {
     let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
@@ -250,6 +253,47 @@ fn a_client_certificate_lets_in_and_names_nobody() {
         ["1", "1", "2"].map(|listener| ask(gateway.address_of(listener), &known).unwrap().1);
     assert_eq!(kinds[1], HandshakeKind::Resumed);
     assert_eq!(kinds[2], HandshakeKind::Full);
+}
+
+/// What a client says first.
+fn hello(config: &Arc<ClientConfig>) -> Vec<u8> {
+    let name = "gate.test".try_into().unwrap();
+    let mut session = ClientConnection::new(Arc::clone(config), name).unwrap();
+    let mut bytes = Vec::new();
+    session.write_tls(&mut bytes).unwrap();
+    bytes
+}
+
+/// F01, where there is TLS.
+#[test]
+fn who_is_silent_within_a_handshake_keeps_nobody_out() {
+    let upstream = Upstream::start();
+    let gateway = Fixture::new(&upstream)
+        .another_listener("tls: { certificate: tls.crt, key: tls.key }, limits: { handshakes: 2 }")
+        .start();
+    let address = gateway.address_of("1");
+    let client = config(&[gateway.files().certificate().clone()], None);
+    let hello = hello(&client);
+    // Many times what all cores have turns for, and all from the source that asks below.
+    let silent: Vec<_> = (0..96)
+        .map(|nth| {
+            let said = [0, 3, hello.len() / 2, hello.len()][nth % 4];
+            let mut silent = TcpStream::connect(address).unwrap();
+            silent.write_all(&hello[..said]).unwrap();
+            if said == hello.len() {
+                // Answered, so that those before it have been looked at.
+                silent.set_read_timeout(Some(PATIENCE)).unwrap();
+                silent.read_exact(&mut [0]).unwrap();
+            }
+            silent
+        })
+        .collect();
+    for _ in 0..8 {
+        let started = Instant::now();
+        assert!(ask(address, &client).is_some());
+        assert!(started.elapsed() < AT_ONCE, "{:?}", started.elapsed());
+    }
+    drop(silent);
 }
 
 /// F22.

@@ -37,8 +37,8 @@ const LIMITS: [&str; 10] = [
 /// stands before a whole site (a balancer, an ingress) belongs in `trusted_proxies`, where it is
 /// not counted. An office behind one address has hundreds.
 pub(super) const CONNECTIONS_PER_SOURCE_DEFAULT: usize = 1000;
-/// TLS handshakes that may be under way at once, on each core. A handshake costs a core about a
-/// millisecond; more than these wait their turn, and whoever has a connection already is served.
+/// TLS handshakes that each core computes between two looks at whoever has a connection already. One
+/// costs about a millisecond; more than these wait their turn. A client that is waited for has none.
 pub(super) const HANDSHAKES_DEFAULT: usize = 256;
 
 /// Shortest timeout of a listener: anything less refuses honest clients on a busy network.

@@ -213,7 +213,7 @@ pub struct ListenerLimits {
     pub body_bytes: Option<u64>,
     /// Most connections of one source.
     pub connections_per_source: usize,
-    /// Most TLS handshakes under way at once, on each core.
+    /// Most TLS handshakes that each core computes at once.
     pub handshakes: usize,
     /// What one HTTP/2 connection may cost besides.
     pub http2: Http2Limits,
