@@ -83,6 +83,8 @@ enum Sent {
     Bytes,
     /// Nothing: waits until `stream` is answered or reset.
     Answer,
+    /// Nothing: waits until the head of an answer on `stream` has come, or its end.
+    Head,
     /// Nothing: waits until the connection ends.
     End,
     /// Bytes in place of everything, the preface too.
@@ -196,6 +198,10 @@ impl Peer {
             self.read_until(|peer| peer.is_over(step.stream));
             return;
         }
+        if step.send == Sent::Head {
+            self.read_until(|peer| peer.has_head(step.stream) || peer.is_over(step.stream));
+            return;
+        }
         if step.send == Sent::End {
             self.read_until(|_| false);
             return;
@@ -288,6 +294,11 @@ impl Peer {
             .as_deref()
             .is_some_and(|code| code != "NO_ERROR");
         errs || self.streams.get(&stream).is_some_and(|stream| stream.over)
+    }
+
+    fn has_head(&self, stream: u32) -> bool {
+        let heads = self.streams.get(&stream).map(|stream| &stream.heads);
+        heads.is_some_and(|heads| !heads.is_empty())
     }
 
     fn heard(self) -> Heard {
@@ -392,7 +403,7 @@ fn bytes(stage: &Stage, case: &Case, step: &Step, scheme: &str, stream: u32) -> 
             let open = Frame::new(HEADERS, END_HEADERS, stream, all());
             return pair(open, Frame::new(WINDOW_UPDATE, 0, stream, [0; 4]));
         }
-        Sent::Answer | Sent::End => return Vec::new(),
+        Sent::Answer | Sent::Head | Sent::End => return Vec::new(),
     };
     frame.bytes()
 }
