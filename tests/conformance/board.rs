@@ -21,11 +21,42 @@ pub(super) fn long_runs() -> BTreeMap<String, String> {
     days.unwrap_or_default()
 }
 
+/// What is known of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Green,
+    /// It holds at the size every run has; nobody has run it at full size yet.
+    Short,
+    Red,
+}
+
+impl State {
+    fn of(row: &Row, long_runs: &BTreeMap<String, String>) -> Self {
+        if row.red.is_some() {
+            Self::Red
+        } else if row.long.is_some() && !long_runs.contains_key(&row.id) {
+            Self::Short
+        } else {
+            Self::Green
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Green => "green",
+            Self::Short => "green, short only",
+            Self::Red => "**red**",
+        }
+    }
+}
+
 /// How many of a section there are.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sum {
     rows: usize,
     green: usize,
+    /// Green, and not run at full size yet.
+    short: usize,
     red: usize,
     runs: usize,
     tests: usize,
@@ -43,9 +74,10 @@ const SECTIONS: [(char, &str); 4] = [
 
 /// Says how many rows of each section hold, and keeps the page as it is.
 pub(super) fn publish(rows: &[Row], played: &BTreeMap<String, Played>) {
-    let sums = sums(rows, played);
+    let long_runs = long_runs();
+    let sums = sums(rows, played, &long_runs);
     println_table(&sums);
-    let page = page(rows, played, &sums);
+    let page = page(rows, played, &sums, &long_runs);
     let updates = std::env::var_os(UPDATE).is_some_and(|value| value != "0");
     if updates {
         fs::write(PAGE, page).unwrap_or_else(|error| panic!("{PAGE}: {error}"));
@@ -67,30 +99,35 @@ pub(super) fn publish(rows: &[Row], played: &BTreeMap<String, Played>) {
     reason = "the summary is for whoever runs the rows"
 )]
 fn println_table(sums: &[(char, &str, Sum)]) {
-    println!("section   rows  green  red  runs  tests");
+    println!("section   rows  green  short  red  runs  tests");
     for (letter, _, sum) in sums {
         let Sum {
             rows,
             green,
+            short,
             red,
             runs,
             tests,
         } = sum;
-        println!("{letter:<8} {rows:>5} {green:>6} {red:>4} {runs:>5} {tests:>6}");
+        println!("{letter:<8} {rows:>5} {green:>6} {short:>6} {red:>4} {runs:>5} {tests:>6}");
     }
 }
 
-fn sums(rows: &[Row], played: &BTreeMap<String, Played>) -> Vec<(char, &'static str, Sum)> {
+fn sums(
+    rows: &[Row],
+    played: &BTreeMap<String, Played>,
+    long_runs: &BTreeMap<String, String>,
+) -> Vec<(char, &'static str, Sum)> {
     let sections = SECTIONS.iter().map(|(letter, title)| {
         let mut sum = Sum::default();
         for row in rows.iter().filter(|row| row.id.starts_with(*letter)) {
             sum.rows += 1;
             sum.runs += played.get(&row.id).map_or(0, |played| played.runs);
             sum.tests += row.kept_by.len();
-            if row.red.is_some() {
-                sum.red += 1;
-            } else {
-                sum.green += 1;
+            match State::of(row, long_runs) {
+                State::Green => sum.green += 1,
+                State::Short => sum.short += 1,
+                State::Red => sum.red += 1,
             }
         }
         (*letter, *title, sum)
@@ -98,25 +135,33 @@ fn sums(rows: &[Row], played: &BTreeMap<String, Played>) -> Vec<(char, &'static 
     sections.collect()
 }
 
-fn page(rows: &[Row], played: &BTreeMap<String, Played>, sums: &[(char, &str, Sum)]) -> String {
+fn page(
+    rows: &[Row],
+    played: &BTreeMap<String, Played>,
+    sums: &[(char, &str, Sum)],
+    long_runs: &BTreeMap<String, String>,
+) -> String {
     let mut page = String::from(
         "# Scoreboard\n\n\
          What a client, an upstream or a network may try, and what comes of it. Written by `PORTCULLIS_UPDATE=1 cargo test --test\n\
          capabilities conformance`, and compared by every other run. The rows are data in `tests/conformance/`, whose README says how to\n\
-         read them and what their classes mean.\n\n\
-         | section | rows | green | red | cases × protocols | tests in Rust |\n|---|---:|---:|---:|---:|---:|\n",
+         read them and what their classes mean. \"Short only\" is what holds at the size every run has, and has not been run at the full\n\
+         size it names.\n\n\
+         | section | rows | green | green, short only | red | cases × protocols | tests in Rust |\n\
+         |---|---:|---:|---:|---:|---:|---:|\n",
     );
     for (letter, title, sum) in sums {
         let Sum {
             rows,
             green,
+            short,
             red,
             runs,
             tests,
         } = sum;
         let _ = writeln!(
             page,
-            "| {letter}: {title} | {rows} | {green} | {red} | {runs} | {tests} |"
+            "| {letter}: {title} | {rows} | {green} | {short} | {red} | {runs} | {tests} |"
         );
     }
     let red: Vec<_> = rows
@@ -129,18 +174,13 @@ fn page(rows: &[Row], played: &BTreeMap<String, Played>, sums: &[(char, &str, Su
             let _ = writeln!(page, "* **{}** ({}): {why}", row.id, row.class.words());
         }
     }
-    let long_runs = long_runs();
     for (letter, title, _) in sums {
         let _ = write!(
             page,
             "\n## {letter}. {title}\n\n| id | what is tried, and what comes of it | class | result | shown by |\n|---|---|---|---|---|\n"
         );
         for row in rows.iter().filter(|row| row.id.starts_with(*letter)) {
-            let result = if row.red.is_some() {
-                "**red**"
-            } else {
-                "green"
-            };
+            let result = State::of(row, long_runs).words();
             let holds = row
                 .holds
                 .as_ref()
@@ -153,7 +193,7 @@ fn page(rows: &[Row], played: &BTreeMap<String, Played>, sums: &[(char, &str, Su
                 cell(&row.title),
                 cell(&holds),
                 row.class.words(),
-                cell(&how(row, played.get(&row.id), &long_runs)),
+                cell(&how(row, played.get(&row.id), long_runs)),
             );
         }
     }
@@ -190,7 +230,8 @@ fn how(row: &Row, played: Option<&Played>, long_runs: &BTreeMap<String, String>)
     parts.join("; ")
 }
 
-/// Says whether `test`, as `module::name`, is a test in the sources.
+/// Says whether `test`, as `module::name`, is a test in the sources that every run has: one that is
+/// ignored or left out of some builds shows nothing.
 pub(super) fn is_a_test(test: &str, sources: &[(String, String)]) -> bool {
     let (module, name) = test.rsplit_once("::").unwrap_or(("", test));
     let module = module.strip_suffix("::tests").unwrap_or(module);
@@ -201,17 +242,50 @@ pub(super) fn is_a_test(test: &str, sources: &[(String, String)]) -> bool {
             line.starts_with(&format!("fn {name}("))
                 || line.starts_with(&format!("async fn {name}("))
         };
-        lines.iter().enumerate().any(|(number, line)| {
-            let above = &lines[number.saturating_sub(8)..number];
-            is_it(line)
-                && above
-                    .iter()
-                    .any(|line| line.contains("test") && line.trim_start().starts_with("#["))
-        })
+        lines
+            .iter()
+            .enumerate()
+            .any(|(number, line)| is_it(line) && is_run(&lines[..number]))
     };
     sources
         .iter()
         .any(|(own, text)| own == module && marked(text))
+}
+
+/// Says whether the attributes at the end of `above` are those of a test that every run has.
+fn is_run(above: &[&str]) -> bool {
+    let ends = |line: &str| line.is_empty() || line.ends_with(['{', '}', ';']);
+    let lines = above.iter().rev().map(|line| line.trim());
+    let attributes: Vec<_> = lines
+        .take_while(|line| !ends(line))
+        .filter_map(|line| line.strip_prefix("#["))
+        .collect();
+    let has = |words: &[&str]| {
+        let is_one = |line: &&str| words.iter().any(|word| line.starts_with(word));
+        attributes.iter().any(is_one)
+    };
+    has(&["test", "tokio::test"]) && !has(&["ignore", "cfg"])
+}
+
+#[test]
+fn only_what_every_run_has_is_a_test() {
+    let is = |above: &str| is_run(&above.lines().collect::<Vec<_>>());
+    for above in [
+        "#[test]",
+        "}\n\n/// Why.\n#[tokio::test]\n#[expect(\n    x\n)]",
+    ] {
+        assert!(is(above), "{above}");
+    }
+    for above in [
+        "#[test]\n#[ignore = \"slow\"]",
+        "#[cfg(unix)]\n#[test]",
+        "#[test]\n#[cfg_attr(miri, ignore)]",
+        "#[test]\nfn other() {}",
+        "#[test]\n\n/// Helps.",
+        "",
+    ] {
+        assert!(!is(above), "{above}");
+    }
 }
 
 /// Every source file of the product and its tests, by its module.
