@@ -190,6 +190,7 @@ impl Gateway {
         }
         if let Some(reason) = verdict.reason().filter(|_| is_grpc && !verdict.shadow) {
             reject::tell_grpc(headers, reason);
+            *response.body_mut() = Outgoing::full(Bytes::new());
         }
     }
 

@@ -16,6 +16,7 @@ use crate::words::RequestId;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 /// What a response we made ourselves has for `Content-Type`.
@@ -49,8 +50,10 @@ pub fn respond(denial: &Denial, id: &RequestId) -> Response<Bytes> {
     response
 }
 
-/// Says the same in the words of gRPC, whose clients look for a status of their own beside HTTP's.
+/// Says the same in the words of gRPC, whose clients look for a status of their own beside HTTP's, and
+/// take a body for the fault it would be in an answer of theirs: such an answer has none.
 pub fn tell_grpc(headers: &mut HeaderMap, reason: Reason) {
+    headers.insert(CONTENT_TYPE, GRPC);
     headers.insert(GRPC_STATUS, HeaderValue::from(grpc_status(reason)));
     headers.insert(GRPC_MESSAGE, grpc_message(reason));
 }

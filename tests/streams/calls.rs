@@ -179,6 +179,10 @@ async fn a_refused_call_says_so_in_the_words_of_grpc() {
     assert_eq!(answer.headers()["grpc-status"], "16");
     let message = answer.headers()["grpc-message"].to_str().unwrap();
     assert_eq!(message, "credential_missing: a credential is required");
+    assert!(
+        answer.body().is_end_stream(),
+        "no body, which grpc takes for a fault"
+    );
     // Who does not call is told nothing of calls.
     let plain = post("/closed/call").body(()).unwrap();
     let mut requests = requests.ready().await.expect("it is open");
