@@ -2,8 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use http::Request;
 use rustix::process::Signal;
 use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 
 use super::one_core;
 use crate::harness::{Client, Fixture, Gateway, PATIENCE, Scripted, request};
@@ -95,21 +100,53 @@ fn flood(mut connection: Client) -> std::thread::JoinHandle<()> {
     })
 }
 
-#[test]
-fn b38_a_stream_that_never_waits_ends_too() {
+/// Over HTTP/2, by a client that takes less than its upstream sends: parts of the answer are there
+/// before there is room for them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b38_a_stream_behind_a_small_window_ends_too() {
+    const WINDOW: u32 = 4096;
     let upstream = Scripted::start();
-    let gateway = start(&upstream, "");
+    let gateway = one_core(Fixture::before(&upstream.url()).listener("http2: true"))
+        .policy("items.yaml", STREAMS)
+        .start();
     let key = gateway.account("one", &["reader"]);
     let token = gateway.token(&key);
-    let (mut client, connection) = follow(&gateway, &upstream, "GET /streams/1", &token);
-    let sender = flood(connection);
-    client.bytes(1024 * 1024);
-    gateway.json(&["keys", "expire", &key.id]);
-    // What is on its way in buffers arrives, and then it is over.
+    let socket = TcpStream::connect(gateway.address()).await.unwrap();
+    let mut client = h2::client::Builder::new();
+    let client = client
+        .initial_window_size(WINDOW)
+        .handshake::<_, Bytes>(socket);
+    let (mut requests, connection) = client.await.unwrap();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { drop(connection.await) });
+    let get = Request::get("http://gate.test/streams/1")
+        .header("authorization", format!("Bearer {token}"));
+    let (answer, _) = requests.send_request(get.body(()).unwrap(), true).unwrap();
+    let mut connected = upstream.accept();
+    connected.head();
+    connected.send(HEAD);
+    let sender = flood(connected);
+    let mut body = answer.await.unwrap().into_body();
+    let (mut parts, mut after) = (0, None);
     let until = Instant::now() + PATIENCE;
-    while !client.bytes(1).is_empty() {
+    while let Some(Ok(part)) = timeout(PATIENCE, body.data()).await.expect("in time") {
         assert!(Instant::now() < until, "it goes on and on");
+        // Slower than the upstream, which is what this is about.
+        sleep(Duration::from_millis(2)).await;
+        body.flow_control().release_capacity(part.len()).unwrap();
+        parts += 1;
+        if parts == 100 {
+            gateway.json(&["keys", "expire", &key.id]);
+            after = Some(0);
+        }
+        after = after.map(|bytes| bytes + part.len());
     }
+    // What was with the HTTP library already arrives, and then it is over.
+    let after = after.expect("it came so far");
+    assert!(
+        after < 256 * 1024,
+        "{after} bytes came after the key was gone"
+    );
     sender.join().unwrap();
 }
 
