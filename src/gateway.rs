@@ -165,23 +165,34 @@ impl Gateway {
             }
             Act::Token => Box::pin(self.token(&asked, body, &mut ticket)).await,
             Act::Answer(headers) => {
-                linger::let_go(body, parts.version);
+                linger::pass_over(body, &parts, &connection.line).await;
                 answered(headers)
             }
             Act::Refuse(denial) => {
-                linger::let_go(body, parts.version);
-                refuse(denial, &mut ticket)
+                let response = refuse(denial, &mut ticket);
+                if is_last(ticket.verdict()) {
+                    linger::let_go(body, parts.version);
+                } else {
+                    linger::pass_over(body, &parts, &connection.line).await;
+                }
+                response
             }
         };
-        self.seal(&mut response, is_grpc, ticket.verdict());
+        self.seal(&mut response, is_grpc, &connection.line, ticket.verdict());
         Ok(response.map(|body| body.recorded(ticket, in_flight, &connection.line)))
     }
 
     /// What every answer says, whoever made it.
-    fn seal(&self, response: &mut Response<Outgoing>, is_grpc: bool, verdict: &mut Verdict) {
+    fn seal(
+        &self,
+        response: &mut Response<Outgoing>,
+        is_grpc: bool,
+        line: &Line,
+        verdict: &mut Verdict,
+    ) {
         let status = response.status();
         verdict.status = Some(status);
-        let leaves = self.draining.load(Ordering::Relaxed) || is_last(verdict);
+        let leaves = self.draining.load(Ordering::Relaxed) || is_last(verdict) || line.is_ending();
         let headers = response.headers_mut();
         headers.insert(X_REQUEST_ID, request_id(&verdict.id));
         let may = verdict.version != Version::HTTP_2;
@@ -282,6 +293,10 @@ impl Gateway {
             .await;
         verdict.upstream = Some(upstream.clone());
         verdict.upstream_wait = answer.waited;
+        if !upload.is_whole() {
+            // An answer that does not wait for all of it may be over before it is.
+            asked.connection.line.ends();
+        }
         match answer.response {
             Ok(mut response) => {
                 if let Some((cors, origin)) = &page {
@@ -312,7 +327,10 @@ impl Gateway {
         let limits = &asked.connection.listener.limits;
         let body = match outgoing::collect(body, limit, limits).await {
             Ok(body) => body,
-            Err(reason) => return refuse(Box::new(Denial::new(reason)), ticket),
+            Err(reason) => {
+                asked.connection.line.ends();
+                return refuse(Box::new(Denial::new(reason)), ticket);
+            }
         };
         ticket.verdict().received = Received::Whole(body.len());
         let asked = oauth::token::TokenRequest {
@@ -428,6 +446,8 @@ fn refuse(denial: Box<Denial>, ticket: &mut Ticket) -> Response<Outgoing> {
         verdict.saw(caller);
     }
     let response = reject::respond(&denial, &verdict.id);
+    // Said at once, for a client that leaves before it is told.
+    verdict.status = Some(response.status());
     verdict.denial = Some(denial);
     // Refused after all: shadow lets a decision pass, and not a failing upstream.
     verdict.shadow = false;

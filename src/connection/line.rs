@@ -47,6 +47,8 @@ struct Inner {
     /// Interim responses that are still to be written.
     interim: RefCell<Vec<u8>>,
     tunnel: RefCell<Option<Tunnel>>,
+    /// Whether the connection cannot carry another request behind this one.
+    ends: Cell<bool>,
     drain: CancellationToken,
 }
 
@@ -60,6 +62,7 @@ impl Line {
             clear: Cell::new(true),
             interim: RefCell::default(),
             tunnel: RefCell::default(),
+            ends: Cell::new(false),
             drain,
         }))
     }
@@ -87,6 +90,17 @@ impl Line {
         *self.0.tunnel.borrow_mut() = Some(tunnel);
     }
 
+    /// The connection cannot carry another request: of this one there is more to come that nobody
+    /// reads. HTTP/1 only.
+    pub fn ends(&self) {
+        self.0.ends.set(true);
+    }
+
+    /// Whether the answer to this request is the last one.
+    pub fn is_ending(&self) -> bool {
+        self.0.ends.get()
+    }
+
     /// Whether the connection speaks HTTP/1.
     pub fn is_http1(&self) -> bool {
         matches!(self.0.version.get(), Version::HTTP_10 | Version::HTTP_11)
@@ -101,6 +115,7 @@ impl Line {
     pub(super) fn begins(&self, version: Version) {
         self.0.version.set(version);
         self.0.open.set(true);
+        self.0.ends.set(false);
         self.0.tunnel.borrow_mut().take();
     }
 

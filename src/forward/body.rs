@@ -183,6 +183,11 @@ impl Upload {
         most.is_some_and(|most| self.size_hint().lower() > most)
     }
 
+    /// Takes the body back, of which nothing was read.
+    pub(super) fn take(&mut self) -> Option<Incoming> {
+        self.incoming.take()
+    }
+
     /// `Trailer` for the head it follows, if trailers may follow it.
     pub fn announcement(&self) -> Option<(HeaderName, HeaderValue)> {
         let may_follow = self.size_hint().exact().is_none();

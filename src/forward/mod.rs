@@ -177,13 +177,16 @@ impl Forwarder {
             http2: parts.version == Version::HTTP_2,
         };
         let progress = Rc::clone(terms.upload);
-        let upload = Upload::new(body, bounds, Rc::clone(&progress));
+        let mut upload = Upload::new(body, bounds, Rc::clone(&progress));
         let flow = Flow {
             trailers,
             upload: Rc::clone(&progress),
             idle: pool.upstream().stream_idle,
         };
         if upload.is_too_large() {
+            if let Some(body) = upload.take() {
+                linger::pass_over(body, &parts, terms.line).await;
+            }
             return Err(Reason::BodyTooLarge);
         }
         let framing = framing(&parts.headers, &upload);

@@ -291,6 +291,7 @@ fn b29_an_upstream_may_answer_before_it_has_read_everything() {
     connection.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno");
     let answer = client.response();
     assert_eq!((answer.status(), answer.text()), (413, "no"));
+    assert_eq!(answer.header("connection"), Some("close"));
     assert_eq!(connection.rest(), b"");
     assert!(client.ends_within(PATIENCE));
 }
