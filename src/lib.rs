@@ -44,7 +44,7 @@
 //! 4  listener connection gateway judge forward reject record oauth      one request, one process
 //!    admin telemetry shutdown
 //! 3  verify  directory  store  policy::reload                          memory and disk
-//! 2  credential head source request policy decision explain            decisions: no I/O, no clock, no log
+//! 2  credential head source request policy decision explain import     decisions: no I/O, no clock, no log
 //! 1  words  reason  settings  yaml  clock                              words
 //! ```
 //!
@@ -71,6 +71,7 @@ pub mod verify;
 
 // Beside the way.
 pub mod admin;
+pub mod import;
 pub mod oauth;
 pub mod store;
 

@@ -16,6 +16,7 @@ const LAYERS: [&[&str]; 5] = [
         "decision",
         "explain",
         "head",
+        "import",
         "policy",
         "request",
         "source",
