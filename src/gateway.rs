@@ -299,6 +299,9 @@ impl Gateway {
         }
         match answer.response {
             Ok(mut response) => {
+                if !upload.is_whole() {
+                    upload.hold_to(Box::new(asked.standing.apart(verdict)));
+                }
                 if let Some((cors, origin)) = &page {
                     share(cors, origin, response.headers_mut());
                 }

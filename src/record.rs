@@ -125,6 +125,13 @@ impl Verdict {
         };
     }
 
+    /// Notes that it was let through, and then was not allowed any more.
+    pub fn cut(&mut self, denial: Box<Denial>) {
+        self.denial = Some(denial);
+        self.shadow = false;
+        self.ended = Some(Ended::Revoked);
+    }
+
     /// The reason against it, if there is one.
     pub fn reason(&self) -> Option<Reason> {
         self.denial.as_ref().map(|denial| denial.reason)
@@ -346,6 +353,13 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
+        // A body that was cut on its way up takes the answer with it, in the answer's own words.
+        if let Received::Upload(upload) = &self.verdict.received
+            && let Some(reason) = upload.refused()
+            && self.verdict.ended != Some(Ended::Revoked)
+        {
+            self.verdict.cut(Box::new(Denial::new(reason)));
+        }
         self.recorder.record(&self.verdict);
     }
 }

@@ -7,6 +7,7 @@ mod hops;
 mod interim;
 mod standing;
 mod trailers;
+mod twoway;
 mod websocket;
 
 use crate::harness::{Fixture, Gateway, Scripted, Upstream};

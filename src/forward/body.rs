@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::linger;
 use super::pool::Lease;
+use super::streams::Guard;
 use super::trailers::Trailers;
 use super::upgrade::Driver;
 use crate::reason::Reason;
@@ -28,6 +29,11 @@ pub struct Progress {
     /// Bytes of it that were read, passed on or not.
     read: Cell<u64>,
     broke: Cell<Option<Reason>>,
+    /// Why it may not go on any more.
+    refused: Cell<Option<Reason>>,
+    /// Whoever says whether it may go on, once the head of the answer has come: the answer's own
+    /// body is not asked for while the client takes nothing.
+    guard: RefCell<Option<Box<dyn Guard>>>,
     /// Whether nobody waits for the answer any more.
     abandoned: Cell<bool>,
     /// Whoever sends the body, where it can be abandoned.
@@ -47,6 +53,8 @@ impl Progress {
             moved: Cell::new(Instant::now()),
             read: Cell::new(0),
             broke: Cell::new(None),
+            refused: Cell::new(None),
+            guard: RefCell::new(None),
             abandoned: Cell::new(false),
             sender: RefCell::new(None),
         })
@@ -75,6 +83,36 @@ impl Progress {
     /// Why it broke off, if it is the client's side that did.
     pub fn broke(&self) -> Option<Reason> {
         self.broke.get()
+    }
+
+    /// Why it was ended because it was not allowed any more.
+    pub fn refused(&self) -> Option<Reason> {
+        self.refused.get()
+    }
+
+    /// Has `guard` asked from now on whether the rest of it may be sent.
+    pub fn hold_to(&self, guard: Box<dyn Guard>) {
+        self.guard.replace(Some(guard));
+        // Whoever sends it is silent perhaps, and takes a seat when asked.
+        if let Some(sender) = self.sender.take() {
+            sender.wake();
+        }
+    }
+
+    fn check(&self, cx: &Context<'_>) -> Result<(), UploadError> {
+        let guard = self.guard.borrow();
+        let checked = guard.as_ref().map_or(Ok(()), |guard| guard.check(cx));
+        checked.map_err(|reason| {
+            self.refused.set(Some(reason));
+            UploadError::Refused(reason)
+        })
+    }
+
+    fn wake_by(&self, cx: &Context<'_>) {
+        let mut sender = self.sender.borrow_mut();
+        if sender.as_ref().is_none_or(|own| !own.will_wake(cx.waker())) {
+            *sender = Some(cx.waker().clone());
+        }
     }
 
     /// Somebody waits for the answer, perhaps not for the first time.
@@ -106,8 +144,6 @@ pub struct Upload {
     incoming: Option<Incoming>,
     progress: Rc<Progress>,
     bounds: Bounds,
-    /// Whether it goes by a connection that lives on when its request is given up.
-    is_shared: bool,
 }
 
 /// What a request's body is held to.
@@ -134,6 +170,9 @@ pub enum UploadError {
     /// Nobody waits for the answer any more.
     #[error("the answer is not waited for any more")]
     Abandoned,
+    /// What it was allowed by is no more.
+    #[error("the request is not allowed any more: {0}")]
+    Refused(Reason),
 }
 
 impl Upload {
@@ -143,7 +182,6 @@ impl Upload {
             incoming: (!incoming.is_end_stream()).then_some(incoming),
             progress,
             bounds,
-            is_shared: false,
         }
     }
 
@@ -157,13 +195,7 @@ impl Upload {
                 trailers: Trailers::Stop,
                 http2: false,
             },
-            is_shared: false,
         }
-    }
-
-    /// It goes by a connection that lives on when its request is given up.
-    pub(super) fn share(&mut self) {
-        self.is_shared = true;
     }
 
     fn client_broke_off(&self, error: Option<hyper::Error>) -> UploadError {
@@ -214,8 +246,9 @@ impl Body for Upload {
             if self.progress.abandoned.get() {
                 return Poll::Ready(Some(Err(UploadError::Abandoned)));
             }
-            if frame.is_pending() && self.is_shared {
-                self.progress.sender.replace(Some(cx.waker().clone()));
+            self.progress.check(cx)?;
+            if frame.is_pending() {
+                self.progress.wake_by(cx);
             }
             let Some(frame) = ready!(frame) else {
                 if self.bounds.http2 && !ended {
@@ -264,12 +297,14 @@ impl Body for Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
+        self.progress.guard.take();
         // A body of known length is dropped as soon as its last byte is out, without being asked
         // for the end it has already shown.
         if self.is_end_stream() {
             self.progress.end();
         } else if self.bounds.http2
             && self.progress.broke() != Some(Reason::RequestMalformed)
+            && self.progress.refused().is_none()
             && let Some(incoming) = self.incoming.take()
         {
             linger::let_go(incoming, Version::HTTP_2);

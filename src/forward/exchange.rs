@@ -202,6 +202,7 @@ pub(super) fn why(error: &hyper::Error) -> Reason {
     if let Some(upload) = source.and_then(|source| source.downcast_ref::<UploadError>()) {
         return match upload {
             UploadError::TooLarge => Reason::BodyTooLarge,
+            UploadError::Refused(reason) => *reason,
             UploadError::Client(_) | UploadError::Abandoned => Reason::RequestMalformed,
         };
     }

@@ -108,15 +108,8 @@ impl Flowing {
 
 fn refused(verdict: &mut Verdict, denial: Box<Denial>) -> Broken {
     let reason = denial.reason;
-    cut(verdict, denial);
+    verdict.cut(denial);
     Broken::Refused(reason)
-}
-
-/// Puts on record that a request was let through and then was not allowed any more.
-fn cut(verdict: &mut Verdict, denial: Box<Denial>) {
-    verdict.denial = Some(denial);
-    verdict.shadow = false;
-    verdict.ended = Some(Ended::Revoked);
 }
 
 impl Kind {
@@ -199,7 +192,7 @@ impl Outgoing {
                 verdict.received = Received::Tunnelled(traffic.up);
                 verdict.ended = traffic.ended;
                 if let Some(denial) = denial {
-                    cut(verdict, denial);
+                    verdict.cut(denial);
                 }
             })
         }));

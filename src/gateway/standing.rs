@@ -9,11 +9,13 @@
 //! stands in the request's record.
 
 use std::cell::{Cell, OnceCell};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Context;
 
-use http::HeaderMap;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue};
 
 use super::Gateway;
 use crate::decision::{self, Denial, Outcome, Permit, Question};
@@ -24,7 +26,7 @@ use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::record::Verdict;
 use crate::request::Target;
-use crate::words::{Caller, Evidence, Method, PermissionSet, UnixTime};
+use crate::words::{Account, Caller, Evidence, KeyId, Method, PermissionSet, UnixTime};
 
 /// What a request under way is held to.
 #[derive(Debug)]
@@ -49,6 +51,49 @@ pub(super) struct Standing {
 pub(super) struct Asking<'a> {
     pub(super) standing: &'a Standing,
     pub(super) verdict: &'a Verdict,
+}
+
+/// What a judgement needs of a request's record.
+#[derive(Debug)]
+struct Facts {
+    method: http::Method,
+    target: Option<PathAndQuery>,
+    host: Option<HeaderValue>,
+    source: IpAddr,
+    account: Option<Arc<Account>>,
+    key: Option<KeyId>,
+}
+
+impl Facts {
+    fn of(verdict: &Verdict) -> Self {
+        Self {
+            method: verdict.method.clone(),
+            target: verdict.target.clone(),
+            host: verdict.host.clone(),
+            source: verdict.source,
+            account: verdict.account.clone(),
+            key: verdict.key,
+        }
+    }
+}
+
+/// A [`Standing`] of its own for the rest of a request's body, which goes on beside the answer and
+/// is polled by another task.
+#[derive(Debug)]
+pub(super) struct Apart {
+    standing: Standing,
+    facts: Facts,
+}
+
+impl Guard for Apart {
+    fn check(&self, cx: &Context<'_>) -> Result<(), Reason> {
+        self.standing.sit(cx);
+        if self.standing.is_stale(self.facts.key) {
+            let judged = self.standing.judge(&self.facts);
+            return judged.map_err(|denial| denial.reason);
+        }
+        Ok(())
+    }
 }
 
 impl Guard for Asking<'_> {
@@ -85,11 +130,7 @@ impl Standing {
     ///
     /// Why it may not.
     pub(super) fn check(&self, verdict: &Verdict, cx: &Context<'_>) -> Result<(), Box<Denial>> {
-        let streams = &self.gateway.streams;
-        match self.seat.get() {
-            Some(seat) => seat.renew(cx.waker()),
-            None => drop(self.seat.set(streams.sit(cx.waker()))),
-        }
+        self.sit(cx);
         self.look(verdict)
     }
 
@@ -99,14 +140,40 @@ impl Standing {
     ///
     /// Why it may not.
     pub(super) fn look(&self, verdict: &Verdict) -> Result<(), Box<Denial>> {
+        if self.is_stale(verdict.key) {
+            return self.judge(&Facts::of(verdict));
+        }
+        Ok(())
+    }
+
+    /// The same for the rest of the request's body, to be asked by whoever sends it.
+    pub(super) fn apart(&self, verdict: &Verdict) -> Apart {
+        let standing = Self {
+            gateway: Rc::clone(&self.gateway),
+            judged: self.judged.clone(),
+            seat: OnceCell::new(),
+            held: self.held,
+            known: self.known,
+            subset: self.subset.clone(),
+            headers: self.headers.clone(),
+        };
+        let facts = Facts::of(verdict);
+        Apart { standing, facts }
+    }
+
+    fn sit(&self, cx: &Context<'_>) {
+        match self.seat.get() {
+            Some(seat) => seat.renew(cx.waker()),
+            None => drop(self.seat.set(self.gateway.streams.sit(cx.waker()))),
+        }
+    }
+
+    fn is_stale(&self, key: Option<KeyId>) -> bool {
         let streams = &self.gateway.streams;
         let now = (streams.generation(), streams.ticks());
         let before = self.judged.replace(now);
-        let changed = before.0 != now.0 || (before.1 != now.1 && verdict.key.is_some());
-        if changed && self.held {
-            return self.judge(verdict);
-        }
-        Ok(())
+        let changed = before.0 != now.0 || (before.1 != now.1 && key.is_some());
+        changed && self.held
     }
 
     /// Beats of the core's clock so far.
@@ -119,13 +186,13 @@ impl Standing {
         self.gateway.streams.beats(limit)
     }
 
-    fn judge(&self, verdict: &Verdict) -> Result<(), Box<Denial>> {
+    fn judge(&self, facts: &Facts) -> Result<(), Box<Denial>> {
         let state = self.gateway.state.snapshot();
-        let caller = self.caller(verdict, &state, self.gateway.clock.now());
+        let caller = self.caller(facts, &state, self.gateway.clock.now());
         let malformed = || Box::new(Denial::new(Reason::RequestMalformed));
-        let method = Method::parse(verdict.method.as_str()).ok_or_else(malformed)?;
-        let path_and_query = verdict.target.as_ref().ok_or_else(malformed)?;
-        let host = verdict.host.as_ref().and_then(|host| host.to_str().ok());
+        let method = Method::parse(facts.method.as_str()).ok_or_else(malformed)?;
+        let path_and_query = facts.target.as_ref().ok_or_else(malformed)?;
+        let host = facts.host.as_ref().and_then(|host| host.to_str().ok());
         let host = host.and_then(|host| head::without_port(host).ok());
         let policy = &*state.policy;
         let target = Target::parse(path_and_query, policy.classes_allowed)
@@ -139,7 +206,7 @@ impl Standing {
             target: &target,
             lookup: &lookup,
             headers: self.headers.as_deref().unwrap_or(&nothing),
-            source: Some(verdict.source),
+            source: Some(facts.source),
         };
         match decision::decide(&question, caller) {
             Outcome::Allowed(_) | Outcome::Shadowed(..) => Ok(()),
@@ -150,15 +217,15 @@ impl Standing {
     /// Who asked, as the directory knows them now.
     fn caller(
         &self,
-        verdict: &Verdict,
+        facts: &Facts,
         state: &State,
         now: UnixTime,
     ) -> Result<Option<Caller>, Reason> {
-        let Some(account) = verdict.account.as_ref().filter(|_| self.known) else {
+        let Some(account) = facts.account.as_ref().filter(|_| self.known) else {
             return Ok(None);
         };
         let directory = &state.directory;
-        let (account, key) = match &verdict.key {
+        let (account, key) = match &facts.key {
             None => (
                 directory.account(&account.id).ok_or(Reason::TokenRevoked)?,
                 None,
@@ -176,7 +243,7 @@ impl Standing {
         };
         Ok(Some(Caller {
             account: Arc::clone(account),
-            key: verdict.key,
+            key: facts.key,
             evidence: Evidence::Key,
             subset: self.subset(&state.policy, key.and_then(|key| key.subset.as_ref())),
         }))

@@ -14,7 +14,7 @@ use super::one_core;
 use crate::harness::{Client, Fixture, Gateway, PATIENCE, Scripted, request};
 
 /// Streams for readers; a header says the tenant of some.
-const STREAMS: &str = r"
+pub(super) const STREAMS: &str = r"
 upstream: items
 permissions: { streams:read: Follow streams }
 dimensions: { tenant: Whose they are }

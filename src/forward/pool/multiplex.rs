@@ -232,7 +232,6 @@ impl Stream {
         mut request: Request<Upload>,
     ) -> Result<Response<Incoming>, TrySendError<Request<Upload>>> {
         self.pool.dress(&mut request);
-        request.body_mut().share();
         let mut sender = self.connection.sender.clone();
         sender.try_send_request(request).await
     }
