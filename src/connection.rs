@@ -1,8 +1,9 @@
 //! One connection: which HTTP it speaks, its framing and limits, the end of it.
 //!
 //! The HTTP libraries do the framing; what they let through and a gateway may not is refused later,
-//! request by request (see `head`). What they refuse themselves never becomes a request, and is
-//! answered, counted and logged here, once a connection, so that nothing is refused in silence.
+//! request by request (see `head`). What they refuse themselves never becomes a request. Of HTTP/1 it
+//! is answered, counted and logged here. Of HTTP/2 the library answers it, by a reset, a goodbye or a
+//! bare 431; that is seen on its way out (see `refused`), and counted and logged once a connection.
 
 mod frames;
 mod http1;
@@ -10,6 +11,7 @@ mod http2;
 pub mod line;
 mod preface;
 mod refusal;
+mod refused;
 mod streams;
 mod watch;
 mod watched;
@@ -17,12 +19,15 @@ mod watched;
 use std::rc::Rc;
 use std::time::Duration;
 
+use http::Version;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use crate::gateway::{Connection, Gateway};
+use crate::reason::Reason;
 use crate::shutdown::Tasks;
 use line::Line;
+use preface::First;
 
 /// How long a connection that has brought no request yet may still bring one when the gateway goes
 /// away: who was let in just before the door closed is on his way, and to hang up on him is to fail
@@ -50,33 +55,40 @@ pub async fn serve<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
+    let began = Instant::now();
     match speaks {
         // Boxed: a connection should have room for what it speaks, and not for the other.
-        Speaks::Http1 => Box::pin(http1::serve(gateway, connection, io)).await,
-        Speaks::Http2 => Box::pin(http2::serve(gateway, connection, io, tasks)).await,
-        Speaks::Either => Box::pin(either(gateway, connection, io, tasks)).await,
+        Speaks::Http1 => Box::pin(http1::serve(gateway, connection, io, None)).await,
+        Speaks::Http2 => Box::pin(http2::serve(gateway, connection, (io, began), tasks)).await,
+        Speaks::Either => Box::pin(either(gateway, connection, (io, began), tasks)).await,
     }
 }
 
-async fn either<S>(gateway: Rc<Gateway>, connection: Connection, io: S, tasks: Tasks)
-where
+async fn either<S>(
+    gateway: Rc<Gateway>,
+    connection: Connection,
+    (io, began): (S, Instant),
+    tasks: Tasks,
+) where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let line = connection.line.clone();
-    let first = timeout(connection.listener.limits.header_timeout, preface::read(io));
+    let limits = &connection.listener.limits;
     let first = tokio::select! {
         biased;
-        first = first => first,
+        first = preface::read(io, limits.header_timeout) => first,
         () = leave(&line, || false) => return,
     };
-    // Who says nothing, or hangs up, is let go without a word, as everywhere.
-    let Ok(Ok((is_http2, io))) = first else {
-        return;
-    };
-    if is_http2 {
-        http2::serve(gateway, connection, io, tasks).await;
-    } else {
-        http1::serve(gateway, connection, io).await;
+    match first {
+        First::Http2(io) => http2::serve(gateway, connection, (io, began), tasks).await,
+        First::Http1(io, first) => http1::serve(gateway, connection, io, Some(first)).await,
+        First::Overdue(io) => {
+            let reason = Reason::RequestTimeout;
+            let answer = gateway.refused_unread(&connection, reason, Version::HTTP_11);
+            refusal::send(io, answer, limits.write_idle).await;
+        }
+        // Who says nothing, or hangs up, is let go without a word, as everywhere.
+        First::Nothing => {}
     }
 }
 

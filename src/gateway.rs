@@ -5,6 +5,7 @@
 
 mod outgoing;
 mod standing;
+mod token;
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -36,7 +37,6 @@ use crate::forward::{Forwarder, Terms, linger, trailers};
 use crate::head;
 use crate::head::Entrance;
 use crate::judge::{self, Judge, Judgement};
-use crate::oauth;
 use crate::reason::Reason;
 use crate::record::{Received, Recorder, Ticket, Verdict};
 use crate::reject;
@@ -319,49 +319,16 @@ impl Gateway {
         reason
     }
 
-    /// The token endpoint.
-    async fn token(
-        &self,
-        asked: &Asked<'_>,
-        body: Incoming,
-        ticket: &mut Ticket,
-    ) -> Response<Outgoing> {
-        let limit = oauth::token::BODY_BYTES_MAX;
-        let limits = &asked.connection.listener.limits;
-        let body = match outgoing::collect(body, limit, limits).await {
-            Ok(body) => body,
-            Err(reason) => {
-                asked.connection.line.ends();
-                return refuse(Box::new(Denial::new(reason)), ticket);
-            }
-        };
-        ticket.verdict().received = Received::Whole(body.len());
-        let asked = oauth::token::TokenRequest {
-            method: &asked.parts.method,
-            query: asked.parts.uri.query(),
-            headers: &asked.parts.headers,
-            body: &body,
-            source: Some(asked.source.address),
-        };
-        // The body may have taken its time; what was revoked meanwhile is revoked.
-        let (state, now) = (self.state.snapshot(), self.clock.now());
-        let answer = oauth::token::answer(&self.verifier, &state, &self.tokens, &asked, now);
-        ticket
-            .recorder()
-            .metrics()
-            .token_request(Some("client_credentials"), answer.outcome);
-        let verdict = ticket.verdict();
-        verdict.denial = answer.reason.map(|reason| Box::new(Denial::new(reason)));
-        verdict.account = answer.account;
-        verdict.key = answer.key;
-        answer.response.map(Outgoing::full)
-    }
-
     /// What was refused before it was a request: one line and one count all the same, and the answer
     /// it gets, if it can be answered.
-    pub fn refused_unread(&self, connection: &Connection, reason: Reason) -> Response<Bytes> {
+    pub fn refused_unread(
+        &self,
+        connection: &Connection,
+        reason: Reason,
+        version: Version,
+    ) -> Response<Bytes> {
         let mut request = Request::new(());
-        *request.version_mut() = Version::HTTP_11;
+        *request.version_mut() = version;
         let (mut ticket, _) = self.open(connection, &request.into_parts().0);
         let verdict = ticket.verdict();
         verdict.target = None;

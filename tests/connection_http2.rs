@@ -213,6 +213,141 @@ fn post() -> Vec<u8> {
 }
 
 /// B66.
+/// The connections that were counted as refused, by cause.
+fn refused(gateway: &Gateway, cause: &str) -> u32 {
+    let series = format!("portcullis_connections_refused_total{{cause=\"{cause}\"}} ");
+    let metrics = gateway.ops("/metrics");
+    let mut lines = metrics.text().lines();
+    let count = lines.find_map(|line| line.strip_prefix(&*series));
+    count.unwrap().parse().unwrap()
+}
+
+/// A `HEADERS` frame of a whole request with these bytes behind its fields, on this stream.
+fn asks(stream: u8, tail: &[u8]) -> Vec<u8> {
+    // GET, http, `/`, and the literal `:authority: g`.
+    let block = [&[0x82, 0x86, 0x84, 0x01, 0x01, b'g'], tail].concat();
+    frame(1, 5, u32::from(stream), &block)
+}
+
+/// B55, B57, B58, B61–B65.
+#[test]
+fn what_the_library_refuses_is_counted_once_a_connection_and_said() {
+    let upstream = Upstream::start();
+    let gateway = start(&upstream, "");
+    let twice = [asks(1, b"\x00\x05:path\x01x"), asks(3, b"\x00\x01A\x01b")].concat();
+    let (reset, endless) = (frame(3, 0, 1, &[0, 0, 0, 8]), frame(9, 0, 1, &[]));
+    let rapid: Vec<u8> = (0..120)
+        .flat_map(|n| {
+            let mut reset = reset.clone();
+            reset[8] = 2 * n + 1;
+            [asks(2 * n + 1, b""), reset].concat()
+        })
+        .collect();
+    let block = [frame(1, 1, 1, &[0x82]), endless.repeat(3000)].concat();
+    for (sent, cause, said) in [
+        (twice, "protocol", "PROTOCOL_ERROR"),
+        (frame(0, 0, 1, b"x"), "protocol", "PROTOCOL_ERROR"),
+        (frame(0, 0, 0, b"x"), "protocol", "PROTOCOL_ERROR"),
+        (rapid, "flood", "ENHANCE_YOUR_CALM"),
+        (block, "flood", "ENHANCE_YOUR_CALM"),
+    ] {
+        let before = refused(&gateway, cause);
+        run(async {
+            let mut io = TcpStream::connect(gateway.address()).await.unwrap();
+            let _ = io.write_all(&[START, &sent].concat()).await;
+            let _ = io.shutdown().await;
+            let _ = io.read_to_end(&mut Vec::new()).await;
+        });
+        let until = std::time::Instant::now() + PATIENCE;
+        while refused(&gateway, cause) == before {
+            assert!(
+                std::time::Instant::now() < until,
+                "{cause} {said}: not counted"
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(refused(&gateway, cause), before + 1, "{cause} {said}");
+        let line = gateway.wait_for_log("HTTP/2 refused");
+        assert!(line.contains("127.0.0.1"), "{line}");
+        gateway.wait_for_log(&format!("\"refused\":\"{said}\""));
+    }
+    // Whoever asks as one should, and leaves, is not counted.
+    let counted = ["flood", "protocol", "streams"].map(|cause| refused(&gateway, cause));
+    run(async {
+        let mut http2 = Http2::clear(gateway.address()).await;
+        assert_eq!(http2.get("/public/one").await.status, 200);
+        http2.ended().await.unwrap();
+    });
+    gateway.decisions(1);
+    let after = ["flood", "protocol", "streams"].map(|cause| refused(&gateway, cause));
+    assert_eq!(after, counted);
+}
+
+/// B64: more than twice of what is allowed is refused by the library, in no words.
+#[test]
+fn b64_a_list_the_library_refuses_to_read_is_on_record() {
+    let upstream = Upstream::start();
+    let gateway = start(&upstream, "");
+    let tail = [b"\x40\x01a\x01b".as_slice(), &[0xbe; 2000]].concat();
+    run(async {
+        let mut io = TcpStream::connect(gateway.address()).await.unwrap();
+        io.write_all(&[START, &asks(1, &tail), &asks(3, &tail)].concat())
+            .await
+            .unwrap();
+        io.shutdown().await.unwrap();
+        io.read_to_end(&mut Vec::new()).await.unwrap();
+    });
+    let lines = gateway.decisions(1);
+    assert_eq!(lines.len(), 1, "once a connection: {lines:?}");
+    assert_eq!(lines[0]["portcullis.reason"], "headers_too_large");
+    assert_eq!(lines[0]["network.protocol.version"], "2");
+}
+
+/// F01: who begins and stops, in either protocol, is let go in time, and it is on record.
+#[test]
+fn f01_half_a_preface_and_half_a_head_are_let_go_in_time_and_recorded() {
+    let upstream = Upstream::start();
+    let gateway = start(&upstream, ", limits: { header_timeout: 1s }");
+    let half = frame(1, 1, 1, &[0x82]);
+    for (sent, status) in [
+        (b"P".to_vec(), Some("408")),
+        (START[..20].to_vec(), Some("408")),
+        (b"POST / HTTP".to_vec(), Some("408")),
+        ([START, &half].concat(), None),
+        ([START, &half[..5]].concat(), None),
+        (START.to_vec(), None),
+        (Vec::new(), None),
+    ] {
+        let began = std::time::Instant::now();
+        let heard = run(async {
+            let mut io = TcpStream::connect(gateway.address()).await.unwrap();
+            // Not at once: what is looked at ahead is not given its time twice.
+            let (first, rest) = sent.split_at(sent.len() / 2);
+            io.write_all(first).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(600)).await;
+            io.write_all(rest).await.unwrap();
+            let mut heard = Vec::new();
+            let _ = io.read_to_end(&mut heard).await;
+            heard
+        });
+        let took = began.elapsed();
+        assert!(took < Duration::from_millis(2500), "{sent:?}: {took:?}");
+        let heard = String::from_utf8_lossy(&heard);
+        assert_eq!(
+            heard
+                .strip_prefix("HTTP/1.1 ")
+                .and_then(|rest| rest.get(..3)),
+            status
+        );
+    }
+    let lines = gateway.decisions(5);
+    let reasons: Vec<_> = lines
+        .iter()
+        .map(|line| &line["portcullis.reason"])
+        .collect();
+    assert_eq!(reasons, ["request_timeout"; 5]);
+}
+
 #[test]
 fn b66_frames_that_move_nothing_end_the_connection() {
     let upstream = Upstream::start();
@@ -356,7 +491,7 @@ fn connections_of_no_use_come_to_an_end() {
     };
     assert_eq!(ended("0", START), b"", "HTTP/2 is not spoken there");
     assert_eq!(ended("1", b""), b"");
-    assert_eq!(ended("1", &START[..10]), b"");
+    assert!(ended("1", &START[..10]).starts_with(b"HTTP/1.1 408 "));
     let silent = ended("1", START);
     assert!(
         silent.windows(4).any(|head| head[3] == 7),

@@ -10,30 +10,124 @@ use tokio::time::Instant;
 
 /// What the client sends first (RFC 9113 §3.4). Not a frame.
 pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Bytes of a frame's head: three of length, one of type, five we do not look at.
+/// Bytes of a frame's head: three of length, one of type, one of flags, four of its stream.
 const HEAD: usize = 9;
+/// Most bytes behind the head that are looked at: those up to the code of a `GOAWAY`.
+const AHEAD: usize = 8;
 /// Within this time the frames allowed in a row may be used up once: a client that asks every ten
 /// seconds whether we are there does not add up over a day.
 const SPAN: Duration = Duration::from_secs(10);
 
-/// Frame types (RFC 9113 §6) that are more than control: `DATA`, if it holds any, and the two that
-/// hold fields, for which there are limits of their own.
+/// Frame types (RFC 9113 §6). `DATA`, if it holds any, and the two that hold fields, for which there
+/// are limits of their own, are more than control; the last two say why they were sent.
 const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub(super) const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
+pub(super) const RST_STREAM: u8 = 3;
+pub(super) const GOAWAY: u8 = 7;
+/// The flag of the last part of a block of fields.
+const END_HEADERS: u8 = 4;
 
 /// More frames came than may, and nothing moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Flood;
 
-/// The frames of one connection.
+/// What is looked at of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Frame {
+    pub(super) kind: u8,
+    flags: u8,
+    /// Bytes behind its head.
+    length: usize,
+    /// Why it was sent, if it is one of those that say so.
+    pub(super) code: Option<u32>,
+}
+
+/// Tells frames apart in bytes that are cut anywhere.
 #[derive(Debug)]
-pub(super) struct Frames {
+pub(super) struct Splitter {
     /// Bytes that are still to come of what needs no look: the preface, a frame's payload.
     skip: usize,
-    /// What has come of a frame's head.
-    head: [u8; HEAD],
+    /// What has come of a frame's head, and of what is looked at behind it.
+    seen: [u8; HEAD + AHEAD],
     read: usize,
+}
+
+impl Splitter {
+    /// Of bytes that begin with `skip` that are no frame.
+    pub(super) fn behind(skip: usize) -> Self {
+        Self {
+            skip,
+            seen: [0; HEAD + AHEAD],
+            read: 0,
+        }
+    }
+
+    /// The next frame of which everything has come that is looked at; `bytes` is what is left.
+    pub(super) fn next(&mut self, bytes: &mut &[u8]) -> Option<Frame> {
+        loop {
+            let skipped = self.skip.min(bytes.len());
+            self.skip -= skipped;
+            *bytes = bytes.get(skipped..).unwrap_or_default();
+            let wanted = self.wanted();
+            let rest = self.seen.get_mut(self.read..wanted)?;
+            let taken = rest.len().min(bytes.len());
+            let (taken, later) = bytes.split_at(taken);
+            for (slot, byte) in rest.iter_mut().zip(taken) {
+                *slot = *byte;
+            }
+            self.read += taken.len();
+            *bytes = later;
+            if self.read < wanted {
+                return None;
+            }
+            if self.read == self.wanted() {
+                return Some(self.frame());
+            }
+        }
+    }
+
+    /// Bytes of the frame that is coming that are looked at, as far as is known.
+    fn wanted(&self) -> usize {
+        let ahead = match self.seen {
+            _ if self.read < HEAD => 0,
+            [_, _, _, RST_STREAM, ..] => 4,
+            [_, _, _, GOAWAY, ..] => AHEAD,
+            _ => 0,
+        };
+        HEAD + ahead.min(self.length())
+    }
+
+    fn length(&self) -> usize {
+        let [a, b, c, ..] = self.seen;
+        usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap_or(usize::MAX)
+    }
+
+    fn frame(&mut self) -> Frame {
+        let [_, _, _, kind, flags, ..] = self.seen;
+        let length = self.length();
+        self.skip = length.saturating_sub(self.read - HEAD);
+        let code = (self.read > HEAD).then(|| {
+            let end = self.seen.get(self.read.saturating_sub(4)..self.read);
+            let end = end.and_then(|end| end.try_into().ok()).unwrap_or_default();
+            u32::from_be_bytes(end)
+        });
+        self.read = 0;
+        Frame {
+            kind,
+            flags,
+            length,
+            code,
+        }
+    }
+}
+
+/// The frames a client sends on one connection.
+#[derive(Debug)]
+pub(super) struct Frames {
+    splitter: Splitter,
+    /// Whether a block of fields has begun and not ended.
+    in_block: bool,
     /// Frames that may come in a row.
     allowed: u32,
     /// Frames that came since something moved.
@@ -46,9 +140,8 @@ impl Frames {
     /// A connection of which nothing has been read.
     pub(super) fn new(allowed: u32) -> Self {
         Self {
-            skip: PREFACE.len(),
-            head: [0; HEAD],
-            read: 0,
+            splitter: Splitter::behind(PREFACE.len()),
+            in_block: false,
             allowed,
             idle: 0,
             since: Instant::now(),
@@ -60,38 +153,25 @@ impl Frames {
         self.idle = 0;
     }
 
+    /// Whether a part of something has come and the rest of it has not.
+    pub(super) fn is_midway(&self) -> bool {
+        let Splitter { skip, read, .. } = self.splitter;
+        let nothing = skip == PREFACE.len() && read == 0;
+        !nothing && (self.in_block || read > 0 || skip > 0)
+    }
+
     /// Bytes came.
     pub(super) fn arrived(&mut self, mut bytes: &[u8]) -> Result<(), Flood> {
-        while !bytes.is_empty() {
-            let skipped = self.skip.min(bytes.len());
-            self.skip -= skipped;
-            bytes = bytes.get(skipped..).unwrap_or_default();
-            let Some(rest) = self.head.get_mut(self.read..) else {
-                return Ok(());
-            };
-            let taken = rest.len().min(bytes.len());
-            let (taken, later) = bytes.split_at(taken);
-            for (slot, byte) in rest.iter_mut().zip(taken) {
-                *slot = *byte;
-            }
-            self.read += taken.len();
-            bytes = later;
-            if self.read == HEAD {
-                self.read = 0;
-                self.frame()?;
-            }
+        while let Some(frame) = self.splitter.next(&mut bytes) {
+            self.frame(frame)?;
         }
         Ok(())
     }
 
-    /// A frame begins.
-    fn frame(&mut self) -> Result<(), Flood> {
-        let [a, b, c, kind, ..] = self.head;
-        let length = u32::from_be_bytes([0, a, b, c]);
-        self.skip = usize::try_from(length).unwrap_or(usize::MAX);
-        match kind {
-            DATA if length > 0 => self.progress(),
-            HEADERS | CONTINUATION => {}
+    fn frame(&mut self, frame: Frame) -> Result<(), Flood> {
+        match frame.kind {
+            DATA if frame.length > 0 => self.progress(),
+            HEADERS | CONTINUATION => self.in_block = frame.flags & END_HEADERS == 0,
             _ => self.idle += 1,
         }
         if self.idle < self.allowed {
@@ -152,8 +232,30 @@ mod tests {
             let mut frames = Frames::new(3);
             let all = [PREFACE.as_slice(), &stream].concat();
             let fits = all.chunks(piece).all(|bytes| frames.arrived(bytes).is_ok());
-            assert!(fits && frames.idle == 1 && frames.skip == 0, "{piece}");
+            assert!(fits && frames.idle == 1 && !frames.is_midway(), "{piece}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_a_block_of_fields_is_midway_and_a_whole_one_is_not() {
+        let part = |kind: u8, flags: u8| [0, 0, 1, kind, flags, 0, 0, 0, 1, 0x82];
+        for (bytes, expected) in [
+            (vec![], false),
+            (part(HEADERS, 4).to_vec(), false),
+            (part(HEADERS, 0).to_vec(), true),
+            ([part(HEADERS, 0), part(CONTINUATION, 0)].concat(), true),
+            ([part(HEADERS, 0), part(CONTINUATION, 4)].concat(), false),
+            (part(HEADERS, 4)[..9].to_vec(), true),
+            (part(HEADERS, 4)[..3].to_vec(), true),
+        ] {
+            let mut frames = connection(10);
+            assert_eq!(frames.arrived(&bytes), Ok(()));
+            assert_eq!(frames.is_midway(), expected, "{bytes:?}");
+        }
+        let mut frames = Frames::new(10);
+        assert!(!frames.is_midway(), "nothing has come");
+        assert_eq!(frames.arrived(&PREFACE[..3]), Ok(()));
+        assert!(frames.is_midway());
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,11 +4,13 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::rc::Rc;
 
+use http::Version;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
 use super::leave;
 use super::line::{Line, Rewound};
@@ -24,14 +26,19 @@ use crate::settings::ListenerLimits;
 const BUFFER_FACTOR: usize = 2;
 
 /// Serves one connection until it ends, until the answer in progress when its drain is heard, or
-/// until the client has kept us waiting for too long.
-pub(super) async fn serve<S>(gateway: Rc<Gateway>, connection: Connection, io: S)
-where
+/// until the client has kept us waiting for too long. `first` is when the first byte came, if somebody
+/// has looked at it already.
+pub(super) async fn serve<S>(
+    gateway: Rc<Gateway>,
+    connection: Connection,
+    io: S,
+    first: Option<Instant>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let limits = &connection.listener.limits;
     let line = connection.line.clone();
-    let watch = Watch::new(limits, line.clone());
+    let watch = Watch::new(limits, line.clone(), first);
     let handler = (Rc::clone(&gateway), connection.clone(), Rc::clone(&watch));
     let service = service_fn(move |request: http::Request<Incoming>| {
         let (gateway, connection, watch) = &handler;
@@ -83,7 +90,7 @@ where
         Ok(Overdue::Taking | Overdue::Request) => None,
     };
     if let Some(reason) = reason {
-        let answer = gateway.refused_unread(&connection, reason);
+        let answer = gateway.refused_unread(&connection, reason, Version::HTTP_11);
         if reason == Reason::RequestTimeout || watch.has_refused() {
             refusal::send(io, answer, limits.write_idle).await;
         }

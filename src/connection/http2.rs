@@ -8,21 +8,23 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::{Method, Request};
+use http::{Method, Request, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
 use super::leave;
+use super::refused::Refused;
 use super::streams::{Overdue, Starts, Streams};
 use super::watched::Watched;
 use crate::gateway::{Connection, Gateway, Outgoing};
 use crate::head;
+use crate::reason::Reason;
 use crate::settings::ListenerLimits;
 use crate::shutdown::Tasks;
-use crate::telemetry::doors::Closed;
 
 /// Longest wait for the answer to a ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
@@ -34,12 +36,16 @@ const HEADER_LIST_FACTOR: usize = 2;
 
 /// Serves one connection until it ends, until its streams are over once its drain is heard, or until
 /// the client has kept us waiting for too long.
-pub(super) async fn serve<S>(gateway: Rc<Gateway>, connection: Connection, io: S, tasks: Tasks)
-where
+pub(super) async fn serve<S>(
+    gateway: Rc<Gateway>,
+    connection: Connection,
+    (io, began): (S, Instant),
+    tasks: Tasks,
+) where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let limits = &connection.listener.limits;
-    let streams = Streams::new(limits);
+    let streams = Streams::new(limits, began);
     let io = TokioIo::new(Watched::new(io, Rc::clone(&streams)));
     let starts = Starts {
         tasks,
@@ -52,9 +58,10 @@ where
         connection.line.begins(request.version());
         head::join_cookies(request.headers_mut(), &connection.listener.limits);
         let is_head = request.method() == Method::HEAD;
-        let answer = Rc::clone(gateway).handle(connection.clone(), request);
+        let (gateway, connection) = (Rc::clone(gateway), connection.clone());
+        // The call stands inside, or there would be room for it twice in every stream.
         async move {
-            let Ok(mut answer) = answer.await;
+            let Ok(mut answer) = gateway.handle(connection, request).await;
             if is_head {
                 answer = answer.map(Outgoing::without_our_words);
             }
@@ -64,16 +71,21 @@ where
     let mut http = builder(starts, limits).serve_connection(io, service);
     let mut leave = std::pin::pin!(leave(&connection.line, || streams.is_used()));
     let mut draining = false;
-    loop {
+    let ended = loop {
         let overdue = tokio::select! {
             biased;
-            // What went wrong between the client and the library was no request.
-            _ = &mut http => break,
+            ended = &mut http => break ended,
             () = &mut leave, if !draining => {
                 draining = true;
                 Overdue::Request
             }
-            overdue = streams.overdue() => overdue,
+            overdue = streams.overdue() => {
+                if overdue == Overdue::Request && streams.is_midway() {
+                    // Nobody is there to be answered: a stream has not begun.
+                    gateway.refused_unread(&connection, Reason::RequestTimeout, Version::HTTP_2);
+                }
+                overdue
+            }
         };
         match overdue {
             // Requests that come at this moment are still answered.
@@ -81,12 +93,23 @@ where
                 streams.leaves();
                 Pin::new(&mut http).graceful_shutdown();
             }
-            Overdue::End => break,
+            Overdue::End => break Ok(()),
         }
+    };
+    if let Some(refused) = streams.over(ended) {
+        record(&gateway, &connection, refused);
     }
-    if streams.is_flooded() {
-        gateway.recorder.metrics().doors().closed(Closed::Flood);
-    }
+}
+
+/// Puts on record what the library refused: once a connection, and the worst of it.
+fn record(gateway: &Gateway, connection: &Connection, refused: Refused) {
+    let Some(cause) = refused.cause() else {
+        gateway.refused_unread(connection, Reason::HeadersTooLarge, Version::HTTP_2);
+        return;
+    };
+    gateway.recorder.metrics().doors().closed(cause);
+    let client = connection.client();
+    tracing::info!(%client, cause = cause.code(), %refused, "HTTP/2 refused");
 }
 
 fn builder(starts: Starts, limits: &ListenerLimits) -> http2::Builder<Starts> {

@@ -189,12 +189,18 @@ pub(super) fn encode(status: StatusCode, headers: &HeaderMap, head: &mut Vec<u8>
 pub(super) struct Rewound<S> {
     ahead: Bytes,
     io: S,
+    /// What reading on behind `ahead` gave; said when there is nothing before it any more.
+    broken: Option<io::Error>,
 }
 
 impl<S> Rewound<S> {
     /// `io`, with `ahead` before what is still to be read of it.
     pub(super) fn new(ahead: Bytes, io: S) -> Self {
-        Self { ahead, io }
+        Self {
+            ahead,
+            io,
+            broken: None,
+        }
     }
 }
 
@@ -204,6 +210,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Err(error));
+        }
         if self.ahead.is_empty() {
             return Pin::new(&mut self.io).poll_read(cx, buffer);
         }
@@ -211,9 +220,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
         buffer.put_slice(self.ahead.get(..fits).unwrap_or_default());
         self.ahead.advance(fits);
         // With what is there already, since a reader that gets a head in two pieces takes twice the
-        // room for it. What else this says it will say again, and a piece was read.
-        if self.ahead.is_empty() && buffer.remaining() > 0 {
-            let _ = Pin::new(&mut self.io).poll_read(cx, buffer);
+        // room for it. An error is said once, and so kept; what else this says it will say again.
+        if self.ahead.is_empty()
+            && buffer.remaining() > 0
+            && let Poll::Ready(Err(error)) = Pin::new(&mut self.io).poll_read(cx, buffer)
+        {
+            self.broken = Some(error);
         }
         Poll::Ready(Ok(()))
     }
@@ -317,6 +329,30 @@ mod tests {
         line.hand_over(tunnel());
         line.begins(Version::HTTP_11);
         assert!(line.tunnel().is_none());
+    }
+
+    #[tokio::test]
+    async fn an_error_behind_what_was_read_ahead_is_not_lost() {
+        /// Says once that it was reset, and then that it has ended.
+        struct Reset(bool);
+        impl AsyncRead for Reset {
+            fn poll_read(
+                mut self: Pin<&mut Self>,
+                _: &mut Context<'_>,
+                _: &mut ReadBuf<'_>,
+            ) -> Poll<io::Result<()>> {
+                Poll::Ready(if std::mem::replace(&mut self.0, true) {
+                    Ok(())
+                } else {
+                    Err(io::ErrorKind::ConnectionReset.into())
+                })
+            }
+        }
+        let mut stream = Rewound::new(Bytes::from_static(b"ab"), Reset(false));
+        let mut read = Vec::new();
+        let error = stream.read_to_end(&mut read).await.unwrap_err();
+        assert_eq!(read, b"ab");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     }
 
     #[tokio::test]

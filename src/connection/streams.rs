@@ -21,7 +21,9 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::rt::Executor;
 use tokio::time::{Instant, sleep_until};
 
+use super::FIRST_REQUEST_GRACE;
 use super::frames::Frames;
+use super::refused::{Refused, Said};
 use super::watched::Notes;
 use crate::settings::ListenerLimits;
 use crate::shutdown::Tasks;
@@ -52,7 +54,7 @@ pub(super) struct Streams {
     /// Until when the client has to take a byte, while it takes none and there are some.
     taking: Cell<Option<Instant>>,
     frames: RefCell<Frames>,
-    flooded: Cell<bool>,
+    said: RefCell<Said>,
 }
 
 /// The notes on one stream.
@@ -70,21 +72,21 @@ struct Note {
 }
 
 impl Streams {
-    /// Notes on a connection that begins now. Its first request has to come as soon as a head has
+    /// Notes on a connection that began then. Its first request has to come as soon as a head has
     /// to be whole.
-    pub(super) fn new(limits: &ListenerLimits) -> Rc<Self> {
+    pub(super) fn new(limits: &ListenerLimits, began: Instant) -> Rc<Self> {
         Rc::new(Self {
             head: limits.header_timeout,
             rest: limits.keep_alive,
             take: limits.write_idle,
             open: RefCell::default(),
             newest: RefCell::default(),
-            until: Cell::new(Instant::now() + limits.header_timeout),
+            until: Cell::new(began + limits.header_timeout),
             used: Cell::new(false),
             leaving: Cell::new(false),
             taking: Cell::new(None),
             frames: RefCell::new(Frames::new(limits.http2.control_frames)),
-            flooded: Cell::new(false),
+            said: RefCell::new(Said::new()),
         })
     }
 
@@ -133,16 +135,30 @@ impl Streams {
         self.used.get()
     }
 
-    /// Whether the client sent more frames that move nothing than it may.
-    pub(super) fn is_flooded(&self) -> bool {
-        self.flooded.get()
+    /// The connection is over; the worst of what the library refused on it.
+    pub(super) fn over(&self, ended: Result<(), hyper::Error>) -> Option<Refused> {
+        let mut said = self.said.borrow_mut();
+        if let Err(error) = ended {
+            said.ended(&error);
+        }
+        said.worst()
+    }
+
+    /// Whether a part of something has come from the client and the rest of it has not.
+    pub(super) fn is_midway(&self) -> bool {
+        self.frames.borrow().is_midway()
     }
 
     /// Gives a connection that was told to end as long as a head may take, from now or from the end
-    /// of its last stream.
+    /// of its last stream; one that was of no use has had that already.
     pub(super) fn leaves(&self) {
         self.leaving.set(true);
-        self.until.set(Instant::now() + self.head);
+        let span = if self.is_used() {
+            self.head
+        } else {
+            self.head.min(FIRST_REQUEST_GRACE)
+        };
+        self.until.set(Instant::now() + span);
     }
 
     fn owed(&self) -> Option<(Instant, Overdue)> {
@@ -189,7 +205,7 @@ impl fmt::Debug for Streams {
 impl Notes for Streams {
     fn arrived(&self, bytes: &[u8]) -> io::Result<()> {
         self.frames.borrow_mut().arrived(bytes).map_err(|_| {
-            self.flooded.set(true);
+            self.said.borrow_mut().note(Refused::Flood);
             io::ErrorKind::ConnectionAborted.into()
         })
     }
@@ -200,6 +216,10 @@ impl Notes for Streams {
         } else if self.taking.get().is_none() {
             self.taking.set(Some(Instant::now() + self.take));
         }
+    }
+
+    fn wrote(&self, bytes: &[u8]) {
+        self.said.borrow_mut().wrote(bytes);
     }
 }
 
@@ -246,6 +266,7 @@ pub(super) struct Stream {
 impl Stream {
     /// The answer's body, which notes what is taken of it.
     pub(super) fn given<B: Body>(self, body: B) -> Given<B> {
+        self.streams.said.borrow_mut().gave_fields();
         let given = Given { body, stream: self };
         if !given.body.is_end_stream() {
             given.gave();
@@ -287,9 +308,17 @@ impl<B: Body + Unpin> Body for Given<B> {
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         self.stream.note.given.set(None);
         let frame = Pin::new(&mut self.body).poll_frame(cx);
-        if let Poll::Ready(Some(Ok(_))) = &frame {
-            self.gave();
-            self.stream.streams.frames.borrow_mut().progress();
+        let streams = &self.stream.streams;
+        match &frame {
+            Poll::Ready(Some(Ok(part))) => {
+                if part.is_trailers() {
+                    streams.said.borrow_mut().gave_fields();
+                }
+                streams.frames.borrow_mut().progress();
+                self.gave();
+            }
+            Poll::Ready(Some(Err(_))) => streams.said.borrow_mut().broke_off(),
+            Poll::Ready(None) | Poll::Pending => {}
         }
         frame
     }

@@ -22,7 +22,7 @@ use crate::settings::ListenerLimits;
 async fn served(io: DuplexStream, answer: impl Fn(&Line, &Request<Incoming>) -> StatusCode) {
     let limits = ListenerLimits::default();
     let line = Line::new(CancellationToken::new());
-    let watch = Watch::new(&limits, line.clone());
+    let watch = Watch::new(&limits, line.clone(), None);
     let service = service_fn(|request: Request<Incoming>| {
         watch.begins(false);
         line.begins(request.version());

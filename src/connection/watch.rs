@@ -70,13 +70,16 @@ pub(super) struct Watch {
     refused: Cell<bool>,
     /// Whether the head that is arriving began with a request line that holds a `#`.
     fragment: Cell<bool>,
+    /// When the first byte came, if somebody else has read it and it is still to be seen here.
+    first: Cell<Option<Instant>>,
     line: Line,
 }
 
 impl Watch {
     /// Notes on a connection that begins now. Its first request has to come as soon as a head has
-    /// to be whole: a connection is not for resting before it was of use.
-    pub(super) fn new(limits: &ListenerLimits, line: Line) -> Rc<Self> {
+    /// to be whole: a connection is not for resting before it was of use. `first` is when its first
+    /// byte came, if somebody has looked at it already.
+    pub(super) fn new(limits: &ListenerLimits, line: Line, first: Option<Instant>) -> Rc<Self> {
         Rc::new(Self {
             head: limits.header_timeout,
             rest: limits.keep_alive,
@@ -89,6 +92,7 @@ impl Watch {
             answers: Cell::new(false),
             refused: Cell::new(false),
             fragment: Cell::new(false),
+            first: Cell::new(first),
             line,
         })
     }
@@ -148,7 +152,8 @@ impl Watch {
         match self.side.get() {
             Side::Resting(_) => {
                 self.fragment.set(has_fragment(bytes));
-                self.side.set(Side::Head(Instant::now() + self.head));
+                let began = self.first.take().unwrap_or_else(Instant::now);
+                self.side.set(Side::Head(began + self.head));
             }
             Side::Waiting => self.side.set(Side::Ahead),
             Side::Head(_) | Side::Body | Side::Ahead => {}
@@ -298,7 +303,7 @@ mod tests {
             write_idle: Duration::from_secs(60),
             ..ListenerLimits::default()
         };
-        Watch::new(&limits, Line::new(CancellationToken::new()))
+        Watch::new(&limits, Line::new(CancellationToken::new()), None)
     }
 
     async fn overdue(watch: &Watch) -> (Overdue, u64) {
@@ -367,6 +372,19 @@ mod tests {
         };
         let (what, ()) = tokio::join!(overdue(&watch), later);
         assert_eq!(what, (Overdue::Head, 33 + 59 + 1 + 10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_somebody_has_looked_at_is_not_given_its_time_again() {
+        let first = Instant::now();
+        let limits = ListenerLimits {
+            header_timeout: Duration::from_secs(10),
+            ..ListenerLimits::default()
+        };
+        tokio::time::advance(Duration::from_secs(7)).await;
+        let watch = Watch::new(&limits, Line::new(CancellationToken::new()), Some(first));
+        watch.saw(b"P");
+        assert_eq!(overdue(&watch).await, (Overdue::Head, 3));
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,6 +19,9 @@ pub(super) trait Notes {
     /// A write was tried; the client took something, or it did not.
     fn tried(&self, taken: bool);
 
+    /// These bytes went out.
+    fn wrote(&self, _bytes: &[u8]) {}
+
     /// Writes what has to stand before what the HTTP library is about to write.
     fn poll_ahead<S: AsyncWrite + Unpin>(
         &self,
@@ -102,6 +105,9 @@ impl<S: AsyncWrite + Unpin, N: Notes> AsyncWrite for Watched<S, N> {
             return Poll::Ready(Ok(bytes.len()));
         }
         let written = Pin::new(&mut self.io).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(length)) = &written {
+            self.notes.wrote(bytes.get(..*length).unwrap_or_default());
+        }
         self.tried(written)
     }
 
@@ -115,6 +121,14 @@ impl<S: AsyncWrite + Unpin, N: Notes> AsyncWrite for Watched<S, N> {
             return Poll::Ready(Ok(parts.iter().map(|part| part.len()).sum()));
         }
         let written = Pin::new(&mut self.io).poll_write_vectored(cx, parts);
+        if let Poll::Ready(Ok(length)) = &written {
+            let mut left = *length;
+            for part in parts {
+                let wrote = left.min(part.len());
+                self.notes.wrote(part.get(..wrote).unwrap_or_default());
+                left -= wrote;
+            }
+        }
         self.tried(written)
     }
 

@@ -4,7 +4,7 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::maker::Maker;
 
-/// Why a connection was closed by us without, or beside, an answer.
+/// Why a connection was closed by us, or streams of it were, without or beside an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closed {
     /// The source has all the connections it may have.
@@ -13,17 +13,23 @@ pub enum Closed {
     ProxyHeader,
     /// The TLS handshake failed, or was not done in time.
     Handshake,
-    /// It sent frames that move nothing, more than it may.
+    /// It sent frames that move nothing, took requests back, or had streams reset, more than it may.
     Flood,
+    /// It did not keep to HTTP/2, and had a stream reset or was closed.
+    Protocol,
+    /// It opened more streams at once than it may; those were refused.
+    Streams,
 }
 
 impl Closed {
     /// Every cause.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 6] = [
         Self::Source,
         Self::ProxyHeader,
         Self::Handshake,
         Self::Flood,
+        Self::Protocol,
+        Self::Streams,
     ];
 
     /// The label.
@@ -33,6 +39,8 @@ impl Closed {
             Self::ProxyHeader => "proxy_header",
             Self::Handshake => "handshake",
             Self::Flood => "flood",
+            Self::Protocol => "protocol",
+            Self::Streams => "streams",
         }
     }
 }
@@ -54,7 +62,7 @@ impl Doors {
             open: make.gauge("portcullis_connections", "Connections of clients.")?,
             closed: make.counters(
                 "portcullis_connections_refused_total",
-                "Connections closed for what they cost or were, by cause.",
+                "Connections closed, or refused streams, for what they cost or were, by cause.",
                 &["cause"],
             )?,
             accept_failures: make.register(IntCounter::new(

@@ -90,16 +90,7 @@ pub(super) fn play(
     case: &Case,
     protocol: Protocol,
 ) -> Result<Vec<Outcome>, Vec<String>> {
-    let expected: Vec<Expected> = match &case.h2 {
-        Some(expected) if protocol.is_http2() => vec![Expected::read(expected)],
-        Some(_) | None => {
-            let once = case.expect.as_slice().iter();
-            let once: Vec<_> = once.map(|text| Expected::read(text)).collect();
-            std::iter::repeat_n(once, case.expect_times)
-                .flatten()
-                .collect()
-        }
-    };
+    let expected = expected(case, protocol);
     prepare(stage, case);
     let heard = if protocol.is_http2() {
         http2::converse(stage, case, protocol)
@@ -125,6 +116,25 @@ pub(super) fn play(
     } else {
         Err(faults)
     }
+}
+
+fn expected(case: &Case, protocol: Protocol) -> Vec<Expected> {
+    match &case.h2 {
+        Some(expected) if protocol.is_http2() => vec![Expected::read(expected)],
+        Some(_) | None => {
+            let once = case.expect.as_slice().iter();
+            let once: Vec<_> = once.map(|text| Expected::read(text)).collect();
+            std::iter::repeat_n(once, case.expect_times)
+                .flatten()
+                .collect()
+        }
+    }
+}
+
+/// Whether the HTTP library refuses something of it by itself, which is counted once a connection.
+pub(super) fn is_refused_by_the_library(case: &Case, protocol: Protocol) -> bool {
+    let bare = |one: &Expected| matches!(one, Expected::Reset { reason: None, .. });
+    expected(case, protocol).iter().any(bare)
 }
 
 fn prepare(stage: &Stage, case: &Case) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
-use super::play::{Outcome, play};
+use super::play::{Outcome, is_refused_by_the_library, play};
 use super::rows::{Case, Protocol, Row};
 use super::stage::{Plan, Stage, plans};
 
@@ -84,7 +84,7 @@ fn perform(plan: &Plan, jobs: &Mutex<Vec<Job>>, played: &Mutex<BTreeMap<String, 
 
 fn perform_job(stage: &mut Stage, job: &Job) -> Played {
     let mut result = Played::default();
-    let mut outcomes = Vec::new();
+    let (mut outcomes, mut resets) = (Vec::new(), 0);
     for case in &job.cases {
         for protocol in case.protocols() {
             result.runs += 1;
@@ -92,6 +92,7 @@ fn perform_job(stage: &mut Stage, job: &Job) -> Played {
             let name = format!("{} over {protocol:?}: {}", job.row, case.name());
             match catch_unwind(AssertUnwindSafe(|| play(stage, case, protocol))) {
                 Ok(Ok(found)) => {
+                    resets += u64::from(is_refused_by_the_library(case, protocol));
                     outcomes.extend(found.into_iter().map(|outcome| (name.clone(), outcome)));
                 }
                 Ok(Err(faults)) => result
@@ -105,6 +106,13 @@ fn perform_job(stage: &mut Stage, job: &Job) -> Played {
         }
     }
     let countable = job.cases.iter().all(|case| case.few.is_none());
+    if result.faults.is_empty() {
+        let counted = stage.wait_for_broken(resets);
+        if counted != resets {
+            let fault = format!("{}: {counted} connections counted for {resets}", job.row);
+            result.faults.push(fault);
+        }
+    }
     // What failed may have left any number of lines.
     if result.faults.is_empty() && countable {
         match catch_unwind(AssertUnwindSafe(|| recorded(stage, &job.row, &outcomes))) {

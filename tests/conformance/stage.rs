@@ -1,11 +1,12 @@
 //! Where cases are played: a gateway before an upstream that records, and accounts to call as.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
 use super::rows::Protocol;
-use crate::harness::{Behaviour, Client, Fixture, Gateway, Key, Upstream};
+use crate::harness::{Behaviour, Client, Fixture, Gateway, Key, PATIENCE, Upstream};
 
 /// A stage as the data describes it: what differs from the standard one.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -47,6 +48,8 @@ pub(super) struct Stage {
     pub(super) logged: usize,
     /// Refusals that were counted and looked at, by reason.
     pub(super) counted: BTreeMap<String, u64>,
+    /// Connections that were counted and looked at, on which the HTTP library refused something.
+    counted_broken: u64,
 }
 
 impl Stage {
@@ -98,6 +101,7 @@ impl Stage {
             callers,
             logged,
             counted: BTreeMap::new(),
+            counted_broken: 0,
         }
     }
 
@@ -118,7 +122,7 @@ impl Stage {
         let heard = || (self.upstream.connections(), self.upstream.bytes());
         let mut last = heard();
         loop {
-            std::thread::sleep(std::time::Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(50));
             let now = heard();
             if now == last {
                 return;
@@ -156,9 +160,35 @@ impl Stage {
     /// Looks no further back: what was logged and counted so far is not to be compared.
     pub(super) fn catch_up(&mut self) {
         // Longer than a line rests in a buffer; nothing says that none will come.
-        std::thread::sleep(std::time::Duration::from_millis(400));
+        std::thread::sleep(Duration::from_millis(400));
         self.logged += self.gateway.decisions_after(self.logged, 0).len();
         self.counted = self.refusals();
+        self.counted_broken = self.broken();
+    }
+
+    /// Waits until so many connections more than before are counted on which the HTTP library refused
+    /// something by itself; how many there are then.
+    pub(super) fn wait_for_broken(&mut self, count: u64) -> u64 {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let more = self.broken() - self.counted_broken;
+            if more >= count || Instant::now() > until {
+                self.counted_broken += more;
+                return more;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn broken(&self) -> u64 {
+        let metrics = self.gateway.ops("/metrics");
+        let count = |cause: &str| -> u64 {
+            let series = format!("portcullis_connections_refused_total{{cause=\"{cause}\"}} ");
+            let mut lines = metrics.text().lines();
+            let count = lines.find_map(|line| line.strip_prefix(&*series));
+            count.expect("each cause is counted").parse().unwrap()
+        };
+        ["flood", "protocol", "streams"].map(count).iter().sum()
     }
 
     /// The refusals counted so far, by reason.

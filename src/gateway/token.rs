@@ -1,0 +1,50 @@
+//! The token endpoint, as a request like any other: its body is read here, and what it asks for is
+//! answered without waiting (see `oauth`).
+
+use hyper::Response;
+use hyper::body::Incoming;
+
+use super::{Asked, Gateway, Outgoing, outgoing, refuse};
+use crate::decision::Denial;
+use crate::oauth;
+use crate::record::{Received, Ticket};
+
+impl Gateway {
+    /// The token endpoint.
+    pub(super) async fn token(
+        &self,
+        asked: &Asked<'_>,
+        body: Incoming,
+        ticket: &mut Ticket,
+    ) -> Response<Outgoing> {
+        let limit = oauth::token::BODY_BYTES_MAX;
+        let limits = &asked.connection.listener.limits;
+        let body = match outgoing::collect(body, limit, limits).await {
+            Ok(body) => body,
+            Err(reason) => {
+                asked.connection.line.ends();
+                return refuse(Box::new(Denial::new(reason)), ticket);
+            }
+        };
+        ticket.verdict().received = Received::Whole(body.len());
+        let asked = oauth::token::TokenRequest {
+            method: &asked.parts.method,
+            query: asked.parts.uri.query(),
+            headers: &asked.parts.headers,
+            body: &body,
+            source: Some(asked.source.address),
+        };
+        // The body may have taken its time; what was revoked meanwhile is revoked.
+        let (state, now) = (self.state.snapshot(), self.clock.now());
+        let answer = oauth::token::answer(&self.verifier, &state, &self.tokens, &asked, now);
+        ticket
+            .recorder()
+            .metrics()
+            .token_request(Some("client_credentials"), answer.outcome);
+        let verdict = ticket.verdict();
+        verdict.denial = answer.reason.map(|reason| Box::new(Denial::new(reason)));
+        verdict.account = answer.account;
+        verdict.key = answer.key;
+        answer.response.map(Outgoing::full)
+    }
+}
