@@ -305,6 +305,22 @@ fn what_has_the_form_of_ours_is_found_wherever_it_hides() {
 }
 
 #[test]
+fn a_pair_is_read_up_to_its_bound() {
+    // Three bytes in four characters.
+    let encoded =
+        |bytes: usize| STANDARD.encode([b"u:".as_slice(), &vec![b'p'; bytes - 2]].concat());
+    let longest = CREDENTIAL_BYTES_MAX / 4 * 3;
+    assert_eq!(encoded(longest).len(), CREDENTIAL_BYTES_MAX);
+    for (bytes, read) in [(2, true), (longest, true), (longest + 1, false)] {
+        assert_eq!(
+            basic_pair(encoded(bytes).as_bytes()).is_some(),
+            read,
+            "{bytes}"
+        );
+    }
+}
+
+#[test]
 fn an_issuer_is_read_from_three_parts_only() {
     let token = jwt(US);
     assert_eq!(issuer_of(&token).as_deref(), Some(US));

@@ -115,3 +115,6 @@ impl From<crate::request::Ambiguous> for Denial {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -271,3 +271,6 @@ fn entry(within: &Boundary) -> String {
     };
     within.iter().map(dimension).collect::<Vec<_>>().join(";")
 }
+
+#[cfg(test)]
+mod tests;

@@ -126,3 +126,6 @@ pub fn share(cors: &Cors, origin: &HeaderValue, headers: &mut HeaderMap) {
         Cors::Answer(_) | Cors::Pass => {}
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -131,3 +131,6 @@ pub fn holds_at(holding: &Holding, place: &Place<'_>) -> bool {
             .is_some_and(|value| limit.admits(value))
     })
 }
+
+#[cfg(test)]
+mod tests;

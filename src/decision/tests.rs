@@ -1,5 +1,7 @@
 //! Decisions over a small policy, asked as the gateway asks them.
 
+pub(super) mod world;
+
 use std::path::Path;
 
 use super::*;
