@@ -341,11 +341,9 @@ mod tests {
                 _: &mut Context<'_>,
                 _: &mut ReadBuf<'_>,
             ) -> Poll<io::Result<()>> {
-                Poll::Ready(if std::mem::replace(&mut self.0, true) {
-                    Ok(())
-                } else {
-                    Err(io::ErrorKind::ConnectionReset.into())
-                })
+                let reset = Err(io::ErrorKind::ConnectionReset.into());
+                let was_said = std::mem::replace(&mut self.0, true);
+                Poll::Ready(if was_said { Ok(()) } else { reset })
             }
         }
         let mut stream = Rewound::new(Bytes::from_static(b"ab"), Reset(false));

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::agreement::{Random, listed_paths};
 use crate::conformance;
-use crate::harness::long::{passed, sized};
+use crate::harness::long::{passed, sized, skipped};
 use crate::harness::{Client, Fixture, Gateway, Message, Server};
 
 /// Generated paths, for each server and each caller.
@@ -160,9 +160,14 @@ fn a46_the_handler_that_runs_belongs_to_the_permission_that_was_checked() {
             .join("\n")
     );
     every_handler_ran(&servers, &seen);
+    let names: Vec<_> = servers.iter().map(|(name, _)| *name).collect();
     passed(
         "A46",
-        &format!("{} requests, no handler without its permission", seen.len()),
+        &format!(
+            "{} requests before {}, no handler without its permission",
+            seen.len(),
+            names.join(", ")
+        ),
     );
 }
 
@@ -181,14 +186,13 @@ fn start() -> Vec<(&'static str, Server)> {
     servers
 }
 
-#[expect(clippy::print_stderr, reason = "a word on what was left out")]
 fn gateway(servers: &[(&'static str, Server)]) -> Gateway {
     let url = |name: &str, server: &Server| match name {
         "nginx" => format!("unix:{}", server.socket("routes.sock")),
         _ => server.url(),
     };
     if servers.iter().all(|(name, _)| *name != "java") {
-        eprintln!("skipped: Java (there is no JDK)");
+        skipped("A46 before Java (there is no JDK)");
     }
     let (_, first) = &servers[0];
     let mut fixture = Fixture::before(&url("python", first)).policy("items.yaml", PERMISSIONS);
