@@ -33,6 +33,7 @@ mod lifecycle;
 mod limits;
 mod observability;
 mod policies;
+mod proof;
 mod protocols;
 mod readme;
 mod reference;
