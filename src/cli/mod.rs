@@ -16,6 +16,7 @@ mod demo;
 mod explain;
 mod failure;
 mod groups;
+mod import;
 mod init;
 mod keys;
 mod output;

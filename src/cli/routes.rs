@@ -7,7 +7,7 @@ use super::arguments::{method, target};
 use super::output::Format;
 use super::table::View;
 use super::transport::Operation;
-use super::{Context, Exit, Failure};
+use super::{Context, Exit, Failure, import};
 use crate::words::Method;
 
 /// What routes look like.
@@ -39,6 +39,8 @@ const PERMISSIONS: View = View {
 pub(super) enum Command {
     /// List all routes
     List,
+    /// Write a policy file from the description of an API
+    Import(import::Import),
     /// Say which route answers a request, and which others it must satisfy too
     #[command(before_help = "Examples:
   portcullis routes match GET /v1/tenants/acme/devices")]
@@ -66,6 +68,7 @@ pub(super) enum Permissions {
 pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, Failure> {
     match command {
         Command::List => context.perform(Operation::RoutesList {}, &VIEW),
+        Command::Import(arguments) => import::run(&arguments, context),
         Command::Match { method, path, host } => {
             let answer = context.ask(Operation::RoutesMatch {
                 method,

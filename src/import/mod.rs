@@ -14,6 +14,7 @@
 
 mod draft;
 mod names;
+pub mod openapi;
 mod plan;
 mod write;
 
