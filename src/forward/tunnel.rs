@@ -119,13 +119,19 @@ impl Tunnel {
     }
 
     /// Says goodbye to the client at the end of the frame it is being sent, and waits for its answer.
-    /// Who leaves lets it through to the upstream; who was refused reaches the upstream no more.
+    /// Who leaves lets both through; who was refused is sent no more than is here, is hung up on if
+    /// that is half a frame, and reaches the upstream no more.
     async fn part(&mut self, client: &mut Box<dyn Stream>, code: Code) -> io::Result<()> {
         if !self.down.frames.has_closed() {
-            std::future::poll_fn(|cx| self.down.poll_frame(&mut self.upstream, client, cx)).await?;
+            let mut nothing = tokio::io::empty();
+            std::future::poll_fn(|cx| match code {
+                Code::Leaving => self.down.poll_frame(&mut self.upstream, client, cx),
+                Code::Refused => self.down.poll_frame(&mut nothing, client, cx),
+            })
+            .await?;
             let [high, low] = (code as u16).to_be_bytes();
             let farewell = Bytes::copy_from_slice(&[0x88, 2, high, low]);
-            let (mut nothing, mut last) = (tokio::io::empty(), Pipe::new(farewell));
+            let mut last = Pipe::new(farewell);
             std::future::poll_fn(|cx| last.poll(&mut nothing, client, cx)).await?;
         }
         let mut nowhere = tokio::io::sink();
