@@ -33,7 +33,6 @@ pub fn policy_context(settings: &Settings) -> Context {
     Context {
         upstreams: Some(upstreams.collect()),
         own_endpoints: own_endpoints(),
-        files_only: settings.store == StoreSetting::None,
     }
 }
 

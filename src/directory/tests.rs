@@ -22,7 +22,6 @@ fn compiled(text: &str) -> Policy {
     let context = Context {
         upstreams: None,
         own_endpoints: Vec::new(),
-        files_only: false,
     };
     compile(
         &[SourceFile {

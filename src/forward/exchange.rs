@@ -30,7 +30,10 @@ pub(super) async fn exchange(
     progress: Rc<Progress>,
     waiting: &Waiting<'_>,
 ) -> Result<(Response<Incoming>, Lease), Reason> {
-    let mut lease = pool.lease().await?;
+    let mut lease = {
+        let lease = pin!(pool.lease());
+        waiting.stand(lease).await?
+    };
     // What an upstream refuses to look at may be sent again whatever it is.
     let may_spare = lease.is_http2() || is_repeatable(&message);
     let spare =
@@ -65,7 +68,7 @@ pub(super) async fn exchange(
         return Err(progress.broke().unwrap_or_else(|| why(error.error())));
     };
     waiting.interims.listen(&mut again);
-    let mut lease = Box::pin(pool.connect()).await?;
+    let mut lease = waiting.stand(Box::pin(pool.connect())).await?;
     let sent = {
         let work = pin!(lease.send(again, Rc::clone(&progress)));
         waiting.wait(work, &progress).await?
@@ -95,6 +98,21 @@ pub(super) struct Waiting<'a> {
 }
 
 impl Waiting<'_> {
+    /// Waits for a connection, for as long as the request may go on waiting.
+    pub(super) async fn stand<T>(
+        &self,
+        mut work: impl Future<Output = Result<T, Reason>> + Unpin,
+    ) -> Result<T, Reason> {
+        poll_fn(|cx| {
+            let done = Pin::new(&mut work).poll(cx);
+            if done.is_pending() {
+                self.guard.check(cx)?;
+            }
+            done
+        })
+        .await
+    }
+
     /// Waits for `work` as long as the body moves, however long that takes in all: a long upload is
     /// not a slow upstream.
     pub(super) async fn wait<T>(
@@ -130,12 +148,12 @@ impl Waiting<'_> {
         work: Pin<&mut impl Future<Output = T>>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<T, Reason>> {
+        // First, because the work is what sends the request: what was taken back while it stood in
+        // line does not begin.
+        self.guard.check(cx)?;
         let done = work.poll(cx);
         // What was said before the response is told before it.
         self.interims.relay(cx, self.line)?;
-        if done.is_pending() {
-            self.guard.check(cx)?;
-        }
         done.map(Ok)
     }
 }
@@ -213,4 +231,41 @@ pub(super) fn why(error: &hyper::Error) -> Reason {
         return Reason::UpstreamMalformed;
     }
     Reason::UpstreamReset
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Empty;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+
+    /// Lets nobody go on.
+    #[derive(Debug)]
+    struct Never;
+
+    impl Guard for Never {
+        fn check(&self, _: &Context<'_>) -> Result<(), Reason> {
+            Err(Reason::KeyRevoked)
+        }
+    }
+
+    /// B38: between the line and the wire nothing is waited for, and it may be taken back all the same.
+    #[tokio::test]
+    async fn what_may_not_go_on_is_not_begun() {
+        let waiting = Waiting {
+            patience: Patience {
+                upstream: Duration::from_secs(1),
+                client: Duration::from_secs(1),
+            },
+            line: &Line::new(CancellationToken::new()),
+            interims: Interims::default(),
+            guard: &Never,
+        };
+        let progress = Progress::of(&Empty::<bytes::Bytes>::new());
+        let mut begun = false;
+        let work = async { begun = true };
+        assert_eq!(waiting.wait(work, &progress).await, Err(Reason::KeyRevoked));
+        assert!(!begun);
+    }
 }

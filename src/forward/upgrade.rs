@@ -9,7 +9,7 @@
 //! Not here: what runs through the tunnel (see `tunnel`), and which routes allow one.
 
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -116,7 +116,8 @@ impl Handshake {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, WEBSOCKET);
         waiting.interims.listen(&mut message);
-        let (mut sender, driver) = Driver::start(pool.dial().await?).await?;
+        let dialed = waiting.stand(pin!(pool.dial())).await?;
+        let (mut sender, driver) = Driver::start(dialed).await?;
         let progress = message.body().progress();
         let work = sender.try_send_request(message);
         let response = waiting.wait(work, &progress).await?;
