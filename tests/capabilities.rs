@@ -33,7 +33,6 @@ mod lifecycle;
 mod limits;
 mod observability;
 mod policies;
-mod proof;
 mod protocols;
 mod readme;
 mod reference;

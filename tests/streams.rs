@@ -7,7 +7,7 @@ mod hops;
 mod interim;
 mod standing;
 mod trailers;
-mod twoway;
+mod unread;
 mod websocket;
 
 use crate::harness::{Fixture, Gateway, Scripted, Upstream};

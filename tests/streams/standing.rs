@@ -2,16 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http::Request;
 use rustix::process::Signal;
 use serde_json::Value;
-use tokio::net::TcpStream;
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
 
 use super::one_core;
-use crate::harness::{Client, Fixture, Gateway, PATIENCE, Scripted, request};
+use crate::harness::{Client, Fixture, Gateway, Key, PATIENCE, Scripted, request, until};
 
 /// Streams for readers; a header says the tenant of some.
 pub(super) const STREAMS: &str = r"
@@ -90,66 +85,6 @@ fn b38_a_stream_ends_with_the_key_that_opened_it_and_no_other_does() {
     assert_eq!(line["http.response.status_code"], 200, "{line}");
 }
 
-/// Sends without end, until the other side has had enough; the socket's buffers are full all the time.
-fn flood(mut connection: Client) -> std::thread::JoinHandle<()> {
-    let chunk = [b"4000\r\n".as_slice(), &[b'x'; 0x4000], b"\r\n"].concat();
-    std::thread::spawn(move || {
-        while !connection.is_refused() {
-            connection.send(&chunk);
-        }
-    })
-}
-
-/// Over HTTP/2, by a client that takes less than its upstream sends: parts of the answer are there
-/// before there is room for them.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn b38_a_stream_behind_a_small_window_ends_too() {
-    const WINDOW: u32 = 4096;
-    let upstream = Scripted::start();
-    let gateway = one_core(Fixture::before(&upstream.url()).listener("http2: true"))
-        .policy("items.yaml", STREAMS)
-        .start();
-    let key = gateway.account("one", &["reader"]);
-    let token = gateway.token(&key);
-    let socket = TcpStream::connect(gateway.address()).await.unwrap();
-    let mut client = h2::client::Builder::new();
-    let client = client
-        .initial_window_size(WINDOW)
-        .handshake::<_, Bytes>(socket);
-    let (mut requests, connection) = client.await.unwrap();
-    let mut tasks = JoinSet::new();
-    tasks.spawn(async move { drop(connection.await) });
-    let get = Request::get("http://gate.test/streams/1")
-        .header("authorization", format!("Bearer {token}"));
-    let (answer, _) = requests.send_request(get.body(()).unwrap(), true).unwrap();
-    let mut connected = upstream.accept();
-    connected.head();
-    connected.send(HEAD);
-    let sender = flood(connected);
-    let mut body = answer.await.unwrap().into_body();
-    let (mut parts, mut after) = (0, None);
-    let until = Instant::now() + PATIENCE;
-    while let Some(Ok(part)) = timeout(PATIENCE, body.data()).await.expect("in time") {
-        assert!(Instant::now() < until, "it goes on and on");
-        // Slower than the upstream, which is what this is about.
-        sleep(Duration::from_millis(2)).await;
-        body.flow_control().release_capacity(part.len()).unwrap();
-        parts += 1;
-        if parts == 100 {
-            gateway.json(&["keys", "expire", &key.id]);
-            after = Some(0);
-        }
-        after = after.map(|bytes| bytes + part.len());
-    }
-    // What was with the HTTP library already arrives, and then it is over.
-    let after = after.expect("it came so far");
-    assert!(
-        after < 256 * 1024,
-        "{after} bytes came after the key was gone"
-    );
-    sender.join().unwrap();
-}
-
 #[test]
 fn b38_f17_a_preflight_under_way_is_not_held_to_what_it_never_brought() {
     let upstream = Scripted::start();
@@ -222,21 +157,56 @@ fn b38_an_upload_and_a_question_end_too() {
     }
 }
 
+/// Who waits in line has not reached the upstream, and never will.
 #[test]
-fn b38_a_websocket_is_told_why() {
+fn b38_who_stands_in_line_is_told_at_once_and_never_sent() {
     let upstream = Scripted::start();
-    let gateway = start(&upstream, "");
+    let gateway = one_core(Fixture::before(&upstream.url()))
+        .policy("items.yaml", STREAMS)
+        .upstream("connections: 1, queue_timeout: 10s")
+        .start();
     let key = gateway.account("one", &["reader"]);
     let bearer = format!("Bearer {}", gateway.token(&key));
-    let mut client = Client::connect(gateway.address());
-    let headers = [
-        ("Authorization", bearer.as_str()),
-        ("Connection", "Upgrade"),
-        ("Upgrade", "websocket"),
-        ("Sec-WebSocket-Version", "13"),
-        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    let (mut first, mut connection) = follow(&gateway, &upstream, "GET /open/1", "");
+    let asked = [
+        request("GET /streams/1", &[("Authorization", &bearer)], b""),
+        request("POST /streams/1", &[("Authorization", &bearer)], b"abc"),
+        handshake(&bearer),
     ];
-    client.send(request("GET /sockets/1", &headers, b""));
+    let waiting = asked.map(|bytes| {
+        let mut client = Client::connect(gateway.address());
+        client.send(bytes);
+        client
+    });
+    until("three to stand in line", PATIENCE, || {
+        let metrics = gateway.ops("/metrics");
+        metrics
+            .text()
+            .contains("portcullis_upstream_queue{upstream=\"items\"} 3")
+    });
+    let cut = Instant::now();
+    gateway.json(&["keys", "expire", &key.id]);
+    for mut client in waiting {
+        let answer = client.response();
+        assert_eq!(
+            (answer.status(), answer.reason().as_str()),
+            (401, "token_invalid")
+        );
+    }
+    assert!(cut.elapsed() < AT_ONCE, "{:?}", cut.elapsed());
+    flows(&mut first, &mut connection);
+    connection.send("0\r\n\r\n");
+    assert_eq!(first.bytes(5), b"0\r\n\r\n");
+    first.send(request("GET /open/2", &[], b""));
+    assert!(connection.head().starts_with("GET /open/2 "));
+    assert!(!upstream.is_called_within(Duration::ZERO));
+}
+
+/// A client and an upstream with a tunnel between them.
+fn open_socket(gateway: &Gateway, upstream: &Scripted, key: &Key) -> (Client, Client) {
+    let mut client = Client::connect(gateway.address());
+    let bearer = format!("Bearer {}", gateway.token(key));
+    client.send(handshake(&bearer));
     let mut connection = upstream.accept();
     let head = connection.head();
     assert!(!head.contains("authorization"), "{head}");
@@ -245,6 +215,43 @@ fn b38_a_websocket_is_told_why() {
          Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
     );
     assert_eq!(client.response().status(), 101);
+    (client, connection)
+}
+
+fn handshake(bearer: &str) -> Vec<u8> {
+    let headers = [
+        ("Authorization", bearer),
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    request("GET /sockets/1", &headers, b"")
+}
+
+/// A frame may be as long as its upstream likes, and whoever is cut waits for the end of none.
+#[test]
+fn b38_a_websocket_ends_inside_a_frame_that_is_not_all_here() {
+    let upstream = Scripted::start();
+    let gateway = start(&upstream, "");
+    let key = gateway.account("one", &["reader"]);
+    let (mut client, mut connection) = open_socket(&gateway, &upstream, &key);
+    let frame = b"\x82\x7f\x7f\xff\xff\xff\xff\xff\xff\xffabc";
+    connection.send(frame);
+    assert_eq!(client.bytes(frame.len()), frame);
+    let cut = Instant::now();
+    gateway.json(&["keys", "expire", &key.id]);
+    assert!(client.ends_within(PATIENCE));
+    assert!(connection.ends_within(PATIENCE));
+    assert!(cut.elapsed() < AT_ONCE, "{:?}", cut.elapsed());
+}
+
+#[test]
+fn b38_a_websocket_is_told_why() {
+    let upstream = Scripted::start();
+    let gateway = start(&upstream, "");
+    let key = gateway.account("one", &["reader"]);
+    let (mut client, mut connection) = open_socket(&gateway, &upstream, &key);
     client.send(b"\x81\x80abcd");
     assert_eq!(connection.bytes(6), b"\x81\x80abcd");
     gateway.json(&["keys", "expire", &key.id]);

@@ -1,5 +1,4 @@
-//! A request and its answer that flow at the same time, as gRPC has them, by clients that take nothing
-//! of the answer: what ends the one ends the other.
+//! Streams by clients that take less of an answer than there is, or nothing: they end as all others do.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -9,7 +8,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use h2::SendStream;
+use h2::client::ResponseFuture;
+use http::{Method, Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -20,7 +21,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::one_core;
 use super::standing::STREAMS;
@@ -34,6 +35,9 @@ const PART: &[u8] = &[b'x'; 0x4000];
 
 /// More than all sockets and windows between the two ends hold, and then some.
 const FLOWING: u64 = 32 * 1024 * 1024;
+
+/// More of an answer than is with the gateway at any time.
+const MUCH: usize = 64 * 1024;
 
 /// What an upstream took of a request's body.
 #[derive(Clone, Copy, Debug, Default)]
@@ -134,17 +138,28 @@ async fn upload_http1(mut socket: TcpStream, path: &str, token: &str) {
     while socket.write_all(&chunk).await.is_ok() {}
 }
 
-async fn upload_http2(socket: TcpStream, path: &str, token: &str) {
+/// Begins a request by a connection whose streams take so many bytes before they are asked for more.
+async fn ask_http2(
+    socket: TcpStream,
+    window: u32,
+    post: http::request::Builder,
+    token: &str,
+) -> (JoinSet<()>, ResponseFuture, SendStream<Bytes>) {
     let mut client = h2::client::Builder::new();
-    let client = client.initial_window_size(0).handshake::<_, Bytes>(socket);
+    let client = client.initial_window_size(window).handshake(socket);
     let (mut requests, connection) = client.await.unwrap();
-    let mut tasks = JoinSet::new();
-    tasks.spawn(async move { drop(connection.await) });
-    let post = Request::post(format!("http://gate.test{path}"))
-        .header("authorization", format!("Bearer {token}"));
-    let (_answer, mut body) = requests
-        .send_request(post.body(()).unwrap(), false)
-        .unwrap();
+    let mut task = JoinSet::new();
+    task.spawn(async move { drop(connection.await) });
+    let request = post.header("authorization", format!("Bearer {token}"));
+    let request = request.body(()).unwrap();
+    let ends = request.method() == Method::GET;
+    let (answer, body) = requests.send_request(request, ends).unwrap();
+    (task, answer, body)
+}
+
+async fn upload_http2(socket: TcpStream, path: &str, token: &str) {
+    let post = Request::post(format!("http://gate.test{path}"));
+    let (_task, _answer, mut body) = ask_http2(socket, 0, post, token).await;
     loop {
         body.reserve_capacity(PART.len());
         let room = std::future::poll_fn(|cx| body.poll_capacity(cx)).await;
@@ -169,15 +184,18 @@ async fn flows(taken: &mut watch::Receiver<Taken>, bytes: u64) -> bool {
     !ended
 }
 
+fn before(upstream: &Busy, http2: bool) -> Gateway {
+    one_core(Fixture::before(&format!("http://{}", upstream.address)))
+        .listener("http2: true")
+        .upstream(&format!("http2: {http2}"))
+        .policy("items.yaml", STREAMS)
+        .start()
+}
+
 async fn ends_with_its_key(front_http2: bool, behind_http2: bool) {
     let case = format!("HTTP/2 in front: {front_http2}, behind: {behind_http2}");
     let mut upstream = Busy::start(behind_http2).await;
-    let url = format!("http://{}", upstream.address);
-    let gateway: Gateway = one_core(Fixture::before(&url))
-        .listener("http2: true")
-        .upstream(&format!("http2: {behind_http2}"))
-        .policy("items.yaml", STREAMS)
-        .start();
+    let gateway = before(&upstream, behind_http2);
     let keys = ["one", "two"].map(|name| gateway.account(name, &["reader"]));
     let mut clients = JoinSet::new();
     for (key, path) in keys.iter().zip(["/streams/1", "/streams/2"]) {
@@ -218,5 +236,47 @@ async fn b38_an_upload_ends_though_nothing_of_its_answer_is_taken() {
     for (front_http2, behind_http2) in [(true, false), (true, true), (false, false), (false, true)]
     {
         ends_with_its_key(front_http2, behind_http2).await;
+    }
+}
+
+/// Takes an answer more slowly than its upstream sends it: there is always another part of it before
+/// there is room for one. Says how many bytes came after the key was gone.
+async fn took_after_its_end(behind_http2: bool, window: u32) -> usize {
+    let upstream = Busy::start(behind_http2).await;
+    let gateway = before(&upstream, behind_http2);
+    let key = gateway.account("one", &["reader"]);
+    let socket = TcpStream::connect(gateway.address()).await.unwrap();
+    socket.set_nodelay(true).unwrap();
+    let get = Request::get("http://gate.test/streams/1");
+    let (_task, answer, _) = ask_http2(socket, window, get, &gateway.token(&key)).await;
+    let mut body = answer.await.unwrap().into_body();
+    let (mut parts, mut after) = (0, None);
+    let until = Instant::now() + PATIENCE;
+    while let Some(Ok(part)) = timeout(PATIENCE, body.data()).await.expect("in time") {
+        after = after.map(|bytes| bytes + part.len());
+        if after.is_some_and(|after| after > MUCH) || Instant::now() > until {
+            break;
+        }
+        // Slower than the upstream, which is what this is about.
+        sleep(Duration::from_millis(2)).await;
+        body.flow_control().release_capacity(part.len()).unwrap();
+        parts += 1;
+        if parts == 100 {
+            gateway.json(&["keys", "expire", &key.id]);
+            after = Some(0);
+        }
+    }
+    after.expect("it came so far")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b38_an_answer_ends_that_is_taken_more_slowly_than_it_comes() {
+    for behind_http2 in [false, true] {
+        let after = took_after_its_end(behind_http2, 4096).await;
+        // What was with the HTTP library already arrives, and then it is over.
+        assert!(
+            after < MUCH,
+            "HTTP/2 behind: {behind_http2}: {after} bytes came after the key was gone"
+        );
     }
 }
