@@ -43,7 +43,7 @@
 //! 5  main  cli  app                                                    the shell
 //! 4  listener connection gateway judge forward reject record oauth      one request, one process
 //!    admin telemetry shutdown
-//! 3  verify  directory  store  policy::reload                          memory and disk
+//! 3  verify  directory  denials  store  policy::reload                 memory and disk
 //! 2  credential head source request policy decision explain import     decisions: no I/O, no clock, no log
 //! 1  words  reason  settings  yaml  clock                              words
 //! ```
@@ -71,6 +71,7 @@ pub mod verify;
 
 // Beside the way.
 pub mod admin;
+pub mod denials;
 pub mod import;
 pub mod oauth;
 pub mod store;

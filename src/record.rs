@@ -17,6 +17,7 @@ use smallvec::SmallVec;
 use tokio_util::sync::CancellationToken;
 
 use crate::decision::{Denial, Needs};
+use crate::denials::{self, Refused, Text};
 use crate::forward::body::Progress;
 use crate::policy::Route;
 use crate::reason::Reason;
@@ -143,6 +144,8 @@ impl Verdict {
 pub struct Recorder {
     metrics: Arc<Metrics>,
     log: LogHandle,
+    /// Where refusals are kept, if they are.
+    denials: Option<denials::Handle>,
     decisions: Decisions,
     /// Heard when what is still there is dropped.
     stop: CancellationToken,
@@ -155,12 +158,14 @@ impl Recorder {
     pub fn new(
         metrics: Arc<Metrics>,
         log: LogHandle,
+        denials: Option<denials::Handle>,
         decisions: Decisions,
         stop: CancellationToken,
     ) -> Self {
         Self {
             metrics,
             log,
+            denials,
             decisions,
             stop,
             upstreams: RefCell::default(),
@@ -172,7 +177,7 @@ impl Recorder {
         &self.metrics
     }
 
-    fn record(&self, verdict: &Verdict) {
+    fn record(&self, verdict: &mut Verdict) {
         let total = verdict.started.elapsed();
         self.count(verdict, total);
         let ended = match verdict.ended {
@@ -182,6 +187,12 @@ impl Recorder {
         let is_notable = verdict.denial.is_some() || ended.is_some_and(Ended::is_notable);
         if is_notable || self.decisions == Decisions::All {
             self.write(verdict, ended, total);
+        }
+        // Last, because the refusal is handed over.
+        if let Some(denial) = verdict.denial.take()
+            && let Some(denials) = &self.denials
+        {
+            denials.leave(refused(verdict, denial));
         }
     }
 
@@ -306,6 +317,30 @@ impl Recorder {
     }
 }
 
+/// A refusal, to be kept.
+fn refused(verdict: &Verdict, denial: Box<Denial>) -> Refused {
+    fn bytes(value: Option<&HeaderValue>) -> &[u8] {
+        value.map_or(b"", HeaderValue::as_bytes)
+    }
+    let path = verdict.target.as_ref().map_or("", PathAndQuery::path);
+    Refused {
+        id: verdict.id,
+        at: verdict.at,
+        method: verdict.method.clone(),
+        text: Text::new(
+            path.as_bytes(),
+            bytes(verdict.host.as_ref()),
+            bytes(verdict.user_agent.as_ref()),
+        ),
+        source: verdict.source,
+        route: verdict.route.clone(),
+        account: verdict.account.clone(),
+        key: verdict.key,
+        denial,
+        shadow: verdict.shadow,
+    }
+}
+
 /// The permission a refusal is filed under: the first that is missing, or the first that is needed.
 fn first_needed(denial: &Denial) -> Option<&str> {
     let needed = match &denial.needs {
@@ -360,6 +395,6 @@ impl Drop for Ticket {
         {
             self.verdict.cut(Box::new(Denial::new(reason)));
         }
-        self.recorder.record(&self.verdict);
+        self.recorder.record(&mut self.verdict);
     }
 }

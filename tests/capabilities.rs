@@ -21,6 +21,7 @@ mod connection_doors;
 mod connection_http2;
 mod connection_refusals;
 mod days;
+mod denials;
 mod deploy;
 mod differential;
 mod durability;

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::fs;
 
 /// Lists of keys in the sources, whose words stand between quotes.
-const LISTS: [(&str, &str); 5] = [
+const LISTS: [(&str, &str); 6] = [
     ("src/policy/file/route.rs", "const KEYS"),
     ("src/settings/upstream.rs", "const KEYS"),
     ("src/settings/listener.rs", "const KEYS"),
     ("src/settings/listener.rs", "const LIMITS"),
     ("src/settings/http2.rs", "const KEYS"),
+    ("src/settings/denials.rs", "const KEYS"),
 ];
 
 fn keys((path, list): (&str, &str)) -> BTreeSet<String> {

@@ -23,6 +23,7 @@ const LAYERS: [&[&str]; 5] = [
     ],
     // Memory and disk.
     &[
+        "denials",
         "directory",
         "policy::folder",
         "policy::reload",

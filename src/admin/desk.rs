@@ -6,10 +6,12 @@ use std::sync::{Arc, MutexGuard};
 use serde_json::Value;
 
 use super::service::{Inner, Service};
-use super::{AdminError, ErrorKind, Grant, Operation, accounts, groups, keys, look, roles};
+use super::{
+    AdminError, ErrorKind, Grant, Operation, accounts, denials, groups, keys, look, roles,
+};
 use crate::directory::{Directory, State};
 use crate::policy::{FileAccount, Policy};
-use crate::store::{AccountRecord, Change, GrantRecord, Records, StoreError};
+use crate::store::{AccountRecord, Change, GrantRecord, Records, Store, StoreError};
 use crate::words::{AccountId, AccountName, Place, RoleName, UnixTime, nearest};
 
 /// Longest description, in bytes: a paragraph. It is shown in tables and kept in memory.
@@ -153,6 +155,9 @@ impl<'a> Desk<'a> {
                 };
                 look::explain(self, &question)
             }
+            O::DenialsList { filter } => denials::list(self, &filter),
+            O::DenialsFollow { after, filter } => Ok(denials::follow(self, after, &filter)),
+            O::DenialsTop { filter } => Ok(denials::top(self, &filter)),
             O::Status {} | O::Reload {} | O::Drain {} => Err(AdminError::new(
                 ErrorKind::Unavailable,
                 "that is the process's to answer, not the directory's",
@@ -170,6 +175,10 @@ impl<'a> Desk<'a> {
 
     pub(super) fn records(&self) -> &Records {
         &self.inner.records
+    }
+
+    pub(super) fn store(&self) -> &dyn Store {
+        &*self.inner.store
     }
 
     /// Makes `change`: on disk, then in force.

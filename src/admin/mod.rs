@@ -8,6 +8,7 @@
 
 mod accounts;
 pub mod control;
+mod denials;
 mod desk;
 mod groups;
 mod keys;

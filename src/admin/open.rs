@@ -89,6 +89,7 @@ fn open(
         policy,
         policy_fault,
         tokens: settings.tokens.clone(),
+        denials: settings.denials,
         clock,
         role,
     };

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::denials::Filter;
 use crate::words::{
     AccountName, Boundary, GroupName, KeyId, Method, Permission, PermissionPattern, RoleName,
     UnixTime,
@@ -41,7 +42,9 @@ macro_rules! operations {
             /// Says whether it changes anything, rather than looks.
             pub fn changes(&self) -> bool {
                 let name = self.name();
-                let looks = ["List", "Show", "Match", "Inspect", "Explain", "Status"];
+                let looks = [
+                    "List", "Show", "Match", "Inspect", "Explain", "Status", "Follow", "Top",
+                ];
                 !looks.iter().any(|verb| name.ends_with(verb))
             }
         }
@@ -171,6 +174,15 @@ operations! {
         #[serde(default)] from: Option<IpAddr>,
         #[serde(default)] headers: Vec<(String, String)>,
     };
+    /// Refusals that are kept, newest first.
+    DenialsList { #[serde(default)] filter: Filter, };
+    /// Refusals since the last time this was asked, oldest first, and what to ask for next.
+    DenialsFollow {
+        #[serde(default)] after: Option<u64>,
+        #[serde(default)] filter: Filter,
+    };
+    /// Who was refused what and how often.
+    DenialsTop { #[serde(default)] filter: Filter, };
     /// How the gateway is.
     Status {};
     /// Reads the policy folder again, now.
@@ -227,6 +239,9 @@ impl Operation {
             | Self::TokensInspect { .. }
             | Self::RoutesList {}
             | Self::PermissionsList {}
+            | Self::DenialsList { .. }
+            | Self::DenialsFollow { .. }
+            | Self::DenialsTop { .. }
             | Self::Status {}
             | Self::Reload {}
             | Self::Drain {} => return None,

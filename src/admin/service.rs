@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 use super::desk::Desk;
 use super::{Actor, AdminError, ErrorKind, Operation, reload};
 use crate::clock::Clock;
+use crate::denials::Denials;
 use crate::directory::{Directory, Handle, SigningKeys, State};
 use crate::policy::Policy;
-use crate::settings::Tokens;
+use crate::settings::{self, Tokens};
 use crate::store::{Change, Pepper, Records, Store, StoreError};
 use crate::verify::Verifier;
 use crate::words::{UnixTime, random_base62};
@@ -56,6 +57,7 @@ pub(super) struct Parts {
     /// Why the policy is not the one of the folder, if it is not.
     pub(super) policy_fault: Option<String>,
     pub(super) tokens: Tokens,
+    pub(super) denials: settings::Denials,
     pub(super) clock: Clock,
     pub(super) role: Role,
 }
@@ -66,6 +68,7 @@ pub struct Service {
     pub(super) pepper: Option<Arc<Pepper>>,
     pub(super) verifier: Arc<Verifier>,
     pub(super) tokens: Tokens,
+    pub(super) denials: Arc<Denials>,
     pub(super) clock: Clock,
     pub(super) role: Role,
     pub(super) files_only: bool,
@@ -107,6 +110,7 @@ impl Service {
             handle: Arc::new(Handle::new(state)),
             verifier: Arc::new(Verifier::new(&parts.tokens, parts.pepper.clone())),
             pepper: parts.pepper,
+            denials: Denials::new(parts.denials, parts.store.denial_groups()?),
             tokens: parts.tokens,
             clock: parts.clock,
             role: parts.role,
@@ -142,6 +146,11 @@ impl Service {
         self.pepper.as_ref()
     }
 
+    /// Refusals that are kept.
+    pub fn denials(&self) -> &Arc<Denials> {
+        &self.denials
+    }
+
     /// Which process this is: another one after every start.
     pub fn instance(&self) -> &str {
         &self.instance
@@ -168,6 +177,8 @@ impl Service {
         let asked = operation
             .changes()
             .then(|| (operation.name(), operation.object()));
+        // What was refused a moment ago is asked for now.
+        self.denials.collect(self.clock.now());
         // What the process does comes first: a reload takes the lock itself.
         let answer = if operation == (Operation::Reload {}) {
             self.reload()
@@ -252,6 +263,33 @@ impl Service {
             inner.records.apply(&change);
         }
         Ok(count)
+    }
+
+    /// What time it is for the service.
+    pub fn now(&self) -> UnixTime {
+        self.clock.now()
+    }
+
+    /// Writes the refusals that the store does not know yet.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`]; the refusals are in memory still.
+    pub fn save_denials(&self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        self.denials.collect(now);
+        let mut inner = self.lock()?;
+        let batch = self.denials.unsaved();
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let kept = inner
+            .store
+            .keep_denials(&batch, &self.denials.bounds(), now);
+        if kept.is_err() {
+            self.denials.not_saved(batch);
+        }
+        kept
     }
 
     /// The lock. Whoever held it when a thread died may have left the records half changed, so they

@@ -12,6 +12,7 @@ use tokio::task::LocalSet;
 
 use crate::clock::Clock;
 use crate::credential::Issuers;
+use crate::denials::Denials;
 use crate::directory::Handle;
 use crate::forward::pool::SWEEP_INTERVAL;
 use crate::forward::streams::Streams;
@@ -37,6 +38,7 @@ pub(super) struct Shared {
     pub(super) upstreams: Upstreams,
     pub(super) admission: Arc<Semaphore>,
     pub(super) draining: Arc<AtomicBool>,
+    pub(super) denials: Arc<Denials>,
     pub(super) clock: Clock,
     pub(super) tasks: Tasks,
 }
@@ -112,7 +114,7 @@ async fn sweep(gateway: &Gateway) {
 
 fn gateway(shared: &Shared, log: LogHandle, tasks: &Tasks) -> Rc<Gateway> {
     let issuers = Issuers::new([shared.tokens.issuer.as_str()]);
-    let metrics = Arc::clone(&shared.metrics);
+    let (metrics, denials) = (Arc::clone(&shared.metrics), shared.denials.handle());
     let (decisions, stop) = (shared.settings.log.decisions, tasks.stop().clone());
     let upstreams = shared.settings.upstreams.values();
     let silence = upstreams.map(|upstream| upstream.stream_idle).min();
@@ -123,7 +125,7 @@ fn gateway(shared: &Shared, log: LogHandle, tasks: &Tasks) -> Rc<Gateway> {
         tokens: Arc::clone(&shared.tokens),
         forwarder: Forwarder::new(&shared.upstreams, issuers.clone()),
         issuers,
-        recorder: Rc::new(Recorder::new(metrics, log, decisions, stop)),
+        recorder: Rc::new(Recorder::new(metrics, log, denials, decisions, stop)),
         clock: shared.clock.clone(),
         ids: std::cell::RefCell::new(RequestIds::new()),
         draining: Arc::clone(&shared.draining),

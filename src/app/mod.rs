@@ -10,6 +10,7 @@
 
 mod books;
 mod cores;
+mod denials;
 mod descriptors;
 mod reload;
 
@@ -154,6 +155,8 @@ pub fn start(
     let upstreams = Upstreams::new(&settings.upstreams).map_err(file("cannot use the settings"))?;
     let log = Log::start(decisions).map_err(system("cannot start the log"))?;
     metrics.watch_log(log.dropped());
+    let denials = Arc::clone(service.denials());
+    metrics.watch_denials(move || denials.lost());
     metrics.watch_upstreams(upstreams.each());
     let shared = Shared {
         state: Arc::clone(service.handle()),
@@ -163,6 +166,7 @@ pub fn start(
         upstreams,
         admission: Arc::new(Semaphore::new(descriptors::places(&settings))),
         draining: Arc::default(),
+        denials: Arc::clone(service.denials()),
         clock: clock.clone(),
         tasks: Tasks::default(),
         settings: Arc::clone(&settings),
@@ -255,6 +259,8 @@ impl Running {
         self.tasks
             .spawn(reload::watch(reloader, watch, hang_up, stop.clone()));
         let (service, metrics) = (Arc::clone(&self.service), Arc::clone(metrics));
+        self.tasks
+            .spawn(denials::keep(Arc::clone(&service), stop.clone()));
         self.tasks.spawn(books::keep(service, metrics, clock, stop));
         Ok(())
     }
@@ -359,6 +365,9 @@ impl Running {
             .block_on(self.tasks.finish(Duration::from_secs(1)));
         if let Err(error) = self.service.flush_last_used() {
             tracing::warn!(%error, "the last use of keys was not written back");
+        }
+        if let Err(error) = self.service.save_denials() {
+            tracing::warn!(%error, "the last refusals were not written to the store");
         }
         if !self.log.stop(LOG_GRACE) {
             tracing::warn!("the end of the decision log was not written: nobody reads it");

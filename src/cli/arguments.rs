@@ -165,6 +165,28 @@ pub(super) fn when(text: &str) -> Result<When, String> {
     })
 }
 
+/// A moment that is over: a span before now, such as `1h`, or a timestamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Since(When);
+
+impl Since {
+    /// The moment, if it is `now`.
+    pub(super) fn moment(self, now: UnixTime) -> UnixTime {
+        match self.0 {
+            When::After(span) => {
+                let span = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+                UnixTime::from_millis(now.as_millis().saturating_sub(span))
+            }
+            When::At(moment) => moment,
+        }
+    }
+}
+
+/// Reads a span into the past, or a timestamp.
+pub(super) fn since(text: &str) -> Result<Since, String> {
+    when(text).map(Since)
+}
+
 /// Reads a span.
 pub(super) fn span(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| "expected a span such as `1h` or `90d`".to_owned())

@@ -13,6 +13,7 @@ mod arguments;
 mod check;
 mod completions;
 mod demo;
+mod denials;
 mod explain;
 mod failure;
 mod groups;
@@ -136,6 +137,8 @@ enum Command {
     Routes(routes::Command),
     #[command(subcommand, alias = "permission")]
     Permissions(routes::Permissions),
+    #[command(subcommand, alias = "denied")]
+    Denials(denials::Command),
     /// Say how the running server is
     Status,
     /// Read the policy folder again, now
@@ -204,6 +207,7 @@ fn dispatch(command: Command, context: &mut Context<'_>) -> Result<Exit, Failure
         Command::Tokens(command) => tokens::run(command, context),
         Command::Routes(command) => routes::run(command, context),
         Command::Permissions(command) => routes::run_permissions(command, context),
+        Command::Denials(command) => denials::run(command, context),
         Command::Status => server::status(context),
         Command::Reload => context.perform(Operation::Reload {}, &server::VIEW),
         Command::Drain => server::drain(context),

@@ -103,6 +103,11 @@ impl Output {
         self.quiet
     }
 
+    /// Says whether whoever read stdout has gone.
+    pub fn is_closed(&self) -> bool {
+        self.reader_gone
+    }
+
     /// The time by which relative times are told.
     pub fn now(&self) -> UnixTime {
         self.now

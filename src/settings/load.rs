@@ -10,7 +10,8 @@ use super::{
     ADMIN_DEFAULT, AUDIENCE_DEFAULT, CACHE_ENTRIES_DEFAULT, CONNECTIONS_MAX_DEFAULT, Control,
     DRAIN_DELAY_DEFAULT, DRAIN_TIMEOUT_DEFAULT, Decisions, Drain, ISSUER_DEFAULT, Log,
     METRIC_ACCOUNTS_DEFAULT, MetricsSettings, OPS_DEFAULT, POLICIES_DEFAULT, STORE_DEFAULT,
-    Settings, StoreSetting, TOKEN_LIFETIME_DEFAULT, TOKEN_LIFETIME_MAX, Tokens, listener, upstream,
+    Settings, StoreSetting, TOKEN_LIFETIME_DEFAULT, TOKEN_LIFETIME_MAX, Tokens, denials, listener,
+    upstream,
 };
 use crate::words::{Fault, Faults, Place};
 use crate::yaml::{self, Fields, Node, Value, quoted};
@@ -27,6 +28,7 @@ const KEYS: &[&str] = &[
     "control",
     "log",
     "metrics",
+    "denials",
     "drain",
     "threads",
     "max_connections",
@@ -128,6 +130,7 @@ impl Reader<'_> {
             control: self.control(fields.get("control"), faults),
             log: log(fields.get("log"), faults),
             metrics: metrics(fields.get("metrics"), faults),
+            denials: denials::read(fields.get("denials"), faults),
             drain: drain(fields.get("drain"), faults),
             threads: count(fields.get("threads"), THREADS_MAX, faults),
             max_connections: count(fields.get("max_connections"), CONNECTIONS_LIMIT, faults)

@@ -7,6 +7,7 @@
 //! Not here: who may do what (that is a policy), and whether the files named exist or can be read
 //! (whoever opens them says so).
 
+mod denials;
 mod http2;
 mod listener;
 mod load;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use http::HeaderName;
 use ipnet::IpNet;
 
+pub use denials::Denials;
 pub use http2::Http2Limits;
 pub use listener::{ClientCertificates, ClientTls};
 pub use reach::ADDRESSES_MAX;
@@ -148,6 +150,8 @@ pub struct Settings {
     pub log: Log,
     /// Metrics.
     pub metrics: MetricsSettings,
+    /// Refusals that are kept.
+    pub denials: Denials,
     /// The way out.
     pub drain: Drain,
     /// Data-plane threads; one per core the process may use when not said.

@@ -27,6 +27,10 @@ pub use records::{
 };
 pub use sqlite::Sqlite;
 
+use crate::denials::{Batch, Filter, Group, Record};
+use crate::settings;
+use crate::words::{RequestId, UnixTime};
+
 /// Holds what outlives the process.
 ///
 /// Whoever implements this runs `store_conformance!`; each promise below is a test there.
@@ -51,6 +55,40 @@ pub trait Store: Send {
     ///
     /// See [`StoreError`]. After an error everything is as it was.
     fn apply(&mut self, change: &Change) -> Result<(), StoreError>;
+
+    /// Writes refusals that are kept, and lets go what `bounds` do not allow any more. Not a promise:
+    /// what is in memory is all that a request's answer relies on.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    fn keep_denials(
+        &mut self,
+        batch: &Batch,
+        bounds: &settings::Denials,
+        now: UnixTime,
+    ) -> Result<(), StoreError>;
+
+    /// The refusal of one request.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    fn denial(&self, id: &RequestId) -> Result<Option<Record>, StoreError>;
+
+    /// The refusals that `filter` admits, newest first.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    fn denials(&self, filter: &Filter) -> Result<Vec<Record>, StoreError>;
+
+    /// Who was refused what, and how often.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    fn denial_groups(&self) -> Result<Vec<Group>, StoreError>;
 
     /// What it is and where, for people: `sqlite:/var/lib/portcullis/portcullis.db`.
     fn describe(&self) -> String;

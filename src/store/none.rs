@@ -2,6 +2,9 @@
 //! change.
 
 use super::{Change, Records, Store, StoreError};
+use crate::denials::{Batch, Filter, Group, Record};
+use crate::settings;
+use crate::words::{RequestId, UnixTime};
 
 /// Holds nothing and takes no change, with a sentence that says where to make it instead.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,6 +40,27 @@ impl Store for NoStore {
             Change::Adopt(_) | Change::Used { .. } => return Ok(()),
         };
         Err(StoreError::FilesOnly { what })
+    }
+
+    fn keep_denials(
+        &mut self,
+        _: &Batch,
+        _: &settings::Denials,
+        _: UnixTime,
+    ) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn denial(&self, _: &RequestId) -> Result<Option<Record>, StoreError> {
+        Ok(None)
+    }
+
+    fn denials(&self, _: &Filter) -> Result<Vec<Record>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn denial_groups(&self) -> Result<Vec<Group>, StoreError> {
+        Ok(Vec::new())
     }
 
     fn describe(&self) -> String {

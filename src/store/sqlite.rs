@@ -6,6 +6,7 @@
 //! the next start takes for new.
 
 mod apply;
+mod denials;
 mod rows;
 mod upkeep;
 
@@ -19,11 +20,16 @@ use subtle::ConstantTimeEq;
 use super::lock::Lock;
 use super::pepper::sync_folder_of;
 use super::{Change, Pepper, PepperError, Records, SigningKeyRecord, Store, StoreError};
+use crate::denials::{Batch, Filter, Group, Record};
 use crate::directory::SigningKey;
-use crate::words::UnixTime;
+use crate::settings;
+use crate::words::{RequestId, UnixTime};
 
 /// Every format there ever was, oldest first; the format of a file is how many it has been through.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/001-begin.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("migrations/001-begin.sql"),
+    include_str!("migrations/002-denials.sql"),
+];
 
 /// Marks the file as ours: `Prtc`.
 const APPLICATION_ID: i32 = 0x5072_7463;
@@ -200,6 +206,33 @@ impl Store for Sqlite {
             apply::Refusal::Engine(error) => failed(path, error),
         })?;
         transaction.commit().map_err(|error| failed(path, error))
+    }
+
+    fn keep_denials(
+        &mut self,
+        batch: &Batch,
+        bounds: &settings::Denials,
+        now: UnixTime,
+    ) -> Result<(), StoreError> {
+        let run = |connection: &mut Connection| {
+            let behavior = TransactionBehavior::Immediate;
+            let transaction = connection.transaction_with_behavior(behavior)?;
+            denials::keep(&transaction, batch, bounds, now)?;
+            transaction.commit()
+        };
+        run(&mut self.connection).map_err(|error| failed(&self.path, error))
+    }
+
+    fn denial(&self, id: &RequestId) -> Result<Option<Record>, StoreError> {
+        denials::find(&self.connection, id).map_err(|error| failed(&self.path, error))
+    }
+
+    fn denials(&self, filter: &Filter) -> Result<Vec<Record>, StoreError> {
+        denials::list(&self.connection, filter).map_err(|error| failed(&self.path, error))
+    }
+
+    fn denial_groups(&self) -> Result<Vec<Group>, StoreError> {
+        denials::groups(&self.connection).map_err(|error| failed(&self.path, error))
     }
 
     fn describe(&self) -> String {

@@ -351,6 +351,17 @@ impl Metrics {
         );
     }
 
+    /// From now on every scrape asks `read` how many refusals were counted and not kept. To be called
+    /// once.
+    pub fn watch_denials(&self, read: impl Fn() -> u64 + Send + Sync + 'static) {
+        self.pull(
+            "portcullis_denials_not_kept_total",
+            "Refusals that came too fast to be kept; they are counted and logged all the same.",
+            MetricType::COUNTER,
+            read,
+        );
+    }
+
     /// From now on every scrape asks `upstreams` what they are at. To be called once.
     pub fn watch_upstreams(&self, upstreams: &Upstreams) {
         let registered = UpstreamFigures::new(upstreams.clone())

@@ -13,7 +13,7 @@ use super::{
 };
 
 /// A service account and what it holds under the policy in force.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Account {
     /// Who it is.
     pub id: AccountId,

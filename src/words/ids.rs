@@ -81,7 +81,7 @@ impl<'de> Deserialize<'de> for AccountId {
 
 /// The id of one request, on the response, in the log line and in the record of a denial: a UUID of
 /// version 7 (RFC 9562), so ids sort by time.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId([u8; 36]);
 
 impl RequestId {
@@ -92,6 +92,44 @@ impl RequestId {
     /// Never: it is made of hexadecimal digits and hyphens.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("made of hexadecimal digits and hyphens")
+    }
+}
+
+/// As [`RequestId::as_str`] gives it, or as the `instance` of a problem document has it, with
+/// `urn:uuid:` before it.
+impl FromStr for RequestId {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let bare = text.strip_prefix("urn:uuid:").unwrap_or(text);
+        let fits = |(place, byte): (usize, u8)| match place {
+            8 | 13 | 18 | 23 => byte == b'-',
+            14 => byte == b'7',
+            _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+        };
+        match <[u8; 36]>::try_from(bare.as_bytes()) {
+            Ok(bytes) if bytes.into_iter().enumerate().all(fits) => Ok(Self(bytes)),
+            Ok(_) | Err(_) => Err(NameError::new(
+                text,
+                "a request id",
+                "one such as `019aab5f-2c1e-7d53-9f0a-5b1c6e2d4f70`, from `X-Request-Id` or \
+                 `request_id` of the answer",
+            )),
+        }
+    }
+}
+
+impl Serialize for RequestId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for RequestId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(D::Error::custom)
     }
 }
 
@@ -174,6 +212,18 @@ mod tests {
         assert_eq!(text.as_bytes()[14], b'7');
         assert!(matches!(text.as_bytes()[19], b'8' | b'9' | b'a' | b'b'));
         assert!(text < later.as_str());
+    }
+
+    #[test]
+    fn a_request_id_reads_back_from_everywhere_it_is_shown() {
+        let id = RequestIds::new().next(UnixTime::from_secs(1));
+        assert_eq!(id.as_str().parse(), Ok(id));
+        assert_eq!(format!("urn:uuid:{id}").parse(), Ok(id));
+        for wrong in ["", "GET", "019aab5f-2c1e-4d53-9f0a-5b1c6e2d4f70"] {
+            assert!(wrong.parse::<RequestId>().is_err(), "{wrong}");
+        }
+        let near = id.as_str().replace('-', "_");
+        assert!(near.parse::<RequestId>().is_err());
     }
 
     #[test]
