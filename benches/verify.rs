@@ -48,6 +48,7 @@ impl World {
         let context = Context {
             upstreams: None,
             own_endpoints: Vec::new(),
+            files_only: false,
         };
         let policy = Arc::new(compile(&[file], &context).unwrap());
         let now = UnixTime::from_secs(1_795_302_000);

@@ -34,6 +34,7 @@ mod lifecycle;
 mod limits;
 mod observability;
 mod policies;
+mod proof;
 mod protocols;
 mod readme;
 mod reference;

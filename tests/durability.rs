@@ -315,6 +315,7 @@ fn open(folder: &Path) -> Service {
     let context = Context {
         upstreams: None,
         own_endpoints: Vec::new(),
+        files_only: false,
     };
     let policy = compile(&[source], &context).unwrap();
     let settings = Settings::load(&folder.join("portcullis.yaml")).unwrap();

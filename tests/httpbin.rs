@@ -289,6 +289,7 @@ fn every_route_of_the_policy_stands_in_the_table() {
     let context = Context {
         upstreams: None,
         own_endpoints: Vec::new(),
+        files_only: false,
     };
     let policy = compile(&files, &context).unwrap_or_else(|faults| panic!("{faults}"));
     let mut asked = BTreeSet::new();

@@ -33,6 +33,7 @@ pub fn policy_context(settings: &Settings) -> Context {
     Context {
         upstreams: Some(upstreams.collect()),
         own_endpoints: own_endpoints(),
+        files_only: settings.store == StoreSetting::None,
     }
 }
 

@@ -18,7 +18,7 @@ use crate::policy::Policy;
 use crate::settings::{self, Tokens};
 use crate::store::{Change, Pepper, Records, Store, StoreError};
 use crate::verify::Verifier;
-use crate::words::{UnixTime, random_base62};
+use crate::words::{Level, UnixTime, random_base62};
 
 /// What the process around the service can do for it.
 pub trait Host: Send + Sync {
@@ -361,6 +361,10 @@ impl Service {
             "keys": state.directory.keys_len(),
             "routes": state.policy.routes.len(),
             "permissions": state.policy.permissions.len(),
+            "findings": {
+                "warnings": state.policy.findings.count(Level::Warning),
+                "notes": state.policy.findings.count(Level::Note),
+            },
             "conflicts": conflicts,
         });
         let more = self.host.get().map(|host| host.status());

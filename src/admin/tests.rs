@@ -148,6 +148,7 @@ fn compiled(texts: &[&str]) -> Arc<Policy> {
     let context = Context {
         upstreams: None,
         own_endpoints: Vec::new(),
+        files_only: false,
     };
     Arc::new(compile(&files, &context).unwrap())
 }

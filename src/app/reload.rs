@@ -16,7 +16,7 @@ use crate::explain;
 use crate::policy::reload::Watch;
 use crate::settings::Settings;
 use crate::telemetry::metrics::Metrics;
-use crate::words::AccountName;
+use crate::words::{AccountName, Level};
 
 /// Reloads the policy.
 pub(super) struct Reloader {
@@ -51,6 +51,13 @@ impl Reloader {
         for setting in &state.policy.weakened {
             tracing::warn!(setting, "this setting weakens a promise");
         }
+        let found = |level| state.policy.findings.count(level);
+        let (warnings, notes) = (found(Level::Warning), found(Level::Note));
+        tracing::info!(
+            warnings,
+            notes,
+            "policy proven; `portcullis check` says what was found"
+        );
     }
 
     /// Why the folder as it is now was refused, if it was.

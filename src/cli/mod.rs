@@ -193,6 +193,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn dispatch(command: Command, context: &mut Context<'_>) -> Result<Exit, Failure> {
+    if context.output.format() == Format::Sarif && !matches!(command, Command::Check(_)) {
+        return Err(Failure::usage("`-o sarif` is for `portcullis check` alone"));
+    }
     match command {
         Command::Serve => serve::run(context),
         Command::Demo(demo) => demo::run(&demo, context),

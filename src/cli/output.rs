@@ -30,6 +30,8 @@ pub enum Format {
     Jsonl,
     /// Names only
     Name,
+    /// SARIF 2.1.0, of `check` alone
+    Sarif,
 }
 
 /// Whether a command talks.
@@ -127,7 +129,8 @@ impl Output {
                 }
                 text
             }
-            Format::Json => format!("{value}\n"),
+            // A report that is no list of places has no other form.
+            Format::Json | Format::Sarif => format!("{value}\n"),
             Format::Yaml => yaml::to_string(value),
             Format::Jsonl => items(value).map(|item| format!("{item}\n")).collect(),
             Format::Name => items(value)

@@ -22,6 +22,7 @@ fn compiled(text: &str) -> Policy {
     let context = Context {
         upstreams: None,
         own_endpoints: Vec::new(),
+        files_only: false,
     };
     compile(
         &[SourceFile {

@@ -37,6 +37,12 @@ impl Tables {
         }
     }
 
+    /// A host for every table there is, none for the one that answers on all others.
+    pub(super) fn hosts(&self) -> impl Iterator<Item = Option<&str>> {
+        let named = self.named.keys().map(|host| Some(&**host));
+        named.chain(self.rest.iter().map(|_| None))
+    }
+
     /// The table that answers on `host`.
     pub(super) fn of(&self, host: Option<&str>) -> Option<&HostTable> {
         if self.named.is_empty() {

@@ -18,6 +18,7 @@ pub mod matcher;
 #[cfg(test)]
 mod oracle;
 pub mod overlap;
+pub mod proof;
 #[cfg(test)]
 mod properties;
 mod reading;
@@ -32,12 +33,13 @@ use std::time::Duration;
 
 use hosts::Tables;
 pub use matcher::{Found, Lookup};
+use overlap::Relation;
 use template::Template;
 
 use crate::words::{
-    AccountId, AccountName, Boundary, ClassSet, DimensionId, DimensionName, Fault, GroupName,
-    KeyId, Method, MethodSet, Permission, PermissionId, PermissionPattern, PermissionSet, Place,
-    RoleName, RouteId, SecretDigest, UnixTime, UpstreamId, UpstreamName,
+    AccountId, AccountName, Boundary, ClassSet, DimensionId, DimensionName, GroupName, KeyId,
+    Method, MethodSet, Permission, PermissionId, PermissionPattern, PermissionSet, Place, RoleName,
+    RouteId, SecretDigest, Spelling, UnixTime, UpstreamId, UpstreamName,
 };
 
 /// A compiled policy. The default one knows no host, and so opens nothing.
@@ -62,8 +64,10 @@ pub struct Policy {
     pub groups: BTreeMap<GroupName, FileGroup>,
     /// The policy's own tests.
     pub tests: Vec<PolicyTest>,
+    /// Every pair of routes that match a path in common.
+    pub overlaps: Vec<Overlap>,
     /// What is not wrong and should be looked at.
-    pub warnings: Vec<Fault>,
+    pub findings: proof::Findings,
     /// What routes say that weakens a promise, as `routes.unsafe_allow: semicolon`: each once, however
     /// many routes say it, for the log and the metric.
     pub weakened: Vec<String>,
@@ -274,6 +278,40 @@ pub struct Route {
     pub cors: Option<Arc<cors::Cors>>,
     /// Where it is defined.
     pub place: Place,
+}
+
+impl Route {
+    /// Says whether the route answers `method` by what it says itself: GET answers HEAD.
+    pub fn answers(&self, method: Method) -> bool {
+        self.methods.contains(method)
+            || (method == Method::Head && self.methods.contains(Method::Get))
+    }
+
+    /// Says whether the route stands in the table of `host`, in the form of the tables; `None` is the
+    /// table of all hosts that no file names.
+    pub fn answers_on(&self, host: Option<&str>) -> bool {
+        self.hosts.is_empty() || host.is_some_and(|host| self.hosts.iter().any(|own| own == host))
+    }
+
+    /// The template as its upstream reads it: two spellings of one path are one way there.
+    pub fn as_read(&self) -> &Template {
+        self.loose.as_ref().unwrap_or(&self.template)
+    }
+}
+
+/// Two routes that match a path in common, by a method and on a host they share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overlap {
+    /// The more specific one, if one is.
+    pub first: RouteId,
+    /// The other.
+    pub second: RouteId,
+    /// The methods they share.
+    pub methods: MethodSet,
+    /// How they lie: `Inside`, `Crossing`, or `Same` in the spelling of their upstream.
+    pub relation: Relation,
+    /// What their upstream ignores in a path, if both lead to one that does.
+    pub spelling: Spelling,
 }
 
 /// What a route asks of its caller. There is no "unset": a route that says nothing is an error.

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::Rule;
+
 /// A place in a file. Lines and columns count from 1; columns count characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Place {
@@ -45,14 +47,22 @@ pub struct Fault {
     pub place: Place,
     /// What is wrong: one sentence without a full stop, input in backticks.
     pub message: String,
+    /// Which rule it breaks.
+    pub rule: Rule,
 }
 
 impl Fault {
-    /// A fault at `place`.
+    /// A fault at `place`: something that means nothing.
     pub fn new(place: Place, message: impl Into<String>) -> Self {
+        Self::of(Rule::Invalid, place, message)
+    }
+
+    /// A fault at `place` against `rule`.
+    pub fn of(rule: Rule, place: Place, message: impl Into<String>) -> Self {
         Self {
             place,
             message: message.into(),
+            rule,
         }
     }
 }

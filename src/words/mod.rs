@@ -14,6 +14,7 @@ mod method;
 mod names;
 mod path_class;
 mod permission_set;
+mod rule;
 mod spelling;
 mod time;
 
@@ -29,6 +30,7 @@ pub use names::{
 };
 pub use path_class::{Allowable, ClassSet, PathClass};
 pub use permission_set::{DimensionId, PermissionId, PermissionSet};
+pub use rule::{Level, Rule};
 pub use spelling::{Folding, Spelling};
 pub use time::UnixTime;
 

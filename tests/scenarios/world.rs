@@ -387,6 +387,7 @@ fn policy(path: &Path, file: &File) -> Policy {
     let context = Context {
         upstreams: upstreams.map(|upstreams| upstreams.iter().map(rules).collect()),
         own_endpoints: vec![(Method::Post, oauth::token::PATH.to_owned())],
+        files_only: false,
     };
     compile(&sources, &context).unwrap_or_else(|faults| panic!("{faults}"))
 }

@@ -44,6 +44,7 @@ impl World {
                     .collect(),
             ),
             own_endpoints: Vec::new(),
+            files_only: false,
         };
         let file = SourceFile {
             path: Path::new("p.yaml").into(),

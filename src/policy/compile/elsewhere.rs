@@ -6,11 +6,12 @@
 
 use super::overlaps::refuse_too_many;
 use super::tables::share_a_host;
+use crate::policy::Route;
 use crate::policy::matcher::Entry;
 use crate::policy::overlap::{Pair, Relation, pairs, relation};
+use crate::policy::proof::asks;
 use crate::policy::template::Template;
-use crate::policy::{Requirement, Route, RouteBoundary, Source};
-use crate::words::{Fault, Faults, Method};
+use crate::words::{Fault, Faults, Method, Rule};
 
 /// Refuses every route that could be got around by naming another host.
 pub(super) fn refuse_ways_around(routes: &[Route], faults: &mut Faults) {
@@ -30,7 +31,11 @@ pub(super) fn refuse_ways_around(routes: &[Route], faults: &mut Faults) {
                     "`{}` is asked for less at {} on another host and leads to the same upstream: ask the same there, or name the upstream twice in the settings if it tells hosts apart",
                     guard.name, around.place
                 );
-                faults.push(Fault::new(guard.place.clone(), message));
+                faults.push(Fault::of(
+                    Rule::OtherHostWeaker,
+                    guard.place.clone(),
+                    message,
+                ));
             }
         }
     }
@@ -45,20 +50,15 @@ fn entry(route: &Route) -> Entry {
         } else {
             route.methods
         },
-        template: as_read(route).clone(),
+        template: route.as_read().clone(),
     }
-}
-
-/// The template as its upstream reads it: two spellings of one path are one way there.
-fn as_read(route: &Route) -> &Template {
-    route.loose.as_ref().unwrap_or(&route.template)
 }
 
 /// Says whether `around` stands in a table where `guard` does not, and asks for less.
 fn is_way_around(guard: &Route, around: &Route) -> bool {
     let elsewhere = !guard.hosts.is_empty()
         && (around.hosts.is_empty() || around.hosts.iter().any(|host| !guard.hosts.contains(host)));
-    elsewhere && guard.upstream == around.upstream && !asks_as_much(around, guard)
+    elsewhere && guard.upstream == around.upstream && !asks::as_much(around, guard)
 }
 
 /// Says whether the guard has a stand-in wherever the way around leads: a route that covers its
@@ -95,68 +95,12 @@ fn is_closed(guard: &Route, around: &Route, routes: &[Route], pairs: &[Pair]) ->
         stands_there
             && share_a_host(other, around)
             && guard.methods.minus(other.methods).is_empty()
-            && asks_as_much(other, guard)
-            && counts_beside(as_read(other), as_read(around))
+            && asks::as_much(other, guard)
+            && counts_beside(other.as_read(), around.as_read())
     })
 }
 
 /// Says whether `other` counts where `around` does: it does unless it is a proper superset.
 fn counts_beside(other: &Template, around: &Template) -> bool {
     relation(other, around) != Relation::Around
-}
-
-/// Says whether whoever `a` lets through may pass `b` as well.
-fn asks_as_much(a: &Route, b: &Route) -> bool {
-    (!a.shadow || b.shadow)
-        && needs_as_much(&a.requirement, &b.requirement)
-        && reaches_no_further(a, b)
-}
-
-fn needs_as_much(a: &Requirement, b: &Requirement) -> bool {
-    match (a, b) {
-        (_, Requirement::Public) => true,
-        (Requirement::Public, _) => false,
-        (_, Requirement::AnyAccount) => true,
-        (Requirement::AnyAccount, _) => false,
-        (Requirement::All(mine), Requirement::All(theirs)) => {
-            theirs.iter().all(|permission| mine.contains(permission))
-        }
-        (Requirement::All(mine), Requirement::Any(theirs)) => {
-            theirs.iter().any(|permission| mine.contains(permission))
-        }
-        (Requirement::Any(mine), Requirement::All(theirs)) => mine
-            .iter()
-            .all(|permission| theirs.iter().all(|other| other == permission)),
-        (Requirement::Any(mine), Requirement::Any(theirs)) => {
-            mine.iter().all(|permission| theirs.contains(permission))
-        }
-    }
-}
-
-/// `unlimited` takes only grants that hold everywhere; `forwarded` takes any grant. Two that bind
-/// are compared by what they bind and from where.
-fn reaches_no_further(a: &Route, b: &Route) -> bool {
-    let listed = |it: &Requirement| matches!(it, Requirement::All(_) | Requirement::Any(_));
-    if !listed(&b.requirement) {
-        return true;
-    }
-    match (&a.boundary, &b.boundary) {
-        (RouteBoundary::Unlimited, _) | (_, RouteBoundary::Forwarded) => true,
-        (RouteBoundary::Forwarded | RouteBoundary::Bound(_), RouteBoundary::Unlimited)
-        | (RouteBoundary::Forwarded, RouteBoundary::Bound(_)) => false,
-        (RouteBoundary::Bound(mine), RouteBoundary::Bound(theirs)) => {
-            mine.len() == theirs.len()
-                && mine.iter().zip(theirs).all(|(mine, theirs)| {
-                    mine.0 == theirs.0 && same_source(&a.template, &mine.1, &b.template, &theirs.1)
-                })
-        }
-    }
-}
-
-/// Path parameters are the same source if they are the same segment.
-fn same_source(a: &Template, mine: &Source, b: &Template, theirs: &Source) -> bool {
-    match (mine, theirs) {
-        (Source::Path(mine), Source::Path(theirs)) => a.segment_of(*mine) == b.segment_of(*theirs),
-        (Source::Path(_) | Source::Query { .. } | Source::Header(_), theirs) => mine == theirs,
-    }
 }

@@ -20,10 +20,11 @@ use sha2::{Digest, Sha256};
 use self::names::Names;
 use super::Policy;
 use super::file::PolicyFile;
+use super::proof::{self, Findings};
 pub use crate::settings::UpstreamRules;
 use crate::words::{
     ClassSet, Faults, Method, PathClass, Permission, PermissionId, PermissionPattern,
-    PermissionSet, UpstreamName,
+    PermissionSet, Place, UpstreamName,
 };
 use crate::yaml;
 
@@ -43,6 +44,8 @@ pub struct Context {
     pub upstreams: Option<BTreeMap<UpstreamName, UpstreamRules>>,
     /// The gateway's own endpoints, which win over routes.
     pub own_endpoints: Vec<(Method, String)>,
+    /// Whether all accounts and roles there are stand in the files; else a store may hold more.
+    pub files_only: bool,
 }
 
 /// Compiles a policy.
@@ -65,10 +68,10 @@ pub fn compile(files: &[SourceFile], context: &Context) -> Result<Policy, Faults
     let accounts = people::accounts(&written, &names, &mut faults);
     let groups = people::groups(&written, &names, &mut faults);
     let tests = people::tests(&written, &accounts, &mut faults);
-    let (tables, warnings) = tables::build(&routes, &names, context, &mut faults);
+    let (tables, overlaps) = tables::build(&routes, &names, context, &mut faults);
     elsewhere::refuse_ways_around(&routes, &mut faults);
     let allowed = routes.iter().map(|route| route.unsafe_allow);
-    let policy = Policy {
+    let mut policy = Policy {
         hash: hash(files),
         classes_allowed: allowed.fold(names.classes_allowed(), ClassSet::union),
         method_in_query_allowed: routes.iter().any(|route| route.method_in_query),
@@ -81,11 +84,22 @@ pub fn compile(files: &[SourceFile], context: &Context) -> Result<Policy, Faults
         accounts,
         groups,
         tests,
-        warnings,
+        overlaps,
+        findings: Findings::default(),
         weakened: weakened(&written),
         tables,
     };
+    // What does not hold proves nothing.
+    if faults.is_empty() {
+        policy.findings = proof::prove(&policy, context, &declared(&written));
+    }
     faults.into_result(policy)
+}
+
+/// Where permissions are declared.
+fn declared(files: &[PolicyFile]) -> BTreeMap<&Permission, &Place> {
+    let permissions = files.iter().flat_map(|file| &file.permissions);
+    permissions.map(|it| (&it.name, &it.place)).collect()
 }
 
 /// What routes themselves allow that weakens a promise.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use super::Context;
-use crate::policy::Requirement;
 use crate::policy::file::{At, PolicyFile};
 use crate::settings::UpstreamRules;
 use crate::words::{
@@ -156,23 +155,6 @@ impl Names {
     pub(super) fn classes_allowed(&self) -> ClassSet {
         let rules = self.rules.values().map(|rules| rules.unsafe_allow);
         rules.fold(ClassSet::EMPTY, ClassSet::union)
-    }
-
-    /// What is asked, for people: `public`, `any_account`, or permissions.
-    pub(super) fn asked(&self, requirement: &Requirement) -> String {
-        let listed = |ids: &[PermissionId], between: &str| {
-            let names = ids
-                .iter()
-                .filter_map(|id| self.permissions.get(usize::from(id.0)));
-            let names: Vec<_> = names.map(|(name, _)| format!("`{name}`")).collect();
-            names.join(between)
-        };
-        match requirement {
-            Requirement::Public => "`public`".to_owned(),
-            Requirement::AnyAccount => "`any_account`".to_owned(),
-            Requirement::All(ids) => listed(ids, " and "),
-            Requirement::Any(ids) => listed(ids, " or "),
-        }
     }
 
     /// What the settings say of an upstream; nothing special where they are not known.

@@ -11,7 +11,7 @@ use crate::policy::file::{
 use crate::policy::template::Template;
 use crate::policy::{Requirement, Route, RouteBoundary, Source};
 use crate::words::{
-    DimensionId, DimensionName, Fault, Faults, Folding, Permission, PermissionId, RouteId,
+    DimensionId, DimensionName, Fault, Faults, Folding, Permission, PermissionId, RouteId, Rule,
     Spelling, UpstreamId, fields, nearest,
 };
 
@@ -247,7 +247,8 @@ fn from_own(
             )
         }
     };
-    faults.push(Fault::new(source.place.clone(), message));
+    let rule = Rule::BoundaryParameterMissing;
+    faults.push(Fault::of(rule, source.place.clone(), message));
     None
 }
 
@@ -274,7 +275,8 @@ fn from_default(
         "route `{}` does not say its `{}` as the file's `within` asks, {why}: bind it in the route's own `within`, or say `unlimited` or `forwarded`",
         written.name, name.value
     );
-    faults.push(Fault::new(written.place.clone(), message));
+    let rule = Rule::BoundaryParameterMissing;
+    faults.push(Fault::of(rule, written.place.clone(), message));
     None
 }
 

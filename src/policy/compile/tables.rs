@@ -8,27 +8,27 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Context;
 use super::names::Names;
-use super::overlaps::{Look, Warnings};
-use crate::policy::Route;
+use super::overlaps::{Look, Seen};
 use crate::policy::hosts::{HostTable, Tables};
 use crate::policy::loose::LooseTable;
 use crate::policy::matcher::{Entry, Table};
 use crate::policy::template::Template;
-use crate::words::{Fault, Faults, Method, MethodSet, Place, UpstreamId};
+use crate::policy::{Overlap, Route};
+use crate::words::{Fault, Faults, Method, MethodSet, Place, Rule, UpstreamId};
 
 /// Most entries of all tables together. A route without hosts stands in every host's table, so a
 /// thousand hosts beside ten thousand such routes would be ten million entries.
 const ENTRIES_MAX: usize = 200_000;
 
-/// The tables, and what should be looked at.
+/// The tables, and every pair of routes that match a path in common.
 pub(super) fn build(
     routes: &[Route],
     names: &Names,
     context: &Context,
     faults: &mut Faults,
-) -> (Tables, Vec<Fault>) {
-    let mut warnings = Warnings::default();
-    own_endpoints(routes, context, faults, &mut warnings);
+) -> (Tables, Vec<Overlap>) {
+    let mut seen = Seen::default();
+    own_endpoints(routes, context, faults);
     refuse_twins(routes, faults);
     let hosts: BTreeSet<&str> = routes
         .iter()
@@ -53,9 +53,8 @@ pub(super) fn build(
         let entries = entries(&routes.iter().filter(joins).collect::<Vec<_>>());
         let mut look = Look {
             routes,
-            names,
             faults,
-            warnings: &mut warnings,
+            seen: &mut seen,
         };
         look.at_table(&entries);
         let loose = loose(routes, names, &entries, &mut look);
@@ -69,7 +68,7 @@ pub(super) fn build(
         .map(|host| (Box::from(*host), table(Some(host))))
         .collect();
     let rest = (everywhere > 0 || hosts.is_empty()).then(|| table(None));
-    (Tables::new(named, rest), warnings.into_list())
+    (Tables::new(named, rest), seen.into_list())
 }
 
 /// The tables of the upstreams that ignore case or a slash at the end.
@@ -113,7 +112,8 @@ fn refuse_twins(routes: &[Route], faults: &mut Faults) {
                     "`{}` matches the same requests as `{}` at {} and differs from it: make them ask the same, or remove one",
                     second.name, first.name, first.place
                 );
-                faults.push(Fault::new(second.place.clone(), message));
+                let fault = Fault::of(Rule::RoutesDiffer, second.place.clone(), message);
+                faults.push(fault);
             }
         }
     }
@@ -183,35 +183,21 @@ fn entries(routes: &[&Route]) -> Vec<Entry> {
     entries
 }
 
-/// Our own endpoints win over a route that covers them; one of the same shape could never answer.
-fn own_endpoints(
-    routes: &[Route],
-    context: &Context,
-    faults: &mut Faults,
-    warnings: &mut Warnings,
-) {
+/// Our own endpoints win over a route that covers them (`proof` says so); one of the same shape could
+/// never answer.
+fn own_endpoints(routes: &[Route], context: &Context, faults: &mut Faults) {
     for (method, path) in &context.own_endpoints {
         let Ok(own) = Template::parse(path) else {
             continue;
         };
-        let answers = |route: &&Route| {
-            route.methods.contains(*method)
-                || (*method == Method::Head && route.methods.contains(Method::Get))
-        };
-        for route in routes.iter().filter(answers) {
-            if route.template.shape() == own.shape() {
-                let message = format!(
-                    "`{method} {path}` is an endpoint of the gateway itself: remove `{}`, which could never answer",
-                    route.name
-                );
-                faults.push(Fault::new(route.place.clone(), message));
-            } else if route.template.matches(path) {
-                let message = format!(
-                    "`{method} {path}` is an endpoint of the gateway itself, and wins over `{}`",
-                    route.name
-                );
-                warnings.push(&route.place, message);
-            }
+        let same = |route: &&Route| route.answers(*method) && route.template.shape() == own.shape();
+        for route in routes.iter().filter(same) {
+            let message = format!(
+                "`{method} {path}` is an endpoint of the gateway itself: remove `{}`, which could never answer",
+                route.name
+            );
+            let fault = Fault::of(Rule::OwnEndpointTaken, route.place.clone(), message);
+            faults.push(fault);
         }
     }
 }

@@ -18,6 +18,7 @@ fn context(names: &[&str]) -> Context {
     Context {
         upstreams: Some(rules.collect()),
         own_endpoints: vec![(Method::Post, "/oauth/token".to_owned())],
+        files_only: false,
     }
 }
 
@@ -35,7 +36,7 @@ fn the_example_compiles_and_answers() {
     let policy = example();
     assert_eq!(policy.routes.len(), 7);
     assert_eq!(policy.tests.len(), 3);
-    assert_eq!(policy.warnings, []);
+    assert_eq!(policy.findings.count(crate::words::Level::Warning), 0);
     let name = |method, path| match policy.find(None, method, path).unwrap() {
         Lookup::Found(Found { primary, also }) => {
             assert!(also.is_empty());

@@ -1,6 +1,7 @@
 //! Routes together: what merges, what answers on which host, and what may not stand together.
 
 use super::*;
+use crate::policy::proof::Finding;
 
 const HEAD: &str = "permissions: { d:view: V, d:edit: E }\n";
 
@@ -20,6 +21,16 @@ fn policy(texts: &[&str]) -> Policy {
 fn faults(texts: &[&str]) -> String {
     let compiled = compile(&files(texts), &context(&["api", "other"]));
     compiled.err().unwrap_or_default().to_string()
+}
+
+/// What was found about routes, a line each.
+fn said(policy: &Policy) -> Vec<String> {
+    let routes = policy.findings.iter().filter(|it| {
+        let code = it.rule.code();
+        !code.starts_with("permission") && !code.starts_with("role_")
+    });
+    let line = |it: &Finding| format!("{}: {}", it.place, it.message);
+    routes.map(line).collect()
 }
 
 /// Where a request ends up: names of routes, or what is said instead.
@@ -206,12 +217,12 @@ fn overlaps_that_deserve_a_look_are_warnings() {
   GET /{path...}: any_account
   POST /{path...}: d:edit
 "]);
-    let warnings: Vec<String> = policy.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
-        warnings,
+        said(&policy),
         [
             "0.yaml:4:3: a request that matches both `GET /{x}/b` (`d:edit`) and `GET /a/{x}` (`d:view`) must satisfy both",
             "0.yaml:6:3: `GET /{path...}` is `any_account` and stands behind 3 routes that need more, such as `GET /a/{x}`: another spelling of a path, with a slash at the end or in other case, falls to it",
+            "0.yaml:7:3: `POST /{path...}` is `d:edit` and answers POST on the paths of 1 route that needs something else, such as `GET /a/{x}` (`d:view`): give those paths a route of their own for it, or ask for as much here",
             "0.yaml:7:3: `POST /oauth/token` is an endpoint of the gateway itself, and wins over `POST /{path...}`",
         ]
     );
@@ -426,8 +437,7 @@ fn a_weak_route_behind_a_strong_one_is_pointed_at_as_its_upstream_reads_paths() 
         "routes:\n  GET /admin/x: d:edit\n  GET /Admin/{y}: d:view\n  GET /{rest...}: public\n";
     let warnings = |any_case, any_slash| {
         let policy = loose(text, any_case, any_slash).unwrap();
-        let lines = policy.warnings.iter().map(ToString::to_string);
-        lines.collect::<Vec<_>>().join("\n")
+        said(&policy).join("\n")
     };
     let weak = "0.yaml:5:3: `GET /{rest...}` is `public` and stands behind 2 routes that need more, such as `GET /admin/x`: ";
     for (any_case, any_slash, consequence) in [
@@ -460,7 +470,7 @@ fn a_weak_route_behind_a_strong_one_is_pointed_at_as_its_upstream_reads_paths() 
     let text = "routes:\n  GET /a/: d:edit\n  GET /a: d:view\n";
     let policy = loose(text, false, true).unwrap();
     assert_eq!(
-        policy.warnings[0].to_string(),
+        said(&policy)[0],
         "0.yaml:4:3: a request that matches both `GET /a` (`d:view`) and `GET /a/` (`d:edit`) must satisfy both"
     );
 }

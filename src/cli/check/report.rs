@@ -1,0 +1,298 @@
+//! What `check` found, and how it is told to people and to programs.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::IsTerminal;
+
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+
+use super::super::output::{BAD, Format, GOOD, ODD, styled};
+use super::super::table::printable;
+use super::super::{Context, Failure};
+use super::VIEW;
+use crate::directory::Directory;
+use crate::explain;
+use crate::policy::overlap::Relation;
+use crate::policy::proof::{Finding, RELATED_MAX};
+use crate::policy::{Expectation, Policy};
+use crate::words::{Fault, Faults, Level, Place, Rule};
+
+/// Most findings of one rule that people are shown at once; the others are in `-o json`.
+const SHOWN_OF_A_RULE_MAX: usize = 20;
+
+/// Widest place that the sentences on a terminal are lined up behind, in characters.
+const PLACE_WIDTH_MAX: usize = 48;
+
+/// What leads the eye nowhere.
+const FAINT: Style = AnsiColor::BrightBlack.on_default();
+
+/// What was found. Its shape is described in the README.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Report {
+    pub(super) valid: bool,
+    pub(super) faults: Vec<Line>,
+    pub(super) warnings: Vec<Line>,
+    pub(super) notes: Vec<Line>,
+    pub(super) failed_tests: Vec<Line>,
+    /// How many more there are of a rule.
+    pub(super) left_out: BTreeMap<&'static str, usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) counts: Option<BTreeMap<&'static str, usize>>,
+}
+
+/// A sentence about a place in a file.
+#[derive(Debug, Serialize)]
+pub(super) struct Line {
+    #[serde(flatten)]
+    pub(super) spot: Spot,
+    pub(super) rule: Rule,
+    pub(super) level: Level,
+    pub(super) message: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) related: Vec<Aside>,
+}
+
+/// What else a sentence is about.
+#[derive(Debug, Serialize)]
+pub(super) struct Aside {
+    #[serde(flatten)]
+    pub(super) spot: Spot,
+    pub(super) message: String,
+}
+
+/// A place in a file, counted from 1; 0 is the whole file.
+#[derive(Debug, Serialize)]
+pub(super) struct Spot {
+    pub(super) file: String,
+    pub(super) line: usize,
+    pub(super) column: usize,
+    #[serde(skip)]
+    shown: String,
+}
+
+impl From<&Place> for Spot {
+    fn from(place: &Place) -> Self {
+        Self {
+            file: place.file.display().to_string(),
+            line: place.line,
+            column: place.column,
+            shown: printable(&place.to_string()),
+        }
+    }
+}
+
+impl Line {
+    fn at(place: &Place, rule: Rule, message: String) -> Self {
+        Self {
+            spot: place.into(),
+            rule,
+            level: rule.level(),
+            message,
+            related: Vec::new(),
+        }
+    }
+}
+
+impl From<&Fault> for Line {
+    fn from(fault: &Fault) -> Self {
+        Self::at(&fault.place, fault.rule, fault.message.clone())
+    }
+}
+
+impl From<&Finding> for Line {
+    fn from(finding: &Finding) -> Self {
+        let related = finding.related.iter().map(|it| Aside {
+            spot: (&it.place).into(),
+            message: it.message.clone(),
+        });
+        Self {
+            level: finding.level,
+            related: related.collect(),
+            ..Self::at(&finding.place, finding.rule, finding.message.clone())
+        }
+    }
+}
+
+/// What was expected, what happened instead, and what would make it hold.
+impl From<&explain::Failure<'_>> for Line {
+    fn from(failure: &explain::Failure<'_>) -> Self {
+        let (test, found) = (failure.test, &failure.explanation);
+        let expected = match test.expect {
+            Expectation::Allow => "allow",
+            Expectation::Deny(reason) => reason.code(),
+        };
+        let who = match &test.account {
+            Some(account) => format!("`{account}`"),
+            None => "nobody in particular".to_owned(),
+        };
+        let mut message = format!(
+            "{} {} as {who}: expected {expected}, got {}: {}",
+            test.method,
+            test.target,
+            found.reason.unwrap_or("allow"),
+            found.sentence,
+        );
+        let remedies = found.remedies.join(", or ");
+        if test.expect == Expectation::Allow && !remedies.is_empty() {
+            message += &format!("; this would allow it: {remedies}");
+        }
+        Self::at(&test.place, Rule::TestFailed, message)
+    }
+}
+
+impl Report {
+    /// Of files that cannot stand.
+    pub(super) fn of_faults(faults: &Faults) -> Self {
+        Self {
+            faults: faults.iter().map(Line::from).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Of a policy that holds.
+    pub(super) fn of(policy: &Policy) -> Self {
+        let directory = Directory::of_files(policy).directory;
+        let failed = explain::run_tests(policy, |name| {
+            directory.account_named(name.as_str()).cloned()
+        });
+        let of_level = |level| {
+            let findings = policy.findings.iter().filter(move |it| it.level == level);
+            findings.map(Line::from).collect()
+        };
+        let left_out = policy.findings.left_out();
+        Self {
+            warnings: of_level(Level::Warning),
+            notes: of_level(Level::Note),
+            failed_tests: failed.iter().map(Line::from).collect(),
+            left_out: left_out.map(|(rule, count)| (rule.code(), count)).collect(),
+            counts: Some(counts(policy)),
+            ..Self::default()
+        }
+    }
+
+    /// The same, valid if nothing in it weighs as much as `level`.
+    pub(super) fn judged(mut self, level: Level) -> Self {
+        let valid = self.lines().all(|line| line.level < level);
+        self.valid = valid;
+        self
+    }
+
+    /// Everything, what weighs least first: the last line on a terminal is the one that is read.
+    pub(super) fn lines(&self) -> impl Iterator<Item = &Line> {
+        let lighter = self.notes.iter().chain(&self.warnings);
+        lighter.chain(&self.faults).chain(&self.failed_tests)
+    }
+
+    pub(super) fn print(&self, context: &mut Context<'_>) -> Result<(), Failure> {
+        let output = &mut *context.output;
+        if output.format() != Format::Table {
+            let report = serde_json::to_value(self).map_err(Failure::server)?;
+            return output.answer(&report, &VIEW);
+        }
+        let width = if std::io::stderr().is_terminal() {
+            let widths = self.lines().map(|line| line.spot.shown.chars().count());
+            widths.max().unwrap_or_default().min(PLACE_WIDTH_MAX)
+        } else {
+            0
+        };
+        let mut shown: BTreeMap<(Rule, Level), usize> = BTreeMap::new();
+        for line in self.lines() {
+            let count = shown.entry((line.rule, line.level)).or_default();
+            *count += 1;
+            if line.level == Level::Error || *count <= SHOWN_OF_A_RULE_MAX {
+                output.complain(told(line, width))?;
+            }
+        }
+        for ((rule, level), count) in shown {
+            let more = if level == Level::Error {
+                0
+            } else {
+                count.saturating_sub(SHOWN_OF_A_RULE_MAX)
+            };
+            let left_out = self.left_out.get(rule.code()).copied().unwrap_or_default();
+            if more + left_out > 0 && level == rule.level() {
+                let more = more + left_out;
+                output.complain(format_args!("and {more} more of `{}`", rule.code()))?;
+            }
+        }
+        self.end(context)
+    }
+
+    fn end(&self, context: &mut Context<'_>) -> Result<(), Failure> {
+        let output = &mut *context.output;
+        if output.is_quiet() {
+            return Ok(());
+        }
+        if self.valid {
+            output.data(format_args!("{} {}\n", styled(GOOD, "ok:"), self.summary()))
+        } else {
+            let summary = self.summary();
+            output.complain(format_args!("{} {summary}", styled(BAD, "not valid:")))
+        }
+    }
+
+    fn summary(&self) -> String {
+        let found = [
+            (self.faults.len(), "faults"),
+            (self.failed_tests.len(), "failed tests"),
+            (self.warnings.len(), "warnings"),
+            (self.notes.len(), "notes"),
+        ];
+        let found = found.into_iter().filter(|(count, what)| {
+            *count > 0 || (!self.valid && matches!(*what, "faults" | "failed tests"))
+        });
+        let found = found.map(|(number, what)| count(number, what));
+        let counts = self.counts.iter().flatten().filter(|_| self.valid);
+        let counts = counts.map(|(what, number)| count(*number, what));
+        counts.chain(found).collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn counts(policy: &Policy) -> BTreeMap<&'static str, usize> {
+    let crossing = policy.overlaps.iter();
+    let crossing = crossing.filter(|overlap| overlap.relation == Relation::Crossing);
+    [
+        ("routes", policy.routes.len()),
+        ("permissions", policy.permissions.len()),
+        ("roles", policy.roles.len()),
+        ("accounts", policy.accounts.len()),
+        ("tests", policy.tests.len()),
+        ("overlaps", policy.overlaps.len()),
+        ("crossing overlaps", crossing.count()),
+    ]
+    .into_iter()
+    .collect()
+}
+
+fn count(count: usize, what: &str) -> String {
+    let one = what.strip_suffix('s').unwrap_or(what);
+    format!("{count} {}", if count == 1 { one } else { what })
+}
+
+/// `file:line:column: warning: sentence [rule]`, and a line for each place it is about besides. The
+/// rule of a fault without one of its own says nothing that the sentence does not.
+fn told(line: &Line, width: usize) -> String {
+    let level = match line.level {
+        Level::Error => styled(BAD, line.level),
+        Level::Warning => styled(ODD, line.level),
+        Level::Note => styled(Style::new().bold(), line.level),
+    };
+    let level = match line.rule {
+        Rule::TestFailed => styled(BAD, "test failed"),
+        _ => level,
+    };
+    let rule = styled(FAINT, format_args!("[{}]", line.rule.code()));
+    let place = format!("{}:", line.spot.shown);
+    let message = printable(&line.message);
+    let mut text = format!(
+        "{place:<width$} {level}: {message} {rule}",
+        width = width + 1
+    );
+    for aside in line.related.iter().take(RELATED_MAX) {
+        let place = format!("{}:", aside.spot.shown);
+        let message = printable(&aside.message);
+        let _ = write!(text, "\n  {} {message}", styled(FAINT, place));
+    }
+    text
+}

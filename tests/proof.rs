@@ -1,0 +1,138 @@
+//! What is proven of a policy before anybody calls, as the command line tells it.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+mod sarif;
+
+const POLICY: &str = "upstream: items
+permissions: { d:view: See, d:edit: Change, d:spare: Nothing }
+roles: { viewer: { permissions: [d:view] }, editor: { permissions: [d:edit] } }
+routes:
+  GET /a/{x}: d:view
+  GET /{x}/b: d:edit
+  GET /{rest...}: any_account
+";
+
+/// A folder of policies, and commands run in it.
+pub(crate) struct Folder(tempfile::TempDir);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// One with a policy file.
+    pub(crate) fn with(text: &str) -> Self {
+        Self::new().file("policies/p.yaml", text)
+    }
+
+    pub(crate) fn file(self, name: &str, text: &str) -> Self {
+        let path = self.0.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+        self
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub(crate) fn run(&self, line: &str) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_portcullis"))
+            .args(line.split_whitespace())
+            .current_dir(self.0.path())
+            .env_remove("PORTCULLIS_CONFIG")
+            .output()
+            .unwrap()
+    }
+
+    /// Runs `line`, which must end with `code`: what it printed, and what it said.
+    #[track_caller]
+    pub(crate) fn ends(&self, line: &str, code: i32) -> (String, String) {
+        let output = self.run(line);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{line}: {said}");
+        (String::from_utf8(output.stdout).unwrap(), said)
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self, line: &str, code: i32) -> Value {
+        let (printed, said) = self.ends(&format!("{line} -o json"), code);
+        serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {printed}{said}"))
+    }
+}
+
+#[test]
+fn findings_are_told_with_place_level_and_rule() {
+    let folder = Folder::with(POLICY);
+    let (printed, said) = folder.ends("check policies", 0);
+    for told in [
+        "policies/p.yaml:2:45: note: no route needs `d:spare`: remove it, or say where it is needed [permission_unneeded]",
+        "policies/p.yaml:6:3: warning: a request that matches both `GET /{x}/b` (`d:edit`) and `GET /a/{x}` (`d:view`) must satisfy both [overlap_asks_both]",
+        "  policies/p.yaml:5:3: `GET /a/{x}` asks for `d:view`",
+        "policies/p.yaml:7:3: warning: `GET /{rest...}` is `any_account` and stands behind 2 routes that need more",
+    ] {
+        assert!(said.contains(told), "{told}\n{said}");
+    }
+    assert!(
+        printed.starts_with("ok: ")
+            && printed.contains("3 routes")
+            && printed.contains("2 warnings"),
+        "{printed}"
+    );
+    assert!(!said.contains('\u{1b}'), "colour in a pipe");
+}
+
+#[test]
+fn what_fails_the_check_is_said_by_an_option() {
+    let noted = "upstream: items\npermissions: { d:view: V, d:spare: S }\nroles: { viewer: { permissions: [d:view] } }\nroutes: { GET /a: d:view }\n";
+    let noted = Folder::with(noted);
+    let warned = Folder::with(POLICY);
+    for (folder, option, code) in [
+        (&noted, "", 0),
+        (&noted, "--fail-on error", 0),
+        (&noted, "--fail-on warning", 0),
+        (&noted, "--fail-on note", 1),
+        (&warned, "", 0),
+        (&warned, "--fail-on warning", 1),
+        (&warned, "--fail-on note", 1),
+        (&warned, "--fail-on nothing", 2),
+        (&Folder::with("routs: {}\n"), "", 1),
+    ] {
+        folder.ends(&format!("check policies {option}"), code);
+    }
+    let (_, said) = warned.ends("routes list -o sarif", 2);
+    assert!(
+        said.contains("`-o sarif` is for `portcullis check` alone"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_report_for_programs_has_the_shape_that_is_promised() {
+    let report = Folder::with(POLICY).json("check policies", 0);
+    assert_eq!(report["valid"], true);
+    assert_eq!(report["counts"]["routes"], 3);
+    let warning = &report["warnings"][0];
+    assert_eq!(warning["rule"], "overlap_asks_both");
+    assert_eq!(warning["level"], "warning");
+    assert_eq!(
+        (&warning["line"], &warning["column"]),
+        (&6.into(), &3.into())
+    );
+    assert_eq!(warning["file"], "policies/p.yaml");
+    assert_eq!(warning["related"][0]["line"], 5);
+    for list in ["faults", "warnings", "notes", "failed_tests"] {
+        assert!(report[list].is_array(), "{list}");
+    }
+    let report = Folder::with("routes: { GET /a: d:view }\n").json("check policies", 1);
+    assert_eq!(report["valid"], false);
+    assert!(report.get("counts").is_none());
+    assert_eq!(report["faults"][0]["rule"], "invalid");
+    let unbound = "upstream: items\nwithin: { tenant: path.tenant }\ndimensions: { tenant: T }\npermissions: { d:view: V }\nroutes: { GET /a: d:view }\n";
+    let report = Folder::with(unbound).json("check policies", 1);
+    assert_eq!(report["faults"][0]["rule"], "boundary_parameter_missing");
+}
