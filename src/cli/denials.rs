@@ -136,7 +136,7 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, F
 fn print(answer: Value, view: &View, context: &mut Context<'_>) -> Result<Exit, Failure> {
     let answer = match context.output.format() {
         Format::Table => drawn(answer),
-        Format::Json | Format::Yaml | Format::Jsonl | Format::Name => answer,
+        Format::Json | Format::Sarif | Format::Yaml | Format::Jsonl | Format::Name => answer,
     };
     context.output.answer(&answer, view)?;
     Ok(Exit::Ok)
@@ -162,7 +162,7 @@ fn tail(which: &Which, context: &mut Context<'_>) -> Result<Exit, Failure> {
         for denial in denials.into_iter().flatten() {
             match context.output.format() {
                 Format::Table => context.output.data(line(denial) + "\n")?,
-                Format::Json | Format::Yaml | Format::Jsonl => {
+                Format::Json | Format::Sarif | Format::Yaml | Format::Jsonl => {
                     context.output.data(format_args!("{denial}\n"))?;
                 }
                 Format::Name => context.output.answer(denial, &VIEW)?,
