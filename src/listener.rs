@@ -36,9 +36,6 @@ use tls::Tls;
 
 /// Connections the kernel holds for a core that is busy. The usual `somaxconn`.
 const BACKLOG: i32 = 4096;
-/// Longest that a client may make the gateway wait within a TLS handshake, in all. As for a request's
-/// head: a client that needs longer is not coming.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Rest after a failed accept: long enough not to spin when descriptors have run out, short enough
 /// to be there when they come back.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
@@ -153,7 +150,7 @@ pub async fn accept(
         }
     };
     let entry = Rc::new(Entry {
-        handshakes: Handshakes::new(door.listener.limits.handshakes),
+        handshakes: Handshakes::new(&door.listener.limits),
         gateway,
         door,
         tasks,
@@ -200,7 +197,10 @@ impl Entry {
         }
         let speaks_for_others = source::trusts(&listener.proxy_protocol, peer);
         let stated = if speaks_for_others {
-            let header = timeout(HANDSHAKE_TIMEOUT, proxy::read(&mut stream));
+            let header = timeout(
+                listener.limits.proxy_header_timeout,
+                proxy::read(&mut stream),
+            );
             match self.unless_leaving(header).await {
                 None => return Ok(()),
                 Some(Ok(Ok(stated))) => stated,

@@ -8,7 +8,7 @@ const LISTS: [(&str, &str); 6] = [
     ("src/policy/file/route.rs", "const KEYS"),
     ("src/settings/upstream.rs", "const KEYS"),
     ("src/settings/listener.rs", "const KEYS"),
-    ("src/settings/listener.rs", "const LIMITS"),
+    ("src/settings/limits.rs", "const KEYS"),
     ("src/settings/http2.rs", "const KEYS"),
     ("src/settings/denials.rs", "const KEYS"),
 ];

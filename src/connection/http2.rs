@@ -6,7 +6,6 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::time::Duration;
 
 use http::{Method, Request, Version};
 use hyper::body::Incoming;
@@ -26,8 +25,6 @@ use crate::reason::Reason;
 use crate::settings::ListenerLimits;
 use crate::shutdown::Tasks;
 
-/// Longest wait for the answer to a ping.
-const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Largest frame a client may send, in bytes: the protocol's least, and more than anybody needs.
 const FRAME_BYTES_MAX: u32 = 16 * 1024;
 /// What the library reads of a header list, as a multiple of what is allowed: what is between is
@@ -127,6 +124,6 @@ fn builder(starts: Starts, limits: &ListenerLimits) -> http2::Builder<Starts> {
         .max_pending_accept_reset_streams(most.early_resets)
         .max_local_error_reset_streams(most.stream_errors)
         .keep_alive_interval(most.ping_interval)
-        .keep_alive_timeout(PING_TIMEOUT);
+        .keep_alive_timeout(most.ping_timeout);
     builder
 }

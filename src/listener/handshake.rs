@@ -21,19 +21,21 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::HANDSHAKE_TIMEOUT;
+use crate::settings::ListenerLimits;
 use crate::telemetry::doors::Closed;
 
 /// The turns of one listener on one core.
 pub(super) struct Handshakes {
     turns: Semaphore,
+    patience: Duration,
 }
 
 impl Handshakes {
-    /// So many at once.
-    pub(super) fn new(at_once: usize) -> Self {
+    /// As many at once, and as slow, as may be.
+    pub(super) fn new(limits: &ListenerLimits) -> Self {
         Self {
-            turns: Semaphore::new(at_once),
+            turns: Semaphore::new(limits.handshakes),
+            patience: limits.handshake_timeout,
         }
     }
 
@@ -42,7 +44,7 @@ impl Handshakes {
     /// # Errors
     ///
     /// When the client does not speak TLS, is not let in, or made the gateway wait for longer than
-    /// [`HANDSHAKE_TIMEOUT`] in all. That the gateway let it wait for a turn is not held against it.
+    /// `handshake_timeout` in all. That the gateway let it wait for a turn is not held against it.
     pub(super) async fn shake<S>(
         &self,
         config: impl FnOnce() -> Arc<ServerConfig>,
@@ -51,7 +53,7 @@ impl Handshakes {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let mut patience = HANDSHAKE_TIMEOUT;
+        let mut patience = self.patience;
         let hello = LazyConfigAcceptor::new(Acceptor::default(), stream);
         let hello = within(&mut patience, hello).await?;
         let hello = hello.map_err(|_| Closed::Handshake)?;
@@ -117,6 +119,16 @@ mod tests {
 
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    fn one_at_a_time() -> Handshakes {
+        Handshakes::new(&ListenerLimits {
+            handshakes: 1,
+            handshake_timeout: PATIENCE,
+            ..ListenerLimits::default()
+        })
+    }
+
     /// Both ends, as they are set.
     fn ends() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
         let made = generate_simple_self_signed(["gate.test".to_owned()]).unwrap();
@@ -168,7 +180,7 @@ mod tests {
         run(async {
             let (server, client) = ends();
             let hello = hello(&client);
-            let handshakes = Rc::new(Handshakes::new(1));
+            let handshakes = Rc::new(one_at_a_time());
             let began = Instant::now();
             let mut silent = Vec::new();
             for said in [&[][..], &hello[..hello.len() / 2], &hello] {
@@ -195,7 +207,7 @@ mod tests {
                 drop(far);
             }
             let waited = began.elapsed();
-            assert!(waited >= HANDSHAKE_TIMEOUT && waited < HANDSHAKE_TIMEOUT * 2);
+            assert!(waited >= PATIENCE && waited < PATIENCE * 2);
         });
     }
 
@@ -203,14 +215,14 @@ mod tests {
     fn a_wait_for_a_turn_is_not_the_clients() {
         run(async {
             let (server, client) = ends();
-            let handshakes = Handshakes::new(1);
+            let handshakes = one_at_a_time();
             let turn = handshakes.turn().await;
             let (far, near) = duplex(1 << 16);
             let (shaken, _connected, ()) = tokio::join!(
                 handshakes.shake(|| server, near),
                 connect(client, far),
                 async {
-                    sleep(HANDSHAKE_TIMEOUT * 3).await;
+                    sleep(PATIENCE * 3).await;
                     drop(turn);
                 }
             );
@@ -224,17 +236,17 @@ mod tests {
             let (server, client) = ends();
             let hello = hello(&client);
             let (mut far, near) = duplex(1 << 16);
-            let handshakes = Handshakes::new(1);
+            let handshakes = one_at_a_time();
             let began = Instant::now();
             let (shaken, ()) = tokio::join!(handshakes.shake(|| server, near), async {
                 for part in hello.chunks(hello.len() / 3 + 1) {
-                    sleep(HANDSHAKE_TIMEOUT / 4).await;
+                    sleep(PATIENCE / 4).await;
                     far.write_all(part).await.unwrap();
                 }
             });
             assert!(matches!(shaken, Err(Closed::Handshake)));
             let waited = began.elapsed();
-            assert!(waited >= HANDSHAKE_TIMEOUT && waited < HANDSHAKE_TIMEOUT * 5 / 4);
+            assert!(waited >= PATIENCE && waited < PATIENCE * 5 / 4);
         });
     }
 }

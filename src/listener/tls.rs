@@ -37,6 +37,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Tls {
     files: ListenerTls,
     http2: bool,
+    /// What was told of the files before they were read first.
+    opened: Traces,
     current: ArcSwap<Loaded>,
 }
 
@@ -54,10 +56,13 @@ impl Tls {
     ///
     /// When one of them cannot be used, or certificate and key do not go together.
     pub(super) fn open(files: ListenerTls, http2: bool) -> io::Result<Self> {
+        // Before, so that what is written from here on is seen to differ.
+        let opened = traces(&files);
         let loaded = load(&files, http2)?;
         Ok(Self {
             files,
             http2,
+            opened,
             current: ArcSwap::from_pointee(loaded),
         })
     }
@@ -87,7 +92,11 @@ pub async fn watch(
     clock: Clock,
     stop: CancellationToken,
 ) {
-    let mut seen: Vec<_> = doors.iter().map(|door| traces(door)).collect();
+    let opened = |door: &Arc<Door>| {
+        let tls = door.tls.as_ref();
+        tls.map_or_else(Vec::new, |tls| tls.opened.clone())
+    };
+    let mut seen: Vec<_> = doors.iter().map(opened).collect();
     let mut pending = seen.clone();
     for door in &doors {
         tell(door, &metrics);
@@ -95,7 +104,8 @@ pub async fn watch(
     while stop.run_until_cancelled(sleep(LOOK_EVERY)).await.is_some() {
         for ((door, seen), pending) in doors.iter().zip(&mut seen).zip(&mut pending) {
             let looked = Arc::clone(door);
-            let Ok(now) = tokio::task::spawn_blocking(move || traces(&looked)).await else {
+            let look = move || looked.tls.as_ref().map(|tls| traces(&tls.files));
+            let Ok(Some(now)) = tokio::task::spawn_blocking(look).await else {
                 continue;
             };
             if now == *seen || now != *pending {
@@ -139,13 +149,11 @@ fn tell(door: &Door, metrics: &Metrics) {
     }
 }
 
-/// What can be told of a door's files without reading them: device, inode, size, and the times of
-/// change in nanoseconds. Whoever replaces a file, or a link on its way, gives it another inode.
-fn traces(door: &Door) -> Vec<Option<[i128; 5]>> {
-    let Some(tls) = &door.tls else {
-        return Vec::new();
-    };
-    let files = &tls.files;
+/// What can be told of each file without reading it: device, inode, size, and the times of change in
+/// nanoseconds. Whoever replaces a file, or a link on its way, gives it another inode.
+type Traces = Vec<Option<[i128; 5]>>;
+
+fn traces(files: &ListenerTls) -> Traces {
     let roots = files.client.as_ref().map(|client| &client.roots);
     let trace = |path: &Path| {
         let meta = fs::metadata(path).ok()?;
@@ -221,4 +229,56 @@ fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
 
 fn unusable(path: &Path, error: &dyn std::error::Error) -> io::Error {
     io::Error::other(format!("cannot use `{}`: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::generate_simple_self_signed;
+
+    use super::*;
+    use crate::settings::{LISTENER_DEFAULT, Listener};
+    use crate::telemetry::metrics::AccountLabels;
+
+    /// Writes a new pair.
+    fn renew_files(files: &ListenerTls) {
+        let made = generate_simple_self_signed(["gate.test".to_owned()]).unwrap();
+        fs::write(&files.certificate, made.cert.pem()).unwrap();
+        fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_renewed_before_the_first_look_is_in_use_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = ListenerTls {
+            certificate: folder.path().join("tls.crt"),
+            key: folder.path().join("tls.key"),
+            client: None,
+        };
+        renew_files(&files);
+        let door = Door::open(Arc::new(Listener {
+            tls: Some(files.clone()),
+            ..Listener::plain(LISTENER_DEFAULT)
+        }))
+        .unwrap();
+        let tls = door.tls.as_ref().unwrap();
+        let before = tls.config();
+        renew_files(&files);
+        let metrics = Arc::new(Metrics::new(AccountLabels::Off));
+        let stop = CancellationToken::new();
+        let watching = watch(
+            vec![Arc::clone(&door)],
+            metrics,
+            Clock::System,
+            stop.clone(),
+        );
+        let renewed = async {
+            while Arc::ptr_eq(&before, &tls.config()) {
+                sleep(Duration::from_millis(10)).await;
+            }
+            stop.cancel();
+        };
+        let both = async { tokio::join!(watching, renewed) };
+        let done = tokio::time::timeout(LOOK_EVERY * 10, both).await;
+        assert!(done.is_ok(), "the renewal was not noticed");
+    }
 }

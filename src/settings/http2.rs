@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::listener::TIMEOUT_LEAST;
+use super::limits::TIMEOUT_LEAST;
 use super::load::count;
 use crate::words::Faults;
 use crate::yaml::Fields;
@@ -28,6 +28,9 @@ const STREAM_ERRORS_DEFAULT: usize = 100;
 /// How often a client is asked whether it is still there. Twice within the minute after which
 /// balancers forget a silent connection.
 const PING_INTERVAL_DEFAULT: Duration = Duration::from_secs(30);
+/// Longest wait for the answer to that. Twenty seconds are as long as a lost packet is sent again by
+/// somebody who is still there.
+const PING_TIMEOUT_DEFAULT: Duration = Duration::from_secs(20);
 /// Frames that move nothing forward, in a row: pings, settings, priorities, windows, empty data. A
 /// browser sends a dozen with a page; each costs us an answer or a search.
 const CONTROL_FRAMES_DEFAULT: u32 = 1000;
@@ -47,7 +50,7 @@ const EVENTS_LIMIT: u64 = 1_000_000;
 const PING_MOST: Duration = Duration::from_secs(60 * 60);
 
 /// The keys of `limits` that are about HTTP/2.
-pub(super) const KEYS: [&str; 9] = [
+pub(super) const KEYS: [&str; 10] = [
     "streams",
     "header_list_bytes",
     "stream_window_bytes",
@@ -56,6 +59,7 @@ pub(super) const KEYS: [&str; 9] = [
     "early_resets",
     "stream_errors",
     "ping_interval",
+    "ping_timeout",
     "control_frames",
 ];
 
@@ -78,6 +82,8 @@ pub struct Http2Limits {
     pub stream_errors: usize,
     /// How often a client is asked whether it is still there.
     pub ping_interval: Duration,
+    /// Longest wait for the answer to that.
+    pub ping_timeout: Duration,
     /// Frames in a row that move nothing forward.
     pub control_frames: u32,
 }
@@ -93,6 +99,7 @@ impl Default for Http2Limits {
             early_resets: EARLY_RESETS_DEFAULT,
             stream_errors: STREAM_ERRORS_DEFAULT,
             ping_interval: PING_INTERVAL_DEFAULT,
+            ping_timeout: PING_TIMEOUT_DEFAULT,
             control_frames: CONTROL_FRAMES_DEFAULT,
         }
     }
@@ -147,9 +154,14 @@ pub(super) fn read(fields: &Fields<'_>, faults: &mut Faults) -> Http2Limits {
             *slot = number;
         }
     }
-    let ping = fields.get("ping_interval");
-    if let Some(span) = ping.and_then(|node| node.duration(TIMEOUT_LEAST, PING_MOST, faults)) {
-        limits.ping_interval = span;
+    for (name, slot) in [
+        ("ping_interval", &mut limits.ping_interval),
+        ("ping_timeout", &mut limits.ping_timeout),
+    ] {
+        let node = fields.get(name);
+        if let Some(span) = node.and_then(|node| node.duration(TIMEOUT_LEAST, PING_MOST, faults)) {
+            *slot = span;
+        }
     }
     limits
 }

@@ -1,11 +1,9 @@
-//! `listeners`: where requests are taken, and what one client may cost.
+//! `listeners`: where requests are taken, and how. What one client may cost is in `limits`.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use super::http2;
-use super::load::{Reader, address, count};
-use super::{LISTENER_DEFAULT, Listener, ListenerLimits, ListenerTls};
+use super::load::{Reader, address};
+use super::{LISTENER_DEFAULT, Listener, ListenerTls, limits};
 use crate::words::{Fault, Faults};
 use crate::yaml::{Fields, Node};
 
@@ -20,40 +18,6 @@ const KEYS: &[&str] = &[
     "limits",
 ];
 const TLS: &[&str] = &["certificate", "key", "client_roots", "client_certificates"];
-const LIMITS: [&str; 10] = [
-    "header_timeout",
-    "body_idle",
-    "write_idle",
-    "keep_alive",
-    "header_bytes",
-    "header_count",
-    "target_bytes",
-    "body_bytes",
-    "connections_per_source",
-    "handshakes",
-];
-
-/// Connections of one source to one listener. One address cannot take all there are, and what
-/// stands before a whole site (a balancer, an ingress) belongs in `trusted_proxies`, where it is
-/// not counted. An office behind one address has hundreds.
-pub(super) const CONNECTIONS_PER_SOURCE_DEFAULT: usize = 1000;
-/// TLS handshakes that each core computes between two looks at whoever has a connection already. One
-/// costs about a millisecond; more than these wait their turn. A client that is waited for has none.
-pub(super) const HANDSHAKES_DEFAULT: usize = 256;
-
-/// Shortest timeout of a listener: anything less refuses honest clients on a busy network.
-pub(super) const TIMEOUT_LEAST: Duration = Duration::from_millis(100);
-/// Longest timeout of a listener: a connection that rests for a day is a leak.
-const TIMEOUT_MOST: Duration = Duration::from_secs(24 * 60 * 60);
-/// Largest header section that may be set, in bytes: what the HTTP library reads at most.
-const HEADER_BYTES_LIMIT: u64 = 256 * 1024;
-/// Most header fields that may be set.
-const HEADER_COUNT_LIMIT: u64 = 1000;
-/// Longest target that may be set, in bytes: what the HTTP library reads at most.
-const TARGET_BYTES_LIMIT: u64 = 65_534;
-/// Most connections of a source, and handshakes, that may be set: more than a process can have open.
-const CONNECTIONS_LIMIT: u64 = 1_000_000;
-
 /// Which client certificates a listener takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientTls {
@@ -121,7 +85,7 @@ fn read(reader: &Reader<'_>, node: &Node, faults: &mut Faults) -> Option<Listene
         api_key,
         trusted_proxies,
         proxy_protocol,
-        limits: limits(fields.get("limits"), faults),
+        limits: limits::read(fields.get("limits"), faults),
         ..Listener::plain(address?)
     })
 }
@@ -169,43 +133,4 @@ fn client_tls(reader: &Reader<'_>, fields: &Fields<'_>, faults: &mut Faults) -> 
         roots: reader.path(Some(roots), faults)?,
         demand: demand.unwrap_or_default(),
     })
-}
-
-fn limits(node: Option<&Node>, faults: &mut Faults) -> ListenerLimits {
-    let mut limits = ListenerLimits::default();
-    let keys: Vec<&str> = LIMITS.into_iter().chain(http2::KEYS).collect();
-    let Some(fields) = node.and_then(|node| Fields::of(node, "`limits`", &keys, &[], faults))
-    else {
-        return limits;
-    };
-    for (name, slot) in [
-        ("header_timeout", &mut limits.header_timeout),
-        ("body_idle", &mut limits.body_idle),
-        ("write_idle", &mut limits.write_idle),
-        ("keep_alive", &mut limits.keep_alive),
-    ] {
-        let node = fields.get(name);
-        if let Some(span) = node.and_then(|n| n.duration(TIMEOUT_LEAST, TIMEOUT_MOST, faults)) {
-            *slot = span;
-        }
-    }
-    for (name, slot, most) in [
-        ("header_bytes", &mut limits.header_bytes, HEADER_BYTES_LIMIT),
-        ("header_count", &mut limits.header_count, HEADER_COUNT_LIMIT),
-        ("target_bytes", &mut limits.target_bytes, TARGET_BYTES_LIMIT),
-        (
-            "connections_per_source",
-            &mut limits.connections_per_source,
-            CONNECTIONS_LIMIT,
-        ),
-        ("handshakes", &mut limits.handshakes, CONNECTIONS_LIMIT),
-    ] {
-        if let Some(number) = count(fields.get(name), most, faults) {
-            *slot = number;
-        }
-    }
-    let body = fields.get("body_bytes");
-    limits.body_bytes = body.and_then(|node| node.number(0, u64::MAX, faults));
-    limits.http2 = http2::read(&fields, faults);
-    limits
 }

@@ -9,6 +9,7 @@
 
 mod denials;
 mod http2;
+mod limits;
 mod listener;
 mod load;
 mod reach;
@@ -26,6 +27,7 @@ use ipnet::IpNet;
 
 pub use denials::Denials;
 pub use http2::Http2Limits;
+pub use limits::ListenerLimits;
 pub use listener::{ClientCertificates, ClientTls};
 pub use reach::ADDRESSES_MAX;
 pub(crate) use rules::classes as path_classes;
@@ -97,23 +99,6 @@ pub const DRAIN_DELAY_DEFAULT: Duration = Duration::from_secs(2);
 /// room for the delay and the store.
 pub const DRAIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(25);
 
-/// Longest time for a request's head to arrive.
-pub const HEADER_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
-/// Longest silence inside a request's body.
-pub const BODY_IDLE_DEFAULT: Duration = Duration::from_secs(30);
-/// Longest time in which a client takes no byte of the answer.
-pub const WRITE_IDLE_DEFAULT: Duration = Duration::from_secs(60);
-/// Longest rest between two requests of one connection. Above the 60 s of common balancers, so that
-/// they close first and no request meets a closing connection.
-pub const KEEP_ALIVE_DEFAULT: Duration = Duration::from_secs(75);
-/// Largest header section, in bytes: four times what large cookies and tokens need.
-pub const HEADER_BYTES_DEFAULT: usize = 32 * 1024;
-/// Most header fields of one request.
-pub const HEADER_COUNT_DEFAULT: usize = 100;
-/// Longest request target, in bytes.
-pub const TARGET_BYTES_DEFAULT: usize = 16 * 1024;
-/// Largest request body, in bytes: none, because APIs take uploads and bodies are never kept.
-pub const BODY_BYTES_DEFAULT: Option<u64> = None;
 /// Connections of one process, all listeners together: at some 20 KiB each, 200 MiB when all are
 /// taken.
 pub const CONNECTIONS_MAX_DEFAULT: usize = 10_000;
@@ -194,51 +179,6 @@ pub struct ListenerTls {
     pub key: PathBuf,
     /// Which client certificates are asked for, if any are.
     pub client: Option<ClientTls>,
-}
-
-/// What one client may cost a listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListenerLimits {
-    /// Longest time for a request's head to arrive.
-    pub header_timeout: Duration,
-    /// Longest silence inside a request's body.
-    pub body_idle: Duration,
-    /// Longest time in which the client takes no byte of the answer.
-    pub write_idle: Duration,
-    /// Longest rest between two requests of one connection.
-    pub keep_alive: Duration,
-    /// Largest header section, in bytes.
-    pub header_bytes: usize,
-    /// Most header fields of one request.
-    pub header_count: usize,
-    /// Longest request target, in bytes.
-    pub target_bytes: usize,
-    /// Largest request body, in bytes, if there is a bound.
-    pub body_bytes: Option<u64>,
-    /// Most connections of one source.
-    pub connections_per_source: usize,
-    /// Most TLS handshakes that each core computes at once.
-    pub handshakes: usize,
-    /// What one HTTP/2 connection may cost besides.
-    pub http2: Http2Limits,
-}
-
-impl Default for ListenerLimits {
-    fn default() -> Self {
-        Self {
-            header_timeout: HEADER_TIMEOUT_DEFAULT,
-            body_idle: BODY_IDLE_DEFAULT,
-            write_idle: WRITE_IDLE_DEFAULT,
-            keep_alive: KEEP_ALIVE_DEFAULT,
-            header_bytes: HEADER_BYTES_DEFAULT,
-            header_count: HEADER_COUNT_DEFAULT,
-            target_bytes: TARGET_BYTES_DEFAULT,
-            body_bytes: BODY_BYTES_DEFAULT,
-            connections_per_source: listener::CONNECTIONS_PER_SOURCE_DEFAULT,
-            handshakes: listener::HANDSHAKES_DEFAULT,
-            http2: Http2Limits::default(),
-        }
-    }
 }
 
 impl Listener {

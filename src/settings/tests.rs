@@ -77,6 +77,7 @@ const EVERYTHING: &str = "listeners:
     proxy_protocol: [10.0.0.1]
     http2: true
     limits: { header_timeout: 5s, header_bytes: 1024, body_bytes: 10, connections_per_source: 7, handshakes: 8,
+              handshake_timeout: 2s, proxy_header_timeout: 3s, ping_timeout: 4s,
               streams: 9, header_list_bytes: 4096, stream_window_bytes: 16384, connection_window_bytes: 32768,
               stream_buffer_bytes: 1024, early_resets: 2, stream_errors: 3, ping_interval: 1s, control_frames: 4 }
   - address: '[::1]:1'
@@ -110,6 +111,8 @@ fn a_listener_says_what_one_client_may_cost() {
     let listener = &settings.listeners[0];
     let limits = &listener.limits;
     assert_eq!((limits.connections_per_source, limits.handshakes), (7, 8));
+    let waits = (limits.handshake_timeout, limits.proxy_header_timeout);
+    assert_eq!(waits, (Duration::from_secs(2), Duration::from_secs(3)));
     assert!(listener.http2 && listener.proxy_protocol.len() == 1);
     let http2 = Http2Limits {
         streams: 9,
@@ -120,6 +123,7 @@ fn a_listener_says_what_one_client_may_cost() {
         early_resets: 2,
         stream_errors: 3,
         ping_interval: Duration::from_secs(1),
+        ping_timeout: Duration::from_secs(4),
         control_frames: 4,
     };
     assert_eq!(limits.http2, http2);
