@@ -4,6 +4,7 @@
 //! is a statement: no decision waits for a store, a file, another host or another request.
 
 mod outgoing;
+mod pages;
 mod standing;
 mod token;
 
@@ -16,18 +17,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, ORIGIN, USER_AGENT};
+use http::header::{CONNECTION, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 
 pub use outgoing::{Broken, Outgoing};
+use pages::Page;
 use standing::Standing;
 
 use crate::clock::Clock;
 use crate::connection::line::Line;
 use crate::credential::{Accepts, Issuers};
-use crate::decision::preflight::share;
 use crate::decision::{Denial, Outcome, Permit};
 use crate::directory::{Handle, State};
 use crate::forward::body::Progress;
@@ -169,7 +170,9 @@ impl Gateway {
                 answered(headers)
             }
             Act::Refuse(denial) => {
-                let response = refuse(denial, &mut ticket);
+                let page = Page::of(denial.cors.as_ref(), &parts.headers);
+                let mut response = refuse(denial, &mut ticket);
+                pages::share(page.as_ref(), response.headers_mut());
                 if is_last(ticket.verdict()) {
                     linger::let_go(body, parts.version);
                 } else {
@@ -281,11 +284,7 @@ impl Gateway {
             body_bytes_max: listener.limits.body_bytes,
             body_idle: listener.limits.body_idle,
         };
-        // Asked for only where a rule speaks of pages.
-        let page = permit.cors().and_then(|cors| {
-            let origin = asked.parts.headers.get(ORIGIN)?;
-            Some((Arc::clone(cors), origin.clone()))
-        });
+        let page = Page::of(permit.cors(), &asked.parts.headers);
         let request = Request::from_parts(asked.parts, asked.body);
         let answer = self
             .forwarder
@@ -297,18 +296,17 @@ impl Gateway {
             // An answer that does not wait for all of it may be over before it is.
             asked.connection.line.ends();
         }
-        match answer.response {
-            Ok(mut response) => {
+        let mut response = match answer.response {
+            Ok(response) => {
                 if !upload.is_whole() {
                     upload.hold_to(Box::new(asked.standing.apart(verdict)));
-                }
-                if let Some((cors, origin)) = &page {
-                    share(cors, origin, response.headers_mut());
                 }
                 response.map(|reply| Outgoing::of(reply, asked.standing))
             }
             Err(reason) => refuse(Box::new(Denial::new(self.blame(reason))), ticket),
-        }
+        };
+        pages::share(page.as_ref(), response.headers_mut());
+        response
     }
 
     /// While the gateway goes away its upstream may have gone already; that is nobody's fault.

@@ -170,6 +170,10 @@ fn proxy_status(reason: Reason) -> HeaderValue {
         Reason::UpstreamOverloaded => "connection_limit_reached",
         Reason::InternalError => "proxy_internal_error",
         Reason::LoopDetected => "proxy_loop_detected",
+        // Of class 5, and the client's all the same.
+        Reason::VersionUnknown | Reason::MethodUnknown | Reason::TransferCodingUnknown => {
+            "http_request_error"
+        }
         reason if reason.status().is_client_error() => "http_request_denied",
         _ => "proxy_configuration_error",
     };

@@ -346,3 +346,35 @@ fn a_renewed_certificate_is_used_and_a_bad_one_is_not() {
     assert_eq!(ask(address, &client()).unwrap().2, second);
     gateway.wait_for_log("has run out already");
 }
+
+/// Each wait has a name: a handshake, a PROXY header, the answer to a ping.
+#[test]
+fn f01_f05_who_is_waited_for_in_vain_is_let_go_when_the_listener_says() {
+    let upstream = Upstream::start();
+    let gateway = Fixture::new(&upstream)
+        .listener("proxy_protocol: [127.0.0.1], limits: { proxy_header_timeout: 200ms }")
+        .another_listener(
+            "tls: { certificate: tls.crt, key: tls.key }, limits: { handshake_timeout: 200ms }",
+        )
+        .another_listener("http2: true, limits: { ping_interval: 200ms, ping_timeout: 200ms }")
+        .start();
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    for (listener, said) in [
+        ("0", &b"\r\n\r\n"[..]),
+        ("1", b"\x16\x03\x01"),
+        ("2", preface),
+    ] {
+        let began = Instant::now();
+        let mut silent = Client::connect(gateway.address_of(listener));
+        silent.send(said);
+        let _ = silent.rest();
+        let took = began.elapsed();
+        assert!(took >= Duration::from_millis(200), "{listener}: {took:?}");
+        // Far below what all of them are out of the box.
+        assert!(took < Duration::from_secs(5), "{listener}: {took:?}");
+    }
+    for cause in ["proxy_header", "handshake"] {
+        let series = format!("portcullis_connections_refused_total{{cause=\"{cause}\"}}");
+        wait_for_counter(&gateway, &series, 1);
+    }
+}

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::policy::Route;
+use crate::policy::cors::Cors;
 use crate::reason::Reason;
 use crate::words::{Caller, DimensionName, MethodSet, PathClass, Permission};
 
@@ -13,6 +14,8 @@ pub struct Denial {
     pub reason: Reason,
     /// The primary route, if any matched.
     pub route: Option<Arc<Route>>,
+    /// What the routes say of pages of other sites, if they say the same.
+    pub cors: Option<Arc<Cors>>,
     /// Who asked, if known.
     pub caller: Option<Caller>,
     /// What the failing route needs.
@@ -44,6 +47,7 @@ impl Denial {
         Self {
             reason,
             route: None,
+            cors: None,
             caller: None,
             needs: None,
             missing: Vec::new(),

@@ -91,6 +91,7 @@ pub fn decide(question: &Question<'_>, caller: Result<Option<Caller>, Reason>) -
             None => Outcome::Allowed(Permit::public(question, matched)),
             Some(denial) => Outcome::Denied(Box::new(Denial {
                 route: Some(Arc::clone(&matched.primary)),
+                cors: matched.cors().cloned(),
                 ..*denial
             })),
         };
@@ -114,8 +115,10 @@ pub fn decide(question: &Question<'_>, caller: Result<Option<Caller>, Reason>) -
             .as_ref()
             .and_then(|route| needs(question.policy, &route.requirement))
     });
+    let cors = matched.as_ref().and_then(|matched| matched.cors().cloned());
     let denial = Box::new(Denial {
         route,
+        cors,
         needs,
         ..*denial
     });

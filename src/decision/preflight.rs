@@ -114,8 +114,8 @@ fn allow(rule: &CorsRule, origin: &HeaderValue, headers: &mut HeaderMap) {
     }
 }
 
-/// Says to a browser that the page of `origin` may read an answer of the upstream, which has not
-/// spoken for itself.
+/// Says to a browser that the page of `origin` may read an answer, unless an upstream has spoken for
+/// itself.
 pub fn share(cors: &Cors, origin: &HeaderValue, headers: &mut HeaderMap) {
     match cors {
         Cors::Answer(rule)

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::Terms;
+use super::{Terms, proxy_status};
 use crate::credential::{self, Issuers, X_API_KEY};
 use crate::decision::Permit;
 use crate::head::tokens;
@@ -134,6 +134,7 @@ pub fn relay(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
+    proxy_status::strip(headers);
 }
 
 /// The request's id as a header value.

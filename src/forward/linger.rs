@@ -56,6 +56,10 @@ async fn ends(body: Incoming, head: &Parts) -> bool {
 /// Lets go of a request's body: over HTTP/2 when it has ended, or after a moment.
 pub fn let_go(body: Incoming, version: Version) {
     if version == Version::HTTP_2 && !body.is_end_stream() {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it ends with the client's connection, which is waited for"
+        )]
         tokio::task::spawn_local(async move {
             // Either way it is dropped.
             let _ = timeout(MOMENT, keep(body)).await;

@@ -13,6 +13,7 @@ pub mod headers;
 mod interim;
 pub mod linger;
 pub mod pool;
+mod proxy_status;
 pub mod streams;
 pub mod trailers;
 pub mod tunnel;

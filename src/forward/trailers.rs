@@ -10,6 +10,7 @@ use std::rc::Rc;
 use http::header::{CONTENT_TYPE, TE, TRAILER};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
+use super::proxy_status;
 use crate::head::tokens;
 use crate::words::fields::may_be_trailer;
 
@@ -62,6 +63,7 @@ impl Trailers {
         for name in doomed {
             trailers.remove(name);
         }
+        proxy_status::strip(&mut trailers);
         (!trailers.is_empty()).then_some(trailers)
     }
 

@@ -186,7 +186,12 @@ impl Driver {
         let (sender, connection) = handshake.map_err(|error| exchange::why(&error))?;
         // How it ends is told to whoever waits for a response on it.
         let task = async move { connection.without_shutdown().await.ok() };
-        Ok((sender, Self(tokio::task::spawn_local(task))))
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it is ended when this is dropped, by the request or its tunnel"
+        )]
+        let task = tokio::task::spawn_local(task);
+        Ok((sender, Self(task)))
     }
 
     /// The connection, and what was read of it behind the response, once HTTP has let go of it.

@@ -62,3 +62,27 @@ fn a33_a_page_may_read_an_answer_where_the_rule_admits_it() {
     let own = Some("https://own.example".to_owned());
     assert_eq!(shared("/pages/7", "https://app.example"), own);
 }
+
+/// What is refused, before or behind the decision, is told to the page as well; a page that no rule
+/// admits is told nothing.
+#[test]
+fn a33_a_page_may_read_why_it_is_refused() {
+    let upstream = Upstream::start();
+    let gateway = fixture(&upstream).policy("pages.yaml", PAGES).start();
+    let known = bearer(&gateway, "page", &["reader"]);
+    let lacking = bearer(&gateway, "lacking", &[]);
+    let asked = |origin: &str, token: Option<&str>| {
+        let mut headers = vec![("Origin", origin)];
+        headers.extend(token.map(|token| ("Authorization", token)));
+        let answer = gateway.send(&request("GET /pages/7", &headers, b""));
+        let shared = answer.header("access-control-allow-origin");
+        assert_eq!(answer.header("vary").is_some(), shared.is_some());
+        (answer.status(), shared.map(str::to_owned))
+    };
+    upstream.behave(Behaviour::Cut(Vec::new()));
+    for (token, status) in [(None, 401), (Some(&*lacking), 403), (Some(&*known), 502)] {
+        let ours = Some("https://app.example".to_owned());
+        assert_eq!(asked("https://app.example", token), (status, ours));
+        assert_eq!(asked("https://evil.example", token), (status, None));
+    }
+}

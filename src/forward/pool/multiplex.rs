@@ -122,6 +122,10 @@ impl Multiplex {
             }
             done
         });
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it ends when its sender is dropped, by a request that is waited for or by the pool"
+        )]
         tokio::task::spawn_local(async move {
             if let Err(error) = keep.await {
                 tracing::debug!(%error, "an HTTP/2 connection to an upstream ended badly");
@@ -213,6 +217,10 @@ where
     F::Output: 'static,
 {
     fn execute(&self, task: F) {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it ends with the connection it works for"
+        )]
         tokio::task::spawn_local(task);
     }
 }

@@ -66,6 +66,10 @@ impl Wire {
             .max_header_size(RESPONSE_HEAD_BYTES_MAX);
         let handshake = builder.handshake(TokioIo::new(io)).await;
         let (sender, connection) = handshake.map_err(io::Error::other)?;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it ends when its sender is dropped, by a request that is waited for or by the pool"
+        )]
         let task = tokio::task::spawn_local(async move {
             // How it ends is told to whoever waits for a response on it.
             let _ = connection.await;
