@@ -136,3 +136,59 @@ fn the_report_for_programs_has_the_shape_that_is_promised() {
     let report = Folder::with(unbound).json("check policies", 1);
     assert_eq!(report["faults"][0]["rule"], "boundary_parameter_missing");
 }
+
+#[test]
+fn overlaps_are_listed_with_a_path_that_shows_them() {
+    let folder = Folder::with(POLICY);
+    let pairs = folder.json("routes overlaps --policies policies", 0);
+    let told = |pair: &Value| {
+        let name = |number: usize| pair["routes"][number]["name"].as_str().unwrap().to_owned();
+        (
+            pair["relation"].as_str().unwrap().to_owned(),
+            name(0),
+            name(1),
+            pair["example"].as_str().unwrap().to_owned(),
+        )
+    };
+    let pairs: Vec<_> = pairs.as_array().unwrap().iter().map(told).collect();
+    let row = |relation: &str, first: &str, second: &str, path: &str| {
+        (
+            relation.to_owned(),
+            first.to_owned(),
+            second.to_owned(),
+            path.to_owned(),
+        )
+    };
+    assert_eq!(
+        pairs,
+        [
+            row("crossing", "GET /a/{x}", "GET /{x}/b", "/a/b"),
+            row("inside", "GET /a/{x}", "GET /{rest...}", "/a/x"),
+            row("inside", "GET /{x}/b", "GET /{rest...}", "/x/b"),
+        ]
+    );
+    let crossing = folder.json("routes overlaps --policies policies --incomparable", 0);
+    assert_eq!(crossing.as_array().unwrap().len(), 1);
+    let (table, _) = folder.ends("routes overlaps --policies policies --incomparable", 0);
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(
+        rows[1],
+        [
+            "crossing",
+            "GET,",
+            "HEAD",
+            "GET",
+            "/a/{x}",
+            "d:view",
+            "GET",
+            "/{x}/b",
+            "d:edit",
+            "/a/b",
+            "policies/p.yaml:6:3"
+        ]
+    );
+    folder.ends("routes overlaps --policies nowhere", 1);
+}

@@ -136,6 +136,7 @@ impl<'a> Desk<'a> {
                 target,
                 host,
             } => look::route_of(self, method, &target, host.as_deref()),
+            O::RoutesOverlaps { incomparable } => Ok(super::overlaps(self.policy(), incomparable)),
             O::PermissionsList {} => Ok(look::permissions(self)),
             O::Explain {
                 method,

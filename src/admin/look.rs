@@ -54,7 +54,8 @@ pub(super) fn route_of(
     }
 }
 
-fn route(policy: &Policy, route: &Route) -> Value {
+/// What is told of one route.
+pub(super) fn route(policy: &Policy, route: &Route) -> Value {
     json!({
         "name": route.name,
         "hosts": route.hosts,

@@ -15,6 +15,7 @@ mod keys;
 mod look;
 mod open;
 mod operation;
+mod overlaps;
 mod reload;
 mod roles;
 mod service;
@@ -29,6 +30,7 @@ use crate::store::StoreError;
 
 pub use open::{OpenError, open_offline, open_server, own_endpoints, policy_context};
 pub use operation::{Grant, Operation, Token};
+pub use overlaps::{OVERLAPS_LISTED_MAX, overlaps};
 pub use service::{Host, ReplaceError, Service};
 
 /// Who asks.

@@ -43,7 +43,7 @@ macro_rules! operations {
             pub fn changes(&self) -> bool {
                 let name = self.name();
                 let looks = [
-                    "List", "Show", "Match", "Inspect", "Explain", "Status", "Follow", "Top",
+                    "List", "Show", "Match", "Inspect", "Explain", "Status", "Follow", "Top", "Overlaps",
                 ];
                 !looks.iter().any(|verb| name.ends_with(verb))
             }
@@ -163,6 +163,11 @@ operations! {
         target: String,
         #[serde(default)] host: Option<String>,
     };
+    /// Pairs of routes that match a path in common.
+    RoutesOverlaps {
+        /// Only those of which neither is more specific.
+        #[serde(default)] incomparable: bool,
+    };
     /// Every permission.
     PermissionsList {};
     /// What would happen to a request, step by step.
@@ -238,6 +243,7 @@ impl Operation {
             | Self::GroupsList {}
             | Self::TokensInspect { .. }
             | Self::RoutesList {}
+            | Self::RoutesOverlaps { .. }
             | Self::PermissionsList {}
             | Self::DenialsList { .. }
             | Self::DenialsFollow { .. }

@@ -66,7 +66,7 @@ impl FailOn {
 
 /// Prints everything that was found and every test that failed.
 pub(super) fn run(check: &Check, context: &mut Context<'_>) -> Result<Exit, Failure> {
-    let report = match load(check.folder.as_deref(), context)? {
+    let report = match policy_in(check.folder.as_deref(), context)? {
         Ok(policy) => Report::of(&policy),
         Err(faults) => Report::of_faults(&faults),
     };
@@ -81,8 +81,12 @@ pub(super) fn run(check: &Check, context: &mut Context<'_>) -> Result<Exit, Fail
     Ok(if report.valid { Exit::Ok } else { Exit::No })
 }
 
-/// The policy that is to be checked, or everything that is wrong with the files.
-fn load(folder: Option<&Path>, context: &Context<'_>) -> Result<Result<Policy, Faults>, Failure> {
+/// The policy in `folder`, or of the settings if none is named; or everything that is wrong with its
+/// files. A folder with a portcullis.yaml is held against that.
+pub(super) fn policy_in(
+    folder: Option<&Path>,
+    context: &Context<'_>,
+) -> Result<Result<Policy, Faults>, Failure> {
     let settings = match folder.map(|folder| (folder, folder.join("portcullis.yaml"))) {
         None => context.settings_file()?,
         Some((_, settings)) if settings.is_file() => settings,

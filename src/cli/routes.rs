@@ -1,13 +1,16 @@
 //! `portcullis routes` and `portcullis permissions`: what the policy in force says.
 
+use std::path::{Path, PathBuf};
+
 use clap::Subcommand;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::arguments::{method, target};
 use super::output::Format;
 use super::table::View;
 use super::transport::Operation;
-use super::{Context, Exit, Failure, import};
+use super::{Context, Exit, Failure, check, import};
+use crate::admin::{self, OVERLAPS_LISTED_MAX};
 use crate::words::Method;
 
 /// What routes look like.
@@ -20,6 +23,22 @@ const VIEW: View = View {
         ("within", "within"),
         ("upstream", "upstream"),
         ("shadow", "shadow"),
+    ],
+};
+
+/// What pairs of them look like.
+const OVERLAPS: View = View {
+    plural: "overlaps",
+    name: "example",
+    columns: &[
+        ("relation", "relation"),
+        ("methods", "methods"),
+        ("route", "first"),
+        ("needs", "first_needs"),
+        ("other route", "second"),
+        ("needs", "second_needs"),
+        ("both match", "example"),
+        ("where", "file"),
     ],
 };
 
@@ -55,6 +74,19 @@ pub(super) enum Command {
         #[arg(long)]
         host: Option<String>,
     },
+    /// List pairs of routes that match a path in common, and what each of them asks
+    #[command(before_help = "Examples:
+  portcullis routes overlaps                           of the policy in force
+  portcullis routes overlaps --incomparable            only where both must be satisfied
+  portcullis routes overlaps --policies policies/      of a folder")]
+    Overlaps {
+        /// Only pairs of which neither is more specific
+        #[arg(long)]
+        incomparable: bool,
+        /// Look at this policy folder, and ask no server
+        #[arg(long, value_name = "FOLDER")]
+        policies: Option<PathBuf>,
+    },
 }
 
 /// Permissions: what the policy declares
@@ -82,7 +114,56 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, F
             }
             Ok(Exit::Ok)
         }
+        Command::Overlaps {
+            incomparable,
+            policies,
+        } => overlaps(incomparable, policies.as_deref(), context),
     }
+}
+
+/// Of the policy in force, or of a folder.
+fn overlaps(
+    incomparable: bool,
+    folder: Option<&Path>,
+    context: &mut Context<'_>,
+) -> Result<Exit, Failure> {
+    let answer = match folder {
+        Some(folder) => {
+            let policy = check::policy_in(Some(folder), context)??;
+            admin::overlaps(&policy, incomparable)
+        }
+        None => context.ask(Operation::RoutesOverlaps { incomparable })?,
+    };
+    let listed = answer.as_array().map_or(0, Vec::len);
+    let answer = match context.output.format() {
+        Format::Table | Format::Name => side_by_side(&answer),
+        Format::Json | Format::Yaml | Format::Jsonl | Format::Sarif => answer,
+    };
+    context.output.answer(&answer, &OVERLAPS)?;
+    if listed == OVERLAPS_LISTED_MAX {
+        let most = format_args!("these are the first {listed}: there may be more");
+        context.output.remark(most)?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// Each pair as one row.
+fn side_by_side(pairs: &Value) -> Value {
+    let row = |pair: &Value| {
+        let of = |number: usize, field: &str| {
+            let route = pair.get("routes").and_then(|routes| routes.get(number));
+            route.and_then(|route| route.get(field)).cloned()
+        };
+        json!({
+            "relation": pair.get("relation"),
+            "methods": pair.get("methods"),
+            "first": of(0, "name"), "first_needs": of(0, "needs"),
+            "second": of(1, "name"), "second_needs": of(1, "needs"),
+            "example": pair.get("example"),
+            "file": of(1, "file"),
+        })
+    };
+    pairs.as_array().into_iter().flatten().map(row).collect()
 }
 
 /// The route that answers, and those that must be satisfied too, as one list.

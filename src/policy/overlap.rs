@@ -22,6 +22,9 @@ use crate::words::MethodSet;
 /// not one that anybody can read, and the list would fill the memory.
 pub const PAIRS_MAX: usize = 1_000_000;
 
+/// Most paths that [`shared`] gives: one for each way in which literals can overlap.
+pub const SHARED_MAX: usize = 16;
+
 /// How the paths of one template lie to those of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
@@ -114,6 +117,48 @@ fn meet(a: &Template, b: &Template) -> bool {
             (Some(_), Some(_) | None) | (None, Some(_)) => return false,
         }
     }
+}
+
+/// A path that matches `template`, with `value` for each parameter.
+pub fn example(template: &Template, value: &str) -> String {
+    let segments = template.segments().iter();
+    segments.fold(String::new(), |path, segment| {
+        format!("{path}/{}", segment.filled(value))
+    })
+}
+
+/// Paths that match both templates, if any does, with `value` for what both leave open; the first is
+/// the plainest. There are several where literals of the two can overlap, at most [`SHARED_MAX`].
+pub fn shared(a: &Template, b: &Template, value: &str) -> Vec<String> {
+    let mut ours = a.segments().iter();
+    let mut theirs = b.segments().iter();
+    let mut paths = vec![String::new()];
+    loop {
+        let pieces = match (ours.next(), theirs.next()) {
+            (None, None) => break,
+            (Some(Segment::Rest), Some(Segment::Rest)) => vec![value.to_owned()],
+            (Some(Segment::Rest), Some(other)) => vec![rest(other, theirs.by_ref(), value)],
+            (Some(other), Some(Segment::Rest)) => vec![rest(other, ours.by_ref(), value)],
+            (Some(one), Some(two)) => one.shared(two, value),
+            (Some(_), None) | (None, Some(_)) => Vec::new(),
+        };
+        let longer = |path: &String| -> Vec<String> {
+            pieces
+                .iter()
+                .map(|piece| format!("{path}/{piece}"))
+                .collect()
+        };
+        paths = paths.iter().flat_map(longer).take(SHARED_MAX).collect();
+    }
+    paths.retain(|path| a.matches(path) && b.matches(path));
+    paths
+}
+
+/// A text for `{x...}` that matches `segment` and what follows it.
+fn rest<'s>(segment: &Segment, after: impl Iterator<Item = &'s Segment>, value: &str) -> String {
+    after.fold(segment.filled(value), |path, segment| {
+        format!("{path}/{}", segment.filled(value))
+    })
 }
 
 /// Says whether `segment` and what follows it can be at least one character.

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::loose::{LooseTable, loosely};
 use super::matcher::{Entry, Lookup, Table};
 use super::oracle;
-use super::overlap::{Relation, pairs, relation};
+use super::overlap::{self, Relation, pairs, relation};
 use super::template::Template;
 use crate::words::{Folding, Method, MethodSet, RouteId, Spelling, UpstreamId};
 
@@ -81,6 +81,13 @@ impl Universe {
                     self.relation(a, b),
                     "{text_a} to {text_b}"
                 );
+                let shared = overlap::shared(one, two, "z");
+                let disjoint = self.relation(a, b) == Relation::Disjoint;
+                assert_eq!(shared.is_empty(), disjoint, "{text_a} and {text_b}");
+                for path in shared {
+                    let both = oracle::matches(text_a, &path) && oracle::matches(text_b, &path);
+                    assert!(both, "{path} for {text_a} and {text_b}");
+                }
             }
         }
     }

@@ -112,6 +112,32 @@ impl Segment {
         self.walk(text, &mut |_| {})
     }
 
+    /// A text that matches, with `value` for each parameter.
+    pub(super) fn filled(&self, value: &str) -> String {
+        match self {
+            Self::Literal(text) => text.to_string(),
+            Self::Partly(parts) => parts.shape.replace(PARAM, value),
+            Self::Param | Self::Rest => value.to_owned(),
+        }
+    }
+
+    /// Texts that match both segments, if any does: one where every parameter has a `value` to itself,
+    /// and those where literals of the two overlap, which are texts of another kind.
+    pub(super) fn shared(&self, other: &Self, value: &str) -> Vec<String> {
+        match (self, other) {
+            (Self::Literal(text), segment) | (segment, Self::Literal(text)) => {
+                let text = segment.matches(text).then(|| text.to_string());
+                text.into_iter().collect()
+            }
+            (Self::Partly(ours), Self::Partly(theirs)) => ours.shared(theirs, value),
+            (Self::Param | Self::Rest, segment) | (segment, Self::Param | Self::Rest) => {
+                let text = segment.filled(value);
+                let both = self.matches(&text) && other.matches(&text);
+                both.then_some(text).into_iter().collect()
+            }
+        }
+    }
+
     /// Says whether some text without a slash matches both segments.
     pub(super) fn meets(&self, other: &Self) -> bool {
         match (self, other) {
@@ -196,10 +222,61 @@ impl Parts {
         prefixes && (ends_in(&self.suffix, &other.suffix) || ends_in(&other.suffix, &self.suffix))
     }
 
+    /// Texts that match both; as [`Self::meets_parts`] finds that there is one.
+    fn shared(&self, other: &Self, value: &str) -> Vec<String> {
+        if !self.meets_parts(other) {
+            return Vec::new();
+        }
+        if self.shape.contains(ENCODED_SLASH) {
+            let (ours, theirs) = (self.pieces(), other.pieces());
+            let mut texts = vec![String::new()];
+            for (number, (one, two)) in ours.iter().zip(&theirs).enumerate() {
+                let between = if number == 0 { "" } else { ENCODED_SLASH };
+                let pieces = one.shared(two, value);
+                let longer = |text: &String| -> Vec<String> {
+                    let pieces = pieces.iter().take(2);
+                    pieces
+                        .map(|piece| format!("{text}{between}{piece}"))
+                        .collect()
+                };
+                texts = texts.iter().flat_map(longer).collect();
+            }
+            return texts;
+        }
+        let prefix = longer(&self.prefix, &other.prefix);
+        let suffix = longer(&self.suffix, &other.suffix);
+        let middles = |one: &Self, two: &Self| -> String {
+            let middles = one.middles.iter().chain(&two.middles);
+            middles.fold(value.to_owned(), |text, middle| {
+                format!("{text}{middle}{value}")
+            })
+        };
+        let mut texts = vec![format!("{prefix}{}{suffix}", middles(self, other))];
+        // Where a literal of one stands in for a value of the other.
+        let starts = (0..suffix.len()).filter(|at| suffix.is_char_boundary(*at));
+        let overlapping = starts.filter_map(|at| {
+            let (begin, end) = suffix.split_at_checked(at)?;
+            prefix.ends_with(begin).then(|| format!("{prefix}{end}"))
+        });
+        texts.extend(overlapping);
+        for one in [self, other] {
+            texts.push(one.shape.replace(PARAM, value));
+        }
+        texts.push(format!("{prefix}{}{suffix}", middles(other, self)));
+        texts.retain(|text| self.matches(text) && other.matches(text));
+        let mut seen = std::collections::BTreeSet::new();
+        texts.retain(|text| seen.insert(text.clone()));
+        texts
+    }
+
     fn pieces(&self) -> Vec<Segment> {
         let pieces = self.shape.split(ENCODED_SLASH);
         pieces.map(Segment::of_shape).collect()
     }
+}
+
+fn longer<'t>(one: &'t str, two: &'t str) -> &'t str {
+    if one.len() < two.len() { two } else { one }
 }
 
 /// Says whether `text` can be the value of a parameter.

@@ -14,7 +14,7 @@ use super::VIEW;
 use crate::directory::Directory;
 use crate::explain;
 use crate::policy::overlap::Relation;
-use crate::policy::proof::{Finding, RELATED_MAX};
+use crate::policy::proof::Finding;
 use crate::policy::{Expectation, Policy};
 use crate::words::{Fault, Faults, Level, Place, Rule};
 
@@ -289,7 +289,9 @@ fn told(line: &Line, width: usize) -> String {
         "{place:<width$} {level}: {message} {rule}",
         width = width + 1
     );
-    for aside in line.related.iter().take(RELATED_MAX) {
+    // A note says enough by itself.
+    let related = line.related.iter().filter(|_| line.level > Level::Note);
+    for aside in related {
         let place = format!("{}:", aside.spot.shown);
         let message = printable(&aside.message);
         let _ = write!(text, "\n  {} {message}", styled(FAINT, place));

@@ -121,7 +121,7 @@ fn look(policy: &Policy, host: Option<&str>, own: &[&Route], holes: &mut BTreeMa
             continue;
         };
         for strong in own {
-            if let Some(level) = weight(policy, &wide, strong) {
+            if let Some(level) = weight(policy, method, (&wide, strong)) {
                 holes
                     .entry(primary.id)
                     .or_default()
@@ -133,7 +133,7 @@ fn look(policy: &Policy, host: Option<&str>, own: &[&Route], holes: &mut BTreeMa
 
 /// How much it weighs that a method of the path of `strong` is answered by `wide`, all of them
 /// together; nothing if they ask for as much, or lead elsewhere.
-fn weight(policy: &Policy, wide: &[&Route], strong: &Route) -> Option<Level> {
+fn weight(policy: &Policy, method: Method, (wide, strong): (&[&Route], &Route)) -> Option<Level> {
     let elsewhere = wide.iter().any(|route| route.upstream != strong.upstream);
     if elsewhere || wide.iter().any(|route| asks::as_much(route, strong)) {
         return None;
@@ -143,6 +143,10 @@ fn weight(policy: &Policy, wide: &[&Route], strong: &Route) -> Option<Level> {
         .all(|route| !asks::is_listed(route) || route.shadow)
     {
         return Some(Level::Warning);
+    }
+    // What is asked for reading is mostly less than what is asked for writing, and should be.
+    if matches!(method, Method::Get | Method::Head) {
+        return None;
     }
     let by_roles = |route: &&Route| asks::as_much_by_roles(policy, route, strong);
     (!wide.iter().any(by_roles)).then_some(Level::Note)
