@@ -2,30 +2,31 @@
 //!
 //! The answer to a given request, state and instant is a pure function; reading the body and writing
 //! the log are the caller's. What is wrong with a request is said in the words of the RFC and in
-//! sentences that stand in this file, never in what the request said. Why a client is refused is not
+//! sentences that stand in `refusal`, never in what the request said. Why a client is refused is not
 //! said at all: unknown, expired, switched off and calling from elsewhere read the same, and the true
 //! reason goes into [`TokenAnswer::reason`] for the log.
 
-use std::collections::BTreeSet;
+mod form;
+mod refusal;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-use percent_encoding::percent_decode_str;
+use http::{HeaderMap, Method, Response, StatusCode};
 use serde::Serialize;
-use zeroize::Zeroizing;
+
+use form::{Form, credential, read};
+use refusal::{Refusal, json};
 
 use super::mint::{MintError, MintRequest, joined, mint};
-use crate::credential::{basic, basic_pair};
 use crate::directory::{Key, State};
 use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::settings::Tokens;
 use crate::verify::{Verifier, touch};
-use crate::words::{Account, KeyId, Permission, PermissionSet, Secret, UnixTime};
+use crate::words::{Account, KeyId, Permission, PermissionSet, UnixTime};
 
 /// Where the token endpoint is.
 pub const PATH: &str = "/oauth/token";
@@ -93,180 +94,6 @@ pub fn answer(
         reason,
         account: client.account,
         key: client.key,
-    }
-}
-
-/// Why there is no token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refusal {
-    Method,
-    BodyTooLarge,
-    /// In which way the request is not what the RFC asks for.
-    Request(&'static str),
-    TwoCredentials,
-    GrantType,
-    /// The true reason, for the log.
-    Client(Reason),
-    /// In which way the scope cannot be had, and the reason for the log.
-    Scope(&'static str, Reason),
-    NotReady,
-}
-
-impl Refusal {
-    /// The error code, of RFC 6749 where that has one.
-    fn error(self) -> &'static str {
-        match self {
-            Self::Method | Self::BodyTooLarge | Self::Request(_) | Self::TwoCredentials => {
-                "invalid_request"
-            }
-            Self::GrantType => "unsupported_grant_type",
-            Self::Client(_) => "invalid_client",
-            Self::Scope(..) => "invalid_scope",
-            Self::NotReady => "temporarily_unavailable",
-        }
-    }
-
-    fn status(self) -> StatusCode {
-        match self {
-            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Request(_) | Self::TwoCredentials | Self::GrantType | Self::Scope(..) => {
-                StatusCode::BAD_REQUEST
-            }
-            Self::Client(_) => StatusCode::UNAUTHORIZED,
-            Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
-        }
-    }
-
-    fn description(self) -> &'static str {
-        match self {
-            Self::Method => "use POST",
-            Self::BodyTooLarge => "the body is longer than 16384 bytes",
-            Self::Request(how) | Self::Scope(how, _) => how,
-            Self::TwoCredentials => "send the client's id and secret once, in one way",
-            Self::GrantType => "the only grant type here is client_credentials",
-            // One sentence for all, or the endpoint would tell which keys exist.
-            Self::Client(_) => "the client's id and secret are not valid here",
-            Self::NotReady => "no token can be signed now",
-        }
-    }
-
-    fn reason(self) -> Reason {
-        match self {
-            Self::Method => Reason::MethodNotAllowed,
-            Self::BodyTooLarge => Reason::BodyTooLarge,
-            Self::Request(_) | Self::GrantType => Reason::RequestMalformed,
-            Self::TwoCredentials => Reason::CredentialRepeated,
-            Self::Client(reason) | Self::Scope(_, reason) => reason,
-            Self::NotReady => Reason::NotReady,
-        }
-    }
-
-    fn response(self) -> Response<Bytes> {
-        #[derive(Serialize)]
-        struct Body {
-            error: &'static str,
-            error_description: &'static str,
-        }
-        let body = Body {
-            error: self.error(),
-            error_description: self.description(),
-        };
-        let mut response = json(self.status(), &body);
-        let headers = response.headers_mut();
-        if self.status() == StatusCode::UNAUTHORIZED {
-            headers.insert(WWW_AUTHENTICATE, CHALLENGE);
-        }
-        if self.status() == StatusCode::METHOD_NOT_ALLOWED {
-            headers.insert(ALLOW, HeaderValue::from_static("POST"));
-        }
-        response
-    }
-}
-
-/// RFC 9110 asks for a challenge with every 401, however the client tried.
-const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"portcullis\"");
-
-/// No answer of this endpoint may be kept by anybody.
-fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes> {
-    let body = serde_json::to_vec(body).expect("texts and numbers always become JSON");
-    let mut response = Response::new(Bytes::from(body));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
-    response
-}
-
-/// The parameters we know. One without a value is one that was not sent.
-#[derive(Default)]
-struct Form {
-    grant_type: Option<String>,
-    client_id: Option<String>,
-    client_secret: Option<Zeroizing<String>>,
-    scope: Option<String>,
-}
-
-/// Reads the request as far as that needs no secret.
-fn read(request: &TokenRequest<'_>) -> Result<Form, Refusal> {
-    if request.method != Method::POST {
-        return Err(Refusal::Method);
-    }
-    if request.body.len() > BODY_BYTES_MAX {
-        return Err(Refusal::BodyTooLarge);
-    }
-    if request.query.is_some_and(|query| !query.is_empty()) {
-        return Err(Refusal::Request(
-            "send the parameters in the body, not in the URI",
-        ));
-    }
-    if !is_form(request.headers) {
-        return Err(Refusal::Request(
-            "send the body as application/x-www-form-urlencoded",
-        ));
-    }
-    let form = Form::parse(request.body)?;
-    match form.grant_type.as_deref() {
-        Some("client_credentials") => Ok(form),
-        Some(_) => Err(Refusal::GrantType),
-        None => Err(Refusal::Request("the parameter grant_type is missing")),
-    }
-}
-
-fn is_form(headers: &HeaderMap) -> bool {
-    let mut types = headers.get_all(CONTENT_TYPE).iter();
-    let (Some(value), None) = (types.next(), types.next()) else {
-        return false;
-    };
-    let essence = value.as_bytes().split(|b| *b == b';').next();
-    essence.is_some_and(|essence| {
-        essence
-            .trim_ascii()
-            .eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
-    })
-}
-
-impl Form {
-    fn parse(body: &[u8]) -> Result<Self, Refusal> {
-        let mut form = Self::default();
-        let mut seen = BTreeSet::new();
-        for (name, value) in form_urlencoded::parse(body) {
-            let value = Zeroizing::new(value.into_owned());
-            let said = (!value.is_empty()).then_some(value);
-            let plain = |said: Option<Zeroizing<String>>| said.map(|text| text.as_str().to_owned());
-            match &*name {
-                "grant_type" => form.grant_type = plain(said),
-                "client_id" => form.client_id = plain(said),
-                "client_secret" => form.client_secret = said,
-                "scope" => form.scope = plain(said),
-                _ => {} // RFC 6749, 3.2: parameters nobody knows are ignored
-            }
-            if !seen.insert(name) {
-                return Err(Refusal::Request("a parameter is sent twice"));
-            }
-        }
-        Ok(form)
     }
 }
 
@@ -339,52 +166,6 @@ impl<'s> Desk<'s> {
             scope: joined(&names),
         })
     }
-}
-
-/// Key id and secret, from the header or the body.
-fn credential(headers: &HeaderMap, form: &Form) -> Result<(KeyId, Secret), Refusal> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let header = values.next();
-    if values.next().is_some() {
-        return Err(Refusal::TwoCredentials);
-    }
-    match (header, &form.client_id, &form.client_secret) {
-        (Some(_), _, Some(_)) => Err(Refusal::TwoCredentials),
-        (Some(header), id, None) => {
-            let (user, password) = from_basic(header).ok_or(MALFORMED)?;
-            if id.as_ref().is_some_and(|id| *id != *user) {
-                return Err(Refusal::Request(
-                    "client_id is not the client in the header",
-                ));
-            }
-            key(&user, &password)
-        }
-        (None, Some(id), Some(secret)) => key(id, secret),
-        (None, None, Some(_)) => Err(Refusal::Request("the parameter client_id is missing")),
-        (None, _, None) => Err(Refusal::Client(Reason::CredentialMissing)),
-    }
-}
-
-const MALFORMED: Refusal = Refusal::Client(Reason::CredentialMalformed);
-
-fn key(id: &str, secret: &str) -> Result<(KeyId, Secret), Refusal> {
-    let id = id.parse().map_err(|_| MALFORMED)?;
-    let secret = Secret::parse(secret).map_err(|_| MALFORMED)?;
-    Ok((id, secret))
-}
-
-/// Client and secret of a `Basic` value, each form-encoded before the two were joined (RFC 6749,
-/// 2.3.1).
-fn from_basic(header: &HeaderValue) -> Option<(Zeroizing<String>, Zeroizing<String>)> {
-    let pair = basic_pair(basic(header)?)?;
-    let (user, password) = pair.split_once(':')?;
-    Some((form_decoded(user)?, form_decoded(password)?))
-}
-
-fn form_decoded(text: &str) -> Option<Zeroizing<String>> {
-    let spaced = Zeroizing::new(text.replace('+', " "));
-    let decoded = percent_decode_str(&spaced).decode_utf8().ok()?;
-    Some(Zeroizing::new(decoded.into_owned()))
 }
 
 /// The token made, and what stands beside it in the answer.

@@ -2,10 +2,15 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use std::collections::BTreeSet;
+
+use http::HeaderValue;
+use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, WWW_AUTHENTICATE};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::verify::world::{START, World};
+use crate::words::Secret;
 
 /// A request, as curl would write it.
 struct Curl {
@@ -436,7 +441,7 @@ fn e07_id_and_secret_are_form_encoded_inside_basic() {
         ask(&encoded(id.as_str()), &encoded(secret.reveal())).outcome,
         "issued"
     );
-    assert_eq!(form_decoded("a%3Ab+c%2B").unwrap().as_str(), "a:b c+");
+    assert_eq!(form::form_decoded("a%3Ab+c%2B").unwrap().as_str(), "a:b c+");
     for bad in [format!("{}%", id), format!("{}+", id), "%ff".to_owned()] {
         check(
             &ask(&bad, secret.reveal()),

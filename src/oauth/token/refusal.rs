@@ -1,0 +1,111 @@
+//! Why there is no token, in the words of the RFC and in sentences that stand here.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, WWW_AUTHENTICATE};
+use http::{HeaderValue, Response, StatusCode};
+use serde::Serialize;
+
+use crate::reason::Reason;
+
+/// Why there is no token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Method,
+    BodyTooLarge,
+    /// In which way the request is not what the RFC asks for.
+    Request(&'static str),
+    TwoCredentials,
+    GrantType,
+    /// The true reason, for the log.
+    Client(Reason),
+    /// In which way the scope cannot be had, and the reason for the log.
+    Scope(&'static str, Reason),
+    NotReady,
+}
+
+impl Refusal {
+    /// The error code, of RFC 6749 where that has one.
+    pub(super) fn error(self) -> &'static str {
+        match self {
+            Self::Method | Self::BodyTooLarge | Self::Request(_) | Self::TwoCredentials => {
+                "invalid_request"
+            }
+            Self::GrantType => "unsupported_grant_type",
+            Self::Client(_) => "invalid_client",
+            Self::Scope(..) => "invalid_scope",
+            Self::NotReady => "temporarily_unavailable",
+        }
+    }
+
+    fn status(self) -> StatusCode {
+        match self {
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Request(_) | Self::TwoCredentials | Self::GrantType | Self::Scope(..) => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Client(_) => StatusCode::UNAUTHORIZED,
+            Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn description(self) -> &'static str {
+        match self {
+            Self::Method => "use POST",
+            Self::BodyTooLarge => "the body is longer than 16384 bytes",
+            Self::Request(how) | Self::Scope(how, _) => how,
+            Self::TwoCredentials => "send the client's id and secret once, in one way",
+            Self::GrantType => "the only grant type here is client_credentials",
+            // One sentence for all, or the endpoint would tell which keys exist.
+            Self::Client(_) => "the client's id and secret are not valid here",
+            Self::NotReady => "no token can be signed now",
+        }
+    }
+
+    pub(super) fn reason(self) -> Reason {
+        match self {
+            Self::Method => Reason::MethodNotAllowed,
+            Self::BodyTooLarge => Reason::BodyTooLarge,
+            Self::Request(_) | Self::GrantType => Reason::RequestMalformed,
+            Self::TwoCredentials => Reason::CredentialRepeated,
+            Self::Client(reason) | Self::Scope(_, reason) => reason,
+            Self::NotReady => Reason::NotReady,
+        }
+    }
+
+    pub(super) fn response(self) -> Response<Bytes> {
+        #[derive(Serialize)]
+        struct Body {
+            error: &'static str,
+            error_description: &'static str,
+        }
+        let body = Body {
+            error: self.error(),
+            error_description: self.description(),
+        };
+        let mut response = json(self.status(), &body);
+        let headers = response.headers_mut();
+        if self.status() == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, CHALLENGE);
+        }
+        if self.status() == StatusCode::METHOD_NOT_ALLOWED {
+            headers.insert(ALLOW, HeaderValue::from_static("POST"));
+        }
+        response
+    }
+}
+
+/// RFC 9110 asks for a challenge with every 401, however the client tried.
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"portcullis\"");
+
+/// No answer of this endpoint may be kept by anybody.
+pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes> {
+    let body = serde_json::to_vec(body).expect("texts and numbers always become JSON");
+    let mut response = Response::new(Bytes::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    response
+}
