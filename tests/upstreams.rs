@@ -6,6 +6,7 @@ mod http2;
 mod peer;
 mod queue;
 mod tls;
+mod turns;
 
 use crate::harness::{Fixture, Message};
 

@@ -323,13 +323,29 @@ impl Pool {
             let elsewhere = with_room().filter(|_| !grows);
             elsewhere.min_by_key(|one| one.streams.get())
         });
-        let connection = found?;
+        Some(self.take_stream(found?))
+    }
+
+    /// A stream to any place that is well and not among those tried, for who would have to wait
+    /// otherwise.
+    pub(super) fn claim_anywhere(self: &Rc<Self>, tried: &[Arc<Place>]) -> Option<Stream> {
+        let connections = self.multiplexes.0.borrow();
+        let usable = connections.iter().filter(|one| {
+            one.has_room()
+                && one.place.is_usable()
+                && !tried.iter().any(|place| Arc::ptr_eq(place, &one.place))
+        });
+        let found = usable.min_by_key(|one| one.streams.get());
+        found.map(|connection| self.take_stream(connection))
+    }
+
+    fn take_stream(self: &Rc<Self>, connection: &Rc<Multiplex>) -> Stream {
         connection.streams.set(connection.streams.get() + 1);
-        Some(Stream {
+        Stream {
             pool: Rc::clone(self),
             connection: Rc::clone(connection),
             counted: Cell::new(true),
-        })
+        }
     }
 
     /// Makes an HTTP/2 message of one that was made for HTTP/1.1.

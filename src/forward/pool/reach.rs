@@ -145,7 +145,11 @@ impl Pool {
         if let Some(resting) = resting {
             return Ok(Turn::Handed(Handed::Wire(resting)));
         }
-        self.turn(true, ends).await
+        loop {
+            if let Some(turn) = self.turn(true, ends).await? {
+                return Ok(turn);
+            }
+        }
     }
 
     async fn wire(self: &Rc<Self>, slot: Slot, wanted: Wanted) -> Result<Lease, Reason> {
@@ -241,13 +245,17 @@ impl Pool {
                 self.open(slot, Wanted { place, tried }).await?;
                 continue;
             }
+            if let Some(stream) = self.claim_anywhere(&tried) {
+                return Ok(self.lend(Way::Stream(stream), true));
+            }
             match self.turn(grows, ends).await? {
-                Turn::Slot(free) => slot = Some(free),
-                Turn::Handed(Handed::Stream(stream)) => {
+                None => {}
+                Some(Turn::Slot(free)) => slot = Some(free),
+                Some(Turn::Handed(Handed::Stream(stream))) => {
                     return Ok(self.lend(Way::Stream(stream), true));
                 }
                 // There are none where HTTP/2 is spoken.
-                Turn::Handed(Handed::Wire(resting)) => slot = Some(resting.slot),
+                Some(Turn::Handed(Handed::Wire(resting))) => slot = Some(resting.slot),
             }
         }
     }
@@ -286,6 +294,8 @@ impl Drop for UnderWay<'_> {
         self.pool.opening.take();
         self.opening.over.set(true);
         self.opening.done.notify_waiters();
+        // Behind those: they came first.
+        self.pool.hands.look_again();
     }
 }
 

@@ -1,7 +1,7 @@
 //! Waiting for one's turn: for a place among an upstream's connections, or for a connection that
 //! this core hands on.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -37,8 +37,12 @@ pub(super) enum Turn {
 #[derive(Debug, Default)]
 pub(super) struct Hands(RefCell<VecDeque<(u64, Rc<Hand>)>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Hand {
+    /// Whether a place is wanted: if not, an opening is waited for as well.
+    wants: bool,
+    /// Whether that opening is over.
+    over: Cell<bool>,
     handed: RefCell<Option<Handed>>,
     waker: RefCell<Option<Waker>>,
 }
@@ -65,11 +69,21 @@ impl Hands {
         }
         None
     }
+
+    /// An opening is over: whoever waits for what comes of it looks for himself.
+    pub(super) fn look_again(&self) {
+        for (_, hand) in self.0.borrow().iter().filter(|(_, hand)| !hand.wants) {
+            hand.over.set(true);
+            if let Some(waker) = hand.waker.take() {
+                waker.wake();
+            }
+        }
+    }
 }
 
 impl Pool {
     /// Waits for a turn, at most until `ends`. Who does not want a place waits for what this core
-    /// hands on.
+    /// hands on; nothing comes of that when an opening is over, which is to be looked at first.
     ///
     /// # Errors
     ///
@@ -78,13 +92,18 @@ impl Pool {
         self: &Rc<Self>,
         wants: bool,
         ends: tokio::time::Instant,
-    ) -> Result<Turn, Reason> {
+    ) -> Result<Option<Turn>, Reason> {
         let (ticket, slot) = match self.shared.slots.enter(self.core, wants) {
-            Stand::Free(slot) => return Ok(Turn::Slot(slot)),
+            Stand::Free(slot) => return Ok(Some(Turn::Slot(slot))),
             Stand::Full => return Err(Reason::UpstreamOverloaded),
             Stand::InLine(ticket, slot) => (ticket, slot),
         };
-        let hand = Rc::new(Hand::default());
+        let hand = Rc::new(Hand {
+            wants,
+            over: Cell::new(false),
+            handed: RefCell::default(),
+            waker: RefCell::default(),
+        });
         self.hands.add(ticket.number, &hand);
         let waiter = Waiter {
             pool: Rc::clone(self),
@@ -117,7 +136,8 @@ impl Pool {
     pub(super) fn hand_on_streams(self: &Rc<Self>) {
         while !self.hands.are_idle() {
             let place = self.shared.places.choose(&[]);
-            let Some(stream) = place.and_then(|place| self.claim(&place)) else {
+            let claimed = place.and_then(|place| self.claim(&place));
+            let Some(stream) = claimed.or_else(|| self.claim_anywhere(&[])) else {
                 return;
             };
             let Next::Here(ticket) = self.shared.slots.next_here(self.core) else {
@@ -141,15 +161,18 @@ struct Waiter {
 }
 
 impl Future for Waiter {
-    type Output = Turn;
+    type Output = Option<Turn>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Turn> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Turn>> {
         if let Some(handed) = self.hand.handed.take() {
-            return Poll::Ready(Turn::Handed(handed));
+            return Poll::Ready(Some(Turn::Handed(handed)));
         }
         let slot = self.slot.as_mut().map(|slot| Pin::new(slot).poll(cx));
         if let Some(Poll::Ready(Ok(slot))) = slot {
-            return Poll::Ready(Turn::Slot(slot));
+            return Poll::Ready(Some(Turn::Slot(slot)));
+        }
+        if self.hand.over.get() {
+            return Poll::Ready(None);
         }
         self.hand.waker.replace(Some(cx.waker().clone()));
         Poll::Pending
