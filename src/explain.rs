@@ -15,10 +15,10 @@ use serde::Serialize;
 
 use crate::decision::{self, Denial, Needs, Outcome, Question};
 use crate::policy::matcher::Lookup;
-use crate::policy::{Expectation, Policy, PolicyTest, Requirement, Route, RouteBoundary, Source};
+use crate::policy::{Policy, Requirement, Route, RouteBoundary, Source};
 use crate::reason::Reason;
 use crate::request::{Target, TargetError};
-use crate::words::{Account, AccountName, Caller, Evidence, Method, Permission};
+use crate::words::{Account, Caller, Evidence, Method, Permission};
 
 /// A call that somebody thinks of.
 #[derive(Clone, Debug)]
@@ -72,15 +72,6 @@ pub struct Step {
     pub found: String,
 }
 
-/// A policy test that did not hold.
-#[derive(Clone, Debug)]
-pub struct Failure<'p> {
-    /// The test.
-    pub test: &'p PolicyTest,
-    /// What happened instead.
-    pub explanation: Explanation,
-}
-
 /// Makes a caller of an account that is only thought of: it has shown nothing, and uses all it has.
 pub fn supposed(account: Arc<Account>) -> Caller {
     Caller {
@@ -89,47 +80,6 @@ pub fn supposed(account: Arc<Account>) -> Caller {
         evidence: Evidence::Hypothesis,
         subset: None,
     }
-}
-
-/// Runs a policy's own tests. `account` finds the accounts they name.
-pub fn run_tests<'p>(
-    policy: &'p Policy,
-    account: impl Fn(&AccountName) -> Option<Arc<Account>>,
-) -> Vec<Failure<'p>> {
-    policy
-        .tests
-        .iter()
-        .filter_map(|test| run_test(policy, test, &account))
-        .collect()
-}
-
-fn run_test<'p>(
-    policy: &'p Policy,
-    test: &'p PolicyTest,
-    account: &impl Fn(&AccountName) -> Option<Arc<Account>>,
-) -> Option<Failure<'p>> {
-    let mut headers = HeaderMap::new();
-    for (name, value) in &test.headers {
-        if let Ok(value) = value.parse() {
-            headers.append(name, value);
-        }
-    }
-    let explanation = explain(
-        policy,
-        &Hypothesis {
-            method: test.method,
-            target: &test.target,
-            host: test.host.as_deref(),
-            headers: &headers,
-            caller: test.account.as_ref().and_then(account).map(supposed),
-            source: test.from,
-        },
-    );
-    let expected = match test.expect {
-        Expectation::Allow => None,
-        Expectation::Deny(reason) => Some(reason.code()),
-    };
-    (explanation.reason != expected).then_some(Failure { test, explanation })
 }
 
 /// Says what would happen to a call, and why.

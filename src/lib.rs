@@ -66,6 +66,7 @@ pub mod reason;
 pub mod record;
 pub mod reject;
 pub mod request;
+pub mod review;
 pub mod source;
 pub mod verify;
 

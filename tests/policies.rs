@@ -10,6 +10,7 @@ use portcullis::explain;
 use portcullis::policy::compile::{Context, compile};
 use portcullis::policy::{Expectation, Policy, folder};
 use portcullis::reason::Reason;
+use portcullis::review;
 use portcullis::settings::Settings;
 use portcullis::words::{Level, Method};
 
@@ -22,7 +23,7 @@ fn compiled(folder: &Path, context: &Context) -> Policy {
 fn holds(policy: &Policy) {
     let built = Directory::of_files(policy);
     assert!(built.conflicts.is_empty(), "{:?}", built.conflicts);
-    let failures = explain::run_tests(policy, |name| {
+    let failures = review::run_tests(policy, |name| {
         built.directory.account_named(name.as_str()).map(Arc::clone)
     });
     let said: Vec<String> = failures

@@ -192,3 +192,75 @@ fn overlaps_are_listed_with_a_path_that_shows_them() {
     );
     folder.ends("routes overlaps --policies nowhere", 1);
 }
+
+const TESTED: &str = "upstream: items
+dimensions: { tenant: T }
+permissions: { d:view: See, d:edit: Change }
+roles: { viewer: { permissions: [d:view] } }
+accounts:
+  ci: { grants: [{ role: viewer, within: { tenant: [acme] } }] }
+routes:
+  GET /t/{tenant}: { needs: d:view, within: { tenant: path.tenant } }
+  PUT /t/{tenant}: { needs: { all: [d:view, d:edit] }, within: { tenant: path.tenant } }
+  DELETE /t/{tenant}: { needs: { any: [d:edit] }, within: { tenant: path.tenant } }
+  GET /about: public
+";
+
+#[test]
+fn a_test_says_what_exactly_is_missing() {
+    let tests = |missing: &str, request: &str| {
+        format!(
+            "{TESTED}tests: [{{ as: ci, request: {request}, expect: permission_missing, missing: [{missing}] }}]\n"
+        )
+    };
+    for (request, missing, code) in [
+        ("PUT /t/acme", "d:edit", 0),
+        ("DELETE /t/acme", "d:edit", 0),
+        ("PUT /t/acme", "d:view", 1),
+        ("PUT /t/acme", "d:view, d:edit", 1),
+    ] {
+        let folder = Folder::with(&tests(missing, request));
+        let (_, said) = folder.ends("check policies", code);
+        let told = format!("expected to miss {missing}, missing is d:edit");
+        assert_eq!(said.contains(&told), code == 1, "{said}");
+    }
+    let (_, said) = Folder::with(&tests("d:edlt", "PUT /t/acme")).ends("check policies", 1);
+    assert!(said.contains("did you mean `d:edit`?"), "{said}");
+    let allowed =
+        format!("{TESTED}tests: [{{ request: GET /about, expect: allow, missing: [d:edit] }}]\n");
+    let (_, said) = Folder::with(&allowed).ends("check policies", 1);
+    assert!(
+        said.contains("`missing` goes with `expect: permission_missing`"),
+        "{said}"
+    );
+}
+
+#[test]
+fn coverage_says_which_routes_no_test_exercises() {
+    let tests = "tests:
+  - { as: ci, request: GET /t/acme, expect: allow }
+  - { as: ci, request: GET /t/other, expect: outside_boundary }
+  - { as: ci, request: PUT /t/acme, expect: permission_missing }
+  - { request: DELETE /t/acme, expect: credential_missing }
+";
+    let folder = Folder::with(&format!("{TESTED}{tests}"));
+    let (printed, _) = folder.ends("check policies --coverage", 0);
+    for told in [
+        "no test: policies/p.yaml:10:3: DELETE /t/{tenant}",
+        "no test: policies/p.yaml:11:3: GET /about",
+        "tests exercise 2 of 4 routes (50 %); 1 let some test through, 2 refuse some test",
+    ] {
+        assert!(printed.contains(told), "{told}\n{printed}");
+    }
+    let report = folder.json("check policies --coverage", 0);
+    assert_eq!(report["coverage"]["percent"], 50.0);
+    assert_eq!(report["coverage"]["missed"][0]["line"], 10);
+    assert!(folder.json("check policies", 0).get("coverage").is_none());
+    folder.ends("check policies --fail-under 50", 0);
+    let (_, said) = folder.ends("check policies --fail-under 50.1%", 1);
+    assert!(
+        said.contains("tests exercise 2 of 4 routes (50 %), and at least 50.1 % is asked for"),
+        "{said}"
+    );
+    folder.ends("check policies --fail-under 101", 2);
+}

@@ -19,6 +19,7 @@ const LAYERS: [&[&str]; 5] = [
         "import",
         "policy",
         "request",
+        "review",
         "source",
     ],
     // Memory and disk.

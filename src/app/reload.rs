@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::Service;
 use crate::clock::Clock;
-use crate::explain;
 use crate::policy::reload::Watch;
+use crate::review;
 use crate::settings::Settings;
 use crate::telemetry::metrics::Metrics;
 use crate::words::{AccountName, Level};
@@ -100,7 +100,7 @@ impl Reloader {
     fn warn_of_failed_tests(&self) {
         let state = self.service.handle().snapshot();
         let account = |name: &AccountName| state.directory.account_named(name.as_str()).cloned();
-        for failure in explain::run_tests(&state.policy, account) {
+        for failure in review::run_tests(&state.policy, account) {
             let (place, happened) = (&failure.test.place, &failure.explanation.sentence);
             tracing::warn!(%place, happened, "a test of the policy in force does not hold");
         }

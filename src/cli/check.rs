@@ -4,6 +4,7 @@
 //! that editors and pipelines find the place without help of ours; `-o json` and `-o sarif` say the
 //! same for programs.
 
+mod coverage;
 mod report;
 mod sarif;
 
@@ -12,12 +13,13 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::output::Format;
-use super::table::View;
+use super::table::{View, printable};
 use super::{Context, Exit, Failure};
 use crate::admin;
 use crate::policy::{self, Policy};
 use crate::settings::Settings;
 use crate::words::{Faults, Level};
+use coverage::Percent;
 use report::Report;
 
 const VIEW: View = View {
@@ -32,6 +34,7 @@ const VIEW: View = View {
   portcullis check                       the settings, and the policy folder they name
   portcullis check policies/             a policy folder alone
   portcullis check --fail-on warning     for a pipeline: warnings end it too
+  portcullis check --coverage            which routes the policy's tests exercise
   portcullis check -o sarif > check.sarif")]
 pub(super) struct Check {
     /// Policy folder, or a folder with a portcullis.yaml; what the settings name if left out
@@ -40,6 +43,12 @@ pub(super) struct Check {
     #[arg(long, value_enum, default_value_t, value_name = "error|warning|note")]
     #[arg(hide_possible_values = true)]
     fail_on: FailOn,
+    /// Say which routes no test exercises
+    #[arg(long)]
+    coverage: bool,
+    /// Exit with 1 if tests exercise a smaller part of the routes than this
+    #[arg(long, value_name = "PERCENT")]
+    fail_under: Option<Percent>,
 }
 
 /// From which level on a finding fails the check.
@@ -70,6 +79,7 @@ pub(super) fn run(check: &Check, context: &mut Context<'_>) -> Result<Exit, Fail
         Ok(policy) => Report::of(&policy),
         Err(faults) => Report::of_faults(&faults),
     };
+    let report = report.covered(check.coverage, check.fail_under);
     let report = report.judged(check.fail_on.level());
     if context.output.format() == Format::Sarif {
         let folder = std::env::current_dir().unwrap_or_default();

@@ -55,6 +55,7 @@ const GOOD: &[&str] = &[
     "tokens inspect --token-file t",
     "routes list",
     "routes match get /v1/devices",
+    "routes overlaps --incomparable --policies policies",
     "permissions list",
     "status -c portcullis.yaml",
     "reload",

@@ -425,6 +425,8 @@ pub struct PolicyTest {
     pub from: Option<std::net::IpAddr>,
     /// What is expected.
     pub expect: Expectation,
+    /// Exactly the permissions that are expected to be missing, if that is asked.
+    pub missing: Option<Vec<Permission>>,
     /// Where it stands.
     pub place: Place,
 }

@@ -1,7 +1,7 @@
 //! What `check` found, and how it is told to people and to programs.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io::IsTerminal;
 
 use anstyle::{AnsiColor, Style};
@@ -11,12 +11,13 @@ use super::super::output::{BAD, Format, GOOD, ODD, styled};
 use super::super::table::printable;
 use super::super::{Context, Failure};
 use super::VIEW;
+use super::coverage::{Coverage, Percent};
 use crate::directory::Directory;
-use crate::explain;
 use crate::policy::overlap::Relation;
 use crate::policy::proof::Finding;
 use crate::policy::{Expectation, Policy};
-use crate::words::{Fault, Faults, Level, Place, Rule};
+use crate::review::{self, Trials};
+use crate::words::{Fault, Faults, Level, Permission, Place, Rule};
 
 /// Most findings of one rule that people are shown at once; the others are in `-o json`.
 const SHOWN_OF_A_RULE_MAX: usize = 20;
@@ -39,6 +40,8 @@ pub(super) struct Report {
     pub(super) left_out: BTreeMap<&'static str, usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) counts: Option<BTreeMap<&'static str, usize>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) coverage: Option<Coverage>,
 }
 
 /// A sentence about a place in a file.
@@ -82,8 +85,14 @@ impl From<&Place> for Spot {
     }
 }
 
+impl fmt::Display for Spot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
 impl Line {
-    fn at(place: &Place, rule: Rule, message: String) -> Self {
+    pub(super) fn at(place: &Place, rule: Rule, message: String) -> Self {
         Self {
             spot: place.into(),
             rule,
@@ -115,8 +124,8 @@ impl From<&Finding> for Line {
 }
 
 /// What was expected, what happened instead, and what would make it hold.
-impl From<&explain::Failure<'_>> for Line {
-    fn from(failure: &explain::Failure<'_>) -> Self {
+impl From<&review::Failure<'_>> for Line {
+    fn from(failure: &review::Failure<'_>) -> Self {
         let (test, found) = (failure.test, &failure.explanation);
         let expected = match test.expect {
             Expectation::Allow => "allow",
@@ -133,6 +142,14 @@ impl From<&explain::Failure<'_>> for Line {
             found.reason.unwrap_or("allow"),
             found.sentence,
         );
+        if let Some(wanted) = &test.missing {
+            let list = |names: &[Permission]| {
+                let names: Vec<_> = names.iter().map(Permission::as_str).collect();
+                names.join(", ")
+            };
+            let (wanted, missing) = (list(wanted), list(&failure.missing));
+            message += &format!("; expected to miss {wanted}, missing is {missing}");
+        }
         let remedies = found.remedies.join(", or ");
         if test.expect == Expectation::Allow && !remedies.is_empty() {
             message += &format!("; this would allow it: {remedies}");
@@ -153,7 +170,7 @@ impl Report {
     /// Of a policy that holds.
     pub(super) fn of(policy: &Policy) -> Self {
         let directory = Directory::of_files(policy).directory;
-        let failed = explain::run_tests(policy, |name| {
+        let trials = Trials::run(policy, |name| {
             directory.account_named(name.as_str()).cloned()
         });
         let of_level = |level| {
@@ -164,11 +181,22 @@ impl Report {
         Self {
             warnings: of_level(Level::Warning),
             notes: of_level(Level::Note),
-            failed_tests: failed.iter().map(Line::from).collect(),
+            failed_tests: trials.failures.iter().map(Line::from).collect(),
             left_out: left_out.map(|(rule, count)| (rule.code(), count)).collect(),
             counts: Some(counts(policy)),
+            coverage: Some(Coverage::of(policy, &trials)),
             ..Self::default()
         }
+    }
+
+    /// The same with what tests exercise of the routes, or without; less than `least` is an error.
+    pub(super) fn covered(mut self, wanted: bool, least: Option<Percent>) -> Self {
+        let coverage = self.coverage.take().filter(|_| wanted || least.is_some());
+        if let (Some(coverage), Some(least)) = (&coverage, least) {
+            self.faults.extend(coverage.short_of(least));
+        }
+        self.coverage = coverage;
+        self
     }
 
     /// The same, valid if nothing in it weighs as much as `level`.
@@ -215,6 +243,9 @@ impl Report {
                 let more = more + left_out;
                 output.complain(format_args!("and {more} more of `{}`", rule.code()))?;
             }
+        }
+        if let Some(coverage) = self.coverage.as_ref().filter(|_| !output.is_quiet()) {
+            output.data(coverage)?;
         }
         self.end(context)
     }

@@ -67,7 +67,7 @@ pub fn compile(files: &[SourceFile], context: &Context) -> Result<Policy, Faults
     let routes = routes::compile(&written, &names, &mut faults);
     let accounts = people::accounts(&written, &names, &mut faults);
     let groups = people::groups(&written, &names, &mut faults);
-    let tests = people::tests(&written, &accounts, &mut faults);
+    let tests = people::tests(&written, &accounts, &names, &mut faults);
     let (tables, overlaps) = tables::build(&routes, &names, context, &mut faults);
     elsewhere::refuse_ways_around(&routes, &mut faults);
     let allowed = routes.iter().map(|route| route.unsafe_allow);

@@ -92,10 +92,18 @@ fn grants(written: &[GrantWritten], names: &Names, faults: &mut Faults) -> Vec<F
 pub(super) fn tests(
     files: &[PolicyFile],
     accounts: &BTreeMap<AccountName, FileAccount>,
+    names: &Names,
     faults: &mut Faults,
 ) -> Vec<PolicyTest> {
     let tests: Vec<PolicyTest> = files.iter().flat_map(|file| &file.tests).cloned().collect();
     for test in &tests {
+        for permission in test.missing.iter().flatten() {
+            let named = At {
+                place: test.place.clone(),
+                value: permission.clone(),
+            };
+            names.permission(&named, faults);
+        }
         let Some(name) = &test.account else {
             continue;
         };

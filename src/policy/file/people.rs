@@ -9,8 +9,8 @@ use super::{At, at, description, named, names};
 use crate::policy::{Expectation, FileKey, PolicyTest};
 use crate::reason::Reason;
 use crate::words::{
-    AccountId, AccountName, DimensionName, Fault, Faults, GroupName, Method, Place, RoleName,
-    nearest,
+    AccountId, AccountName, DimensionName, Fault, Faults, GroupName, Method, Permission, Place,
+    RoleName, nearest,
 };
 use crate::yaml::{Fields, Key, Node, quoted};
 
@@ -189,7 +189,9 @@ pub(super) fn tests(node: &Node, faults: &mut Faults) -> Vec<PolicyTest> {
 }
 
 fn test(node: &Node, faults: &mut Faults) -> Option<PolicyTest> {
-    let known = &["as", "request", "expect", "host", "headers", "from"];
+    let known = &[
+        "as", "request", "expect", "missing", "host", "headers", "from",
+    ];
     let fields = Fields::of(node, "a test", known, &[], faults)?;
     let (Some(request), Some(expect)) = (fields.get("request"), fields.get("expect")) else {
         let message =
@@ -211,6 +213,7 @@ fn test(node: &Node, faults: &mut Faults) -> Option<PolicyTest> {
         address
     });
     let headers = headers(&fields, faults);
+    let missing = missing(&fields, expect, faults);
     let (method, target) = request?;
     Some(PolicyTest {
         account: spoken(account)?,
@@ -220,8 +223,27 @@ fn test(node: &Node, faults: &mut Faults) -> Option<PolicyTest> {
         headers,
         from: spoken(from)?,
         expect: expect?,
+        missing,
         place: node.place.clone(),
     })
+}
+
+/// The permissions that are to be missing: only one reason misses any.
+fn missing(
+    fields: &Fields<'_>,
+    expect: Option<Expectation>,
+    faults: &mut Faults,
+) -> Option<Vec<Permission>> {
+    let node = fields.get("missing")?;
+    let reason = Reason::PermissionMissing;
+    if expect.is_some_and(|expect| expect != Expectation::Deny(reason)) {
+        let message =
+            format!("`missing` goes with `expect: {reason}`: nothing else lacks a permission");
+        faults.push(Fault::new(node.place.clone(), message));
+    }
+    let items = node.filled_list("permissions", faults).unwrap_or_default();
+    let names = items.iter().map(|item| item.word("a permission", faults));
+    Some(names.collect::<Vec<_>>().into_iter().flatten().collect())
 }
 
 /// Said and read, or not said; `None` when it was said and could not be read.
