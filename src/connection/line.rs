@@ -341,9 +341,8 @@ mod tests {
                 _: &mut Context<'_>,
                 _: &mut ReadBuf<'_>,
             ) -> Poll<io::Result<()>> {
-                let reset = Err(io::ErrorKind::ConnectionReset.into());
-                let was_said = std::mem::replace(&mut self.0, true);
-                Poll::Ready(if was_said { Ok(()) } else { reset })
+                let was_said = std::mem::replace(&mut self.0, true).then_some(());
+                Poll::Ready(was_said.ok_or_else(|| io::ErrorKind::ConnectionReset.into()))
             }
         }
         let mut stream = Rewound::new(Bytes::from_static(b"ab"), Reset(false));
