@@ -6,6 +6,7 @@
 
 mod preflight;
 mod remedy;
+mod shadow;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -64,7 +65,7 @@ pub struct Explanation {
 /// One step of a decision.
 #[derive(Clone, Debug, Serialize)]
 pub struct Step {
-    /// What was looked at: `path`, `route`, `caller`, `address`, `permission`, `boundary`.
+    /// What was looked at: `path`, `route`, `caller`, `address`, `permission`, `boundary`, `shadow`.
     pub step: &'static str,
     /// Whether it was passed.
     pub passed: bool,
@@ -84,7 +85,7 @@ pub fn supposed(account: Arc<Account>) -> Caller {
 
 /// Says what would happen to a call, and why.
 pub fn explain(policy: &Policy, call: &Hypothesis<'_>) -> Explanation {
-    let target = match Target::from_text(call.target, policy.classes_allowed) {
+    let target = match Target::from_text(call.target, policy.classes_read) {
         Ok(target) => target,
         Err(error) => return unreadable(&error),
     };
@@ -106,9 +107,12 @@ pub fn explain(policy: &Policy, call: &Hypothesis<'_>) -> Explanation {
         });
         return refused(&Denial::new(Reason::HostUnknown), steps, Vec::new());
     };
+    let sent = target.as_sent(call.target);
     let question = Question {
         policy,
         target: &target,
+        sent: &sent,
+        host: call.host,
         lookup: &lookup,
         headers: call.headers,
         source: call.source,
@@ -121,13 +125,11 @@ pub fn explain(policy: &Policy, call: &Hypothesis<'_>) -> Explanation {
     let outcome = decision::decide(&question, Ok(call.caller.clone()));
     steps.push(route_step(policy, &lookup, call));
     match outcome {
-        Outcome::Allowed(permit) => allowed(policy, permit.route(), call, steps),
+        Outcome::Allowed(permit) => allowed(policy, permit.decided_by(), call, steps),
         Outcome::Denied(denial) => explained(policy, &denial, steps),
-        Outcome::Shadowed(_, denial) => Explanation {
-            allowed: true,
-            decision: "shadow_deny",
-            ..explained(policy, &denial, steps)
-        },
+        Outcome::Shadowed(permit, denial) => {
+            shadow::told(policy, &permit, explained(policy, &denial, steps))
+        }
     }
 }
 

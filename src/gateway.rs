@@ -152,7 +152,8 @@ impl Gateway {
         ticket.verdict().authz = Some(ticket.verdict().started.elapsed());
         let mut response = match act {
             Act::Forward(permit) => {
-                let standing = Standing::new(&self, &permit, &state, generation);
+                let standing =
+                    Standing::new(&self, &permit, ticket.verdict(), (&state, generation));
                 let asked = Forwarded {
                     standing,
                     connection: &connection,
@@ -243,6 +244,7 @@ impl Gateway {
                 if let Some(caller) = &denial.caller {
                     verdict.saw(caller);
                 }
+                verdict.target = Some(permit.path_and_query().clone());
                 verdict.denial = Some(denial);
                 verdict.shadow = true;
                 Act::Forward(permit)
@@ -259,11 +261,11 @@ impl Gateway {
         ticket: &mut Ticket,
     ) -> Response<Outgoing> {
         let verdict = ticket.verdict();
-        verdict.route = Some(Arc::clone(permit.route()));
+        verdict.route = permit.route().cloned();
         verdict.permissions = permit
             .identity()
             .and_then(|identity| identity.permissions.clone());
-        let upstream = state.policy.upstream(permit.route().upstream);
+        let upstream = state.policy.upstream(permit.upstream());
         let listener = &asked.connection.listener;
         let host = verdict.host.clone();
         let upload = Progress::of(&asked.body);
@@ -393,7 +395,11 @@ fn is_last(verdict: &Verdict) -> bool {
     let unclear = |reason: Reason| {
         reason.status() == StatusCode::BAD_REQUEST || reason == Reason::TransferCodingUnknown
     };
-    verdict.reason().is_some_and(unclear)
+    // In shadow it was no message that is wrong, but a path that somebody might read two ways.
+    verdict
+        .reason()
+        .filter(|_| !verdict.shadow)
+        .is_some_and(unclear)
 }
 
 /// The answer to a preflight.

@@ -77,9 +77,15 @@ impl Judge<'_> {
     ) -> Result<Judgement, Box<Denial>> {
         let policy = &*self.state.policy;
         let head = head::check(asked.parts, asked.entrance)?;
-        let read = Target::parse(&head.path_and_query, policy.classes_allowed)
+        let read = Target::parse(&head.path_and_query, policy.classes_read)
             .map_err(|ambiguous| Box::new(Denial::from(ambiguous)))?;
-        *target = Some(read.path_and_query().clone());
+        let is_readable = read.classes().minus(policy.classes_allowed).is_empty();
+        // What shadow may send on as it came is told as it came.
+        *target = Some(if is_readable {
+            read.path_and_query().clone()
+        } else {
+            head.path_and_query.clone()
+        });
         let lookup = policy
             .find(Some(head.host), head.method, read.path())
             .map_err(|_| Box::new(Denial::new(Reason::HostUnknown)))?;
@@ -90,6 +96,8 @@ impl Judge<'_> {
         let question = Question {
             policy,
             target: &read,
+            sent: &head.path_and_query,
+            host: Some(head.host),
             lookup: &lookup,
             headers: &asked.parts.headers,
             source: Some(asked.source),
@@ -104,7 +112,7 @@ impl Judge<'_> {
             }
         }
         let caller = if decision::asks_for_caller(policy, &lookup) {
-            let foreign = if decision::foreign_may_pass(policy, &lookup) {
+            let foreign = if decision::foreign_may_pass(&question) {
                 Foreign::MayPass(self.issuers)
             } else {
                 Foreign::Counts

@@ -88,6 +88,12 @@ impl Target {
         Ok(Self::assemble(path, query, scanned.classes)?)
     }
 
+    /// The target as it would come in if it were sent as `text`, which it was read from.
+    pub fn as_sent(&self, text: &str) -> PathAndQuery {
+        // What cannot be sent was turned away when it was read.
+        text.parse().unwrap_or_else(|_| self.forwarded.clone())
+    }
+
     /// The path, in canonical form.
     pub fn path(&self) -> &str {
         self.forwarded.path()

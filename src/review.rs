@@ -76,7 +76,7 @@ pub fn ask(policy: &Policy, call: &Hypothesis<'_>) -> Ruling {
         routes: Vec::new(),
         answer: Answer::Refused(Refusal { reason, missing }),
     };
-    let target = match Target::from_text(call.target, policy.classes_allowed) {
+    let target = match Target::from_text(call.target, policy.classes_read) {
         Ok(target) => target,
         Err(error) if error.class().is_some() => {
             return refused(Reason::PathAmbiguous, Vec::new());
@@ -86,9 +86,12 @@ pub fn ask(policy: &Policy, call: &Hypothesis<'_>) -> Ruling {
     let Ok(lookup) = policy.find(call.host, call.method, target.path()) else {
         return refused(Reason::HostUnknown, Vec::new());
     };
+    let sent = target.as_sent(call.target);
     let question = Question {
         policy,
         target: &target,
+        sent: &sent,
+        host: call.host,
         lookup: &lookup,
         headers: call.headers,
         source: call.source,

@@ -55,12 +55,13 @@ fn under<'b>(blocks: &'b [Block], heading: &str) -> Vec<&'b Block> {
 }
 
 const GUIDE: &str = "Five minutes with your own API";
+const SHADOW: &str = "Switch it on without fear";
 
 /// Every `sh` block is one of these, so that no command is left unrun.
 #[test]
 fn every_command_stands_under_a_heading_whose_commands_are_run() {
     for block in blocks(&readme()).iter().filter(|b| b.language == "sh") {
-        let known = ["See it work", "Pass the tests", GUIDE];
+        let known = ["See it work", "Pass the tests", GUIDE, SHADOW];
         let heading = block.heading.as_str();
         assert!(
             known.contains(&heading),
@@ -99,6 +100,21 @@ fn the_guide_works_as_it_is_printed() {
         "the guide ends with the server's end"
     );
     assert!(reader.ran > 12, "only {} commands were run", reader.ran);
+}
+
+/// Before an API that nobody has a credential for.
+#[test]
+fn it_is_switched_on_as_it_is_printed() {
+    let mut reader = Reader::new();
+    reader.does("portcullis init --upstream http://127.0.0.1:3000");
+    for block in under(&blocks(&readme()), SHADOW) {
+        match block.language.as_str() {
+            "sh" => block.text.lines().for_each(|line| reader.does(line)),
+            "yaml" => reader.adds_settings(&block.text),
+            other => panic!("what is a reader to do with a block of `{other}`?"),
+        }
+    }
+    assert!(reader.server.is_none() && reader.ran > 6);
 }
 
 /// Whoever does not write a policy of his own at once has one that works.
@@ -237,6 +253,12 @@ impl Reader {
 
     fn writes_policy(&self, text: &str) {
         fs::write(self.folder.path().join("policies/api.yaml"), text).unwrap();
+    }
+
+    fn adds_settings(&self, text: &str) {
+        let settings = self.folder.path().join("portcullis.yaml");
+        let before = fs::read_to_string(&settings).unwrap();
+        fs::write(&settings, before + text).unwrap();
     }
 
     /// The last answer is the one printed, but for ids.

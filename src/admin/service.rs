@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::denials::Denials;
 use crate::directory::{Directory, Handle, SigningKeys, State};
 use crate::policy::Policy;
+use crate::policy::shadow::NotEnforced;
 use crate::settings::{self, Tokens};
 use crate::store::{Change, Pepper, Records, Store, StoreError};
 use crate::verify::Verifier;
@@ -350,6 +351,7 @@ impl Service {
             let inner = self.lock()?;
             (inner.store.describe(), inner.conflicts.clone())
         };
+        let not_enforced = NotEnforced::of(&state.policy);
         let mut status = json!({
             "instance": self.instance,
             "version": env!("CARGO_PKG_VERSION"),
@@ -361,6 +363,9 @@ impl Service {
             "keys": state.directory.keys_len(),
             "routes": state.policy.routes.len(),
             "permissions": state.policy.permissions.len(),
+            "routes_in_shadow": not_enforced.routes,
+            "upstreams_in_shadow": not_enforced.upstreams,
+            "default_upstream": not_enforced.default_upstream,
             "findings": {
                 "warnings": state.policy.findings.count(Level::Warning),
                 "notes": state.policy.findings.count(Level::Note),

@@ -12,11 +12,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::Service;
 use crate::clock::Clock;
+use crate::policy::Policy;
 use crate::policy::reload::Watch;
+use crate::policy::shadow::NotEnforced;
 use crate::review;
 use crate::settings::Settings;
 use crate::telemetry::metrics::Metrics;
-use crate::words::{AccountName, Level};
+use crate::words::{AccountName, Level, UpstreamName};
 
 /// Reloads the policy.
 pub(super) struct Reloader {
@@ -51,6 +53,7 @@ impl Reloader {
         for setting in &state.policy.weakened {
             tracing::warn!(setting, "this setting weakens a promise");
         }
+        say_what_is_not_enforced(&state.policy);
         let found = |level| state.policy.findings.count(level);
         let (warnings, notes) = (found(Level::Warning), found(Level::Note));
         tracing::info!(
@@ -112,6 +115,28 @@ impl Reloader {
             .replace_policy(Arc::new(policy))
             .map_err(|error| error.to_string())
     }
+}
+
+/// A gateway that enforces less than its table says must not look like one that does not.
+fn say_what_is_not_enforced(policy: &Policy) {
+    let not_enforced = NotEnforced::of(policy);
+    if not_enforced.is_nothing() {
+        return;
+    }
+    let names = |names: &[UpstreamName]| {
+        let names: Vec<_> = names.iter().map(UpstreamName::as_str).collect();
+        names.join(", ")
+    };
+    let (routes, of) = (not_enforced.routes, policy.routes.len());
+    let upstreams = names(&not_enforced.upstreams);
+    let default_upstream = names(not_enforced.default_upstream.as_slice());
+    tracing::warn!(
+        routes,
+        of,
+        upstreams,
+        default_upstream,
+        "in shadow: what is refused here is forwarded all the same"
+    );
 }
 
 /// Reloads whenever the folder has changed, or SIGHUP says so, until `stop`.

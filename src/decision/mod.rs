@@ -14,11 +14,13 @@ mod permit;
 pub mod place;
 pub mod preflight;
 pub mod rights;
+mod shadow;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::HeaderMap;
+use http::uri::PathAndQuery;
 use smallvec::SmallVec;
 
 pub use denial::{Denial, Needs};
@@ -41,6 +43,10 @@ pub struct Question<'a> {
     pub policy: &'a Policy,
     /// Path and query, in their one meaning.
     pub target: &'a Target,
+    /// Path and query as they were sent.
+    pub sent: &'a PathAndQuery,
+    /// The host that was asked for.
+    pub host: Option<&'a str>,
     /// What the route table says of host, method and path.
     pub lookup: &'a Lookup,
     /// The request's headers; only those a boundary names are read.
@@ -56,7 +62,7 @@ pub enum Outcome {
     Allowed(Permit),
     /// Refuse.
     Denied(Box<Denial>),
-    /// Refused by the rules, forwarded all the same because every route in question is in shadow.
+    /// Refused by the rules, forwarded all the same because everything in question is in shadow.
     Shadowed(Permit, Box<Denial>),
 }
 
@@ -67,11 +73,11 @@ pub fn asks_for_caller(policy: &Policy, lookup: &Lookup) -> bool {
 }
 
 /// Says whether an `Authorization` that is not of our form may be meant for the API behind: where
-/// every matching route passes it on, or every one is in shadow.
-pub fn foreign_may_pass(policy: &Policy, lookup: &Lookup) -> bool {
-    matched(policy, lookup).is_some_and(|matched| {
-        matched.iter().all(|route| route.pass_authorization) || matched.all_in_shadow()
-    })
+/// every matching route passes it on, or shadow would forward the request without it.
+pub fn foreign_may_pass(question: &Question<'_>) -> bool {
+    let matched = matched(question.policy, question.lookup);
+    let passes = |matched: &Matched| matched.iter().all(|route| route.pass_authorization);
+    matched.as_ref().is_some_and(passes) || shadow::way(question, matched.as_ref()).is_some()
 }
 
 /// Decides.
@@ -86,15 +92,27 @@ pub fn decide(question: &Question<'_>, caller: Result<Option<Caller>, Reason>) -
         return Outcome::Denied(override_refused());
     }
     let matched = matched(question.policy, question.lookup);
-    if let Some(matched) = matched.as_ref().filter(|matched| matched.all_public()) {
-        return match two_readings(question, matched) {
-            None => Outcome::Allowed(Permit::public(question, matched)),
-            Some(denial) => Outcome::Denied(Box::new(Denial {
-                route: Some(Arc::clone(&matched.primary)),
-                cors: matched.cors().cloned(),
-                ..*denial
-            })),
+    if let Some(denial) = refused_at_once(question) {
+        return match shadow::outcome(question, matched.as_ref(), denial) {
+            Outcome::Shadowed(permit, mut denial) => {
+                // Nobody is refused for who he is, but who would be is good to know.
+                denial.caller = caller.ok().flatten();
+                denial.route = permit.route().cloned();
+                Outcome::Shadowed(permit, denial)
+            }
+            outcome @ (Outcome::Allowed(_) | Outcome::Denied(_)) => outcome,
         };
+    }
+    if let Some(public) = matched.as_ref().filter(|matched| matched.all_public()) {
+        let Some(denial) = two_readings(question, public) else {
+            return Outcome::Allowed(Permit::public(question, public));
+        };
+        let denial = Box::new(Denial {
+            route: Some(Arc::clone(&public.primary)),
+            cors: public.cors().cloned(),
+            ..*denial
+        });
+        return shadow::outcome(question, matched.as_ref(), denial);
     }
     let denial = match known(question, caller) {
         Err(denial) => denial,
@@ -122,12 +140,22 @@ pub fn decide(question: &Question<'_>, caller: Result<Option<Caller>, Reason>) -
         needs,
         ..*denial
     });
-    match matched {
-        Some(matched) if denial.reason.is_shadowable() && matched.all_in_shadow() => {
-            Outcome::Shadowed(Permit::shadowed(question, &matched), denial)
-        }
-        _ => Outcome::Denied(denial),
+    shadow::outcome(question, matched.as_ref(), denial)
+}
+
+/// A path of a class that nothing allows: refused whoever asks, and before anybody is asked.
+fn refused_at_once(question: &Question<'_>) -> Option<Box<Denial>> {
+    let allowed = question.policy.classes_allowed;
+    let refused = question.target.classes().minus(allowed);
+    if refused.is_empty() {
+        return None;
     }
+    let class = refused.iter().next()?;
+    // As it would be told were it read without shadow: the first in the path, not in the table.
+    let first = Target::parse(question.sent, allowed).err();
+    Some(Box::new(
+        first.unwrap_or(crate::request::Ambiguous { class }).into(),
+    ))
 }
 
 /// The routes a request must satisfy, all of them.

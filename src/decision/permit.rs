@@ -4,15 +4,17 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::rights::Satisfied;
 use super::{Matched, Question};
 use crate::policy::cors::Cors;
+use crate::policy::shadow::NOWHERE;
 use crate::policy::{Requirement, Route, RouteBoundary, Source};
 use crate::request::Target;
-use crate::words::{Boundary, Caller, PermissionId};
+use crate::words::{Boundary, Caller, PermissionId, UpstreamId};
 
 /// Proof that the rules let a request through.
 ///
@@ -23,6 +25,8 @@ use crate::words::{Boundary, Caller, PermissionId};
 #[derive(Debug)]
 pub struct Permit {
     target: Target,
+    /// The path as it was sent, where only shadow lets it through.
+    raw: Option<Box<PathAndQuery>>,
     route: Arc<Route>,
     identity: Option<Identity>,
     timeout: Option<Duration>,
@@ -48,8 +52,14 @@ pub struct Identity {
 }
 
 impl Permit {
+    /// Without an identity, since nobody was asked; in shadow a credential of the API behind stays
+    /// what it was without us.
     pub(super) fn public(question: &Question<'_>, matched: &Matched) -> Self {
-        Self::new(question, matched, None)
+        let permit = Self::new(question, matched, None);
+        Self {
+            pass_authorization: permit.pass_authorization || matched.all_in_shadow(),
+            ..permit
+        }
     }
 
     /// Of a preflight: without an identity, a credential or a body.
@@ -64,10 +74,16 @@ impl Permit {
         }
     }
 
-    /// Without an identity, since none was granted; foreign credentials go through.
-    pub(super) fn shadowed(question: &Question<'_>, matched: &Matched) -> Self {
+    /// Without an identity, since none was granted; foreign credentials go through, and so does a path
+    /// that can be read two ways, as it was sent.
+    pub(super) fn shadowed(
+        question: &Question<'_>,
+        matched: &Matched,
+        raw: Option<&PathAndQuery>,
+    ) -> Self {
         Self {
             pass_authorization: true,
+            raw: raw.cloned().map(Box::new),
             ..Self::new(question, matched, None)
         }
     }
@@ -98,6 +114,7 @@ impl Permit {
     fn new(question: &Question<'_>, matched: &Matched, identity: Option<Identity>) -> Self {
         Self {
             target: question.target.clone(),
+            raw: None,
             route: Arc::clone(&matched.primary),
             identity,
             // Where several routes must be satisfied, limits are the strictest.
@@ -117,9 +134,32 @@ impl Permit {
         &self.target
     }
 
-    /// The primary route: its name stands in logs, its upstream is used.
-    pub fn route(&self) -> &Arc<Route> {
+    /// Path and query that are forwarded: those that were decided on, or in shadow those that were
+    /// sent.
+    pub fn path_and_query(&self) -> &PathAndQuery {
+        self.raw
+            .as_deref()
+            .unwrap_or_else(|| self.target.path_and_query())
+    }
+
+    /// Whether the path is forwarded as it was sent, though it can be read two ways.
+    pub fn is_raw(&self) -> bool {
+        self.raw.is_some()
+    }
+
+    /// The primary route, whose name stands in logs; nothing in shadow for a request without one.
+    pub fn route(&self) -> Option<&Arc<Route>> {
+        (self.route.id != NOWHERE).then_some(&self.route)
+    }
+
+    /// What it was decided by: the primary route, or what stands in for one that is missing.
+    pub(crate) fn decided_by(&self) -> &Route {
         &self.route
+    }
+
+    /// Where it goes.
+    pub fn upstream(&self) -> UpstreamId {
+        self.route.upstream
     }
 
     /// What the upstream is told about the caller; nothing on public routes and in shadow.

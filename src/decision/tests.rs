@@ -82,13 +82,15 @@ fn decide_as(account: &str, method: Method, target: &str) -> String {
     let question = Question {
         policy: &policy,
         target: &target,
+        sent: target.path_and_query(),
+        host: None,
         lookup: &lookup,
         headers: &HeaderMap::new(),
         source: Some("192.0.2.1".parse().unwrap()),
     };
     match decide(&question, Ok(caller)) {
         Outcome::Allowed(permit) => {
-            assert_eq!(permit.target().path_and_query(), target.path_and_query());
+            assert_eq!(permit.path_and_query(), target.path_and_query());
             "allow".to_owned()
         }
         Outcome::Denied(denial) => denial.reason.code().to_owned(),
@@ -158,6 +160,8 @@ fn a_reason_against_the_credential_comes_before_everything_a_policy_says() {
         let question = Question {
             policy: &policy,
             target: &target,
+            sent: target.path_and_query(),
+            host: None,
             lookup: &lookup,
             headers: &HeaderMap::new(),
             source: None,
@@ -182,6 +186,8 @@ fn a_denial_tells_a_known_caller_exactly_what_is_missing() {
         let question = Question {
             policy: &policy,
             target: &target,
+            sent: target.path_and_query(),
+            host: None,
             lookup: &lookup,
             headers: &headers,
             source: None,
@@ -212,6 +218,8 @@ fn options_are_the_strictest_of_all_routes_that_count() {
         let question = Question {
             policy: &policy,
             target: &target,
+            sent: target.path_and_query(),
+            host: None,
             lookup: &lookup,
             headers: &HeaderMap::new(),
             source: None,

@@ -6,8 +6,8 @@ use crate::decision::Preflight;
 /// A preflight is let through or answered for the route it announces.
 pub(super) fn told(preflight: &Preflight, steps: Vec<Step>) -> Explanation {
     let (route, done) = match preflight {
-        Preflight::Pass(permit) => (permit.route(), "passed on"),
-        Preflight::Answer(answer) => (&answer.route, "answered"),
+        Preflight::Pass(permit) => (permit.decided_by(), "passed on"),
+        Preflight::Answer(answer) => (&*answer.route, "answered"),
     };
     Explanation {
         allowed: true,

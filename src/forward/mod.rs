@@ -228,7 +228,7 @@ impl Forwarder {
         headers.insert(HOST, host);
         let mut message = Request::new(());
         *message.method_mut() = parts.method;
-        *message.uri_mut() = Uri::from(permit.target().path_and_query().clone());
+        *message.uri_mut() = Uri::from(permit.path_and_query().clone());
         *message.version_mut() = Version::HTTP_11;
         *message.headers_mut() = headers;
         Ok(message)

@@ -80,19 +80,21 @@ impl Flowing {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         // A client that takes less than there is never finds it waiting, so this is asked first.
-        if let Some(verdict) = verdict.as_deref_mut()
-            && let Err(denial) = self.standing.look(verdict)
-        {
-            return Poll::Ready(Some(Err(refused(verdict, denial))));
+        if let Some(verdict) = verdict.as_deref_mut() {
+            if let Err(denial) = self.standing.look(verdict) {
+                return Poll::Ready(Some(Err(refused(verdict, denial))));
+            }
+            self.standing.note(verdict);
         }
         if let Poll::Ready(frame) = Pin::new(&mut self.download).poll_frame(cx) {
             self.since = None;
             return Poll::Ready(frame.map(|frame| frame.map_err(Broken::Upstream)));
         }
-        if let Some(verdict) = verdict
-            && let Err(denial) = self.standing.check(verdict, cx)
-        {
-            return Poll::Ready(Some(Err(refused(verdict, denial))));
+        if let Some(verdict) = verdict {
+            if let Err(denial) = self.standing.check(verdict, cx) {
+                return Poll::Ready(Some(Err(refused(verdict, denial))));
+            }
+            self.standing.note(verdict);
         }
         let now = self.standing.ticks();
         let since = *self.since.get_or_insert(now);
@@ -191,6 +193,7 @@ impl Outgoing {
                 verdict.sent_bytes = traffic.down;
                 verdict.received = Received::Tunnelled(traffic.up);
                 verdict.ended = traffic.ended;
+                standing.note(verdict);
                 if let Some(denial) = denial {
                     verdict.cut(denial);
                 }

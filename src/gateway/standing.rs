@@ -8,7 +8,7 @@
 //! What is kept for it is little, since most requests are over before anything changes: the rest
 //! stands in the request's record.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -44,6 +44,8 @@ pub(super) struct Standing {
     subset: Option<Box<(Arc<Policy>, PermissionSet)>>,
     /// What said the place to a boundary.
     headers: Option<Box<HeaderMap>>,
+    /// What has come to stand against it meanwhile, and is not enforced.
+    despite: RefCell<Option<Box<Denial>>>,
 }
 
 /// A [`Standing`] and what it is about.
@@ -108,10 +110,13 @@ impl Standing {
     pub(super) fn new(
         gateway: &Rc<Gateway>,
         permit: &Permit,
-        state: &State,
-        generation: u64,
+        verdict: &Verdict,
+        (state, generation): (&State, u64),
     ) -> Self {
-        let caller = permit.identity().map(|identity| &identity.caller);
+        let granted = permit.identity().map(|identity| &identity.caller);
+        // Whom only shadow lets through may be let through for who he is, when shadow ends.
+        let shadowed = verdict.denial.as_ref();
+        let caller = granted.or_else(|| shadowed?.caller.as_ref());
         let subset = caller.and_then(|caller| caller.subset.clone());
         Self {
             gateway: Rc::clone(gateway),
@@ -121,6 +126,7 @@ impl Standing {
             known: caller.is_some(),
             subset: subset.map(|subset| Box::new((Arc::clone(&state.policy), subset))),
             headers: permit.bound_headers().cloned().map(Box::new),
+            despite: RefCell::default(),
         }
     }
 
@@ -156,6 +162,7 @@ impl Standing {
             known: self.known,
             subset: self.subset.clone(),
             headers: self.headers.clone(),
+            despite: RefCell::default(),
         };
         let facts = Facts::of(verdict);
         Apart { standing, facts }
@@ -195,7 +202,7 @@ impl Standing {
         let host = facts.host.as_ref().and_then(|host| host.to_str().ok());
         let host = host.and_then(|host| head::without_port(host).ok());
         let policy = &*state.policy;
-        let target = Target::parse(path_and_query, policy.classes_allowed)
+        let target = Target::parse(path_and_query, policy.classes_read)
             .map_err(|ambiguous| Box::new(Denial::from(ambiguous)))?;
         let lookup = policy
             .find(host, method, target.path())
@@ -204,13 +211,28 @@ impl Standing {
         let question = Question {
             policy,
             target: &target,
+            sent: path_and_query,
+            host,
             lookup: &lookup,
             headers: self.headers.as_deref().unwrap_or(&nothing),
             source: Some(facts.source),
         };
         match decision::decide(&question, caller) {
-            Outcome::Allowed(_) | Outcome::Shadowed(..) => Ok(()),
+            Outcome::Allowed(_) => Ok(()),
+            Outcome::Shadowed(_, denial) => {
+                self.despite.replace(Some(denial));
+                Ok(())
+            }
             Outcome::Denied(denial) => Err(denial),
+        }
+    }
+
+    /// Puts on record that the request goes on only because something is not enforced, if that is so
+    /// since it was let through.
+    pub(super) fn note(&self, verdict: &mut Verdict) {
+        if let Some(denial) = self.despite.take() {
+            verdict.denial.get_or_insert(denial);
+            verdict.shadow = true;
         }
     }
 

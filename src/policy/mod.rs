@@ -24,6 +24,7 @@ mod properties;
 mod reading;
 pub mod reload;
 mod segment;
+pub mod shadow;
 pub mod template;
 mod trie;
 
@@ -73,6 +74,11 @@ pub struct Policy {
     pub weakened: Vec<String>,
     /// The path classes that some route or upstream allows; all others are refused at once.
     pub classes_allowed: ClassSet,
+    /// Those, and what shadow lets through somewhere: paths are read with these allowed, and the
+    /// decision looks at the rest.
+    pub classes_read: ClassSet,
+    /// What is in shadow as a whole.
+    pub shadow: shadow::Shadow,
     /// Whether some upstream allows `_method` in a query; else it is refused at once.
     pub method_in_query_allowed: bool,
     /// Whether some route says what becomes of a preflight.

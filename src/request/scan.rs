@@ -8,7 +8,7 @@
 //! Not here: the query, except for what could not be sent at all.
 
 use super::Ambiguous;
-use crate::words::{Allowable, ClassSet, PathClass};
+use crate::words::{ClassSet, PathClass};
 
 /// What a path turned out to be.
 #[derive(Debug)]
@@ -345,12 +345,13 @@ const fn kind_of(byte: u8) -> Kind {
     }
 }
 
-/// The classes nobody may allow.
+/// The classes that are refused whatever is allowed. `dot_segment` is not among them: nobody can list
+/// it, and shadow mode may let it through.
 const NEVER: ClassSet = {
     let mut never = ClassSet::EMPTY;
     let mut rest = PathClass::ALL;
     while let Some((class, tail)) = rest.split_first() {
-        if matches!(class.allowable(), Allowable::Never) {
+        if !class.is_shadowable() {
             never = never.with(*class);
         }
         rest = tail;

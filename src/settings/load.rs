@@ -11,7 +11,7 @@ use super::{
     DRAIN_DELAY_DEFAULT, DRAIN_TIMEOUT_DEFAULT, Decisions, Drain, ISSUER_DEFAULT, Log,
     METRIC_ACCOUNTS_DEFAULT, MetricsSettings, OPS_DEFAULT, POLICIES_DEFAULT, STORE_DEFAULT,
     Settings, StoreSetting, TOKEN_LIFETIME_DEFAULT, TOKEN_LIFETIME_MAX, Tokens, denials, listener,
-    upstream,
+    shadow, upstream,
 };
 use crate::words::{Fault, Faults, Place};
 use crate::yaml::{self, Fields, Node, Value, quoted};
@@ -24,6 +24,8 @@ const KEYS: &[&str] = &[
     "store",
     "pepper",
     "upstreams",
+    "shadow",
+    "default_upstream",
     "tokens",
     "control",
     "log",
@@ -33,13 +35,7 @@ const KEYS: &[&str] = &[
     "threads",
     "max_connections",
 ];
-const LATER: &[&str] = &[
-    "trusts",
-    "default_upstream",
-    "shadow",
-    "max_staleness",
-    "limits",
-];
+const LATER: &[&str] = &["trusts", "max_staleness", "limits"];
 
 /// More threads than any machine has cores is a slip of the pen.
 const THREADS_MAX: u64 = 1024;
@@ -110,11 +106,14 @@ impl Reader<'_> {
     fn settings(&self, path: &Path, root: &Node, faults: &mut Faults) -> Option<Settings> {
         let fields = Fields::of(root, "the settings", KEYS, LATER, faults)?;
         let store = self.store(&fields, faults);
+        let shadow = fields.get("shadow");
+        let shadow = shadow.and_then(|node| node.boolean(faults));
         let upstreams = fields.get("upstreams");
-        let (upstreams, weakened) = upstreams.map_or_else(
+        let (mut upstreams, mut weakened) = upstreams.map_or_else(
             || (BTreeMap::new(), Vec::new()),
-            |node| upstream::read_all(self, node, faults),
+            |node| upstream::read_all(self, node, shadow == Some(true), faults),
         );
+        weakened.extend(shadow::whole_gateway(&fields, &mut upstreams, faults));
         let settings = Settings {
             file: path.to_owned(),
             listeners: listener::read_all(self, fields.get("listeners"), faults),
@@ -127,6 +126,7 @@ impl Reader<'_> {
             tokens: self.tokens(fields.get("tokens"), &store, faults),
             store,
             upstreams,
+            shadow: shadow == Some(true),
             control: self.control(fields.get("control"), faults),
             log: log(fields.get("log"), faults),
             metrics: metrics(fields.get("metrics"), faults),

@@ -14,6 +14,7 @@ mod listener;
 mod load;
 mod reach;
 mod rules;
+mod shadow;
 mod upstream;
 
 use std::collections::BTreeMap;
@@ -143,6 +144,8 @@ pub struct Settings {
     pub threads: Option<usize>,
     /// Most connections of the process, all listeners together.
     pub max_connections: usize,
+    /// Whether nothing is enforced that no upstream, file or route says otherwise of.
+    pub shadow: bool,
     /// Every setting that weakens a promise, as `upstreams.inventory.unsafe_allow: semicolon`, for
     /// the start-up message and the metric.
     pub weakened: Vec<String>,
@@ -221,6 +224,10 @@ pub struct UpstreamRules {
     pub spelling: Spelling,
     /// Whether `_method` may stand in a query that goes to it.
     pub method_in_query: bool,
+    /// Whether requests go to it that no route names, which only shadow lets through.
+    pub is_default: bool,
+    /// Where it is: two upstreams that may be one are told by this, not by their names.
+    pub addresses: Vec<UpstreamAddress>,
 }
 
 /// An API behind the gateway.

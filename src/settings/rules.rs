@@ -8,10 +8,10 @@ use crate::words::{
 };
 use crate::yaml::{Fields, Node, quoted};
 
-/// Reads them.
-pub(super) fn read(fields: &Fields<'_>, faults: &mut Faults) -> UpstreamRules {
+/// Reads them. `shadow` is what the gateway says of upstreams that do not say it themselves.
+pub(super) fn read(fields: &Fields<'_>, shadow: bool, faults: &mut Faults) -> UpstreamRules {
     let allow = fields.get("unsafe_allow");
-    let shadow = fields.get("shadow").and_then(|node| node.boolean(faults));
+    let own = fields.get("shadow").and_then(|node| node.boolean(faults));
     let pass = fields.get("pass_authorization");
     let names = fields.get("unsafe_header_names");
     let slash = fields.get("trailing_slash");
@@ -19,7 +19,7 @@ pub(super) fn read(fields: &Fields<'_>, faults: &mut Faults) -> UpstreamRules {
     let keys = fields.get("unsafe_query_keys");
     UpstreamRules {
         unsafe_allow: allow.map_or(ClassSet::EMPTY, |node| classes(node, false, faults)),
-        shadow: shadow.unwrap_or(false),
+        shadow: own.unwrap_or(shadow),
         pass_authorization: pass
             .and_then(|node| node.choice(&[("foreign", true)], faults))
             .unwrap_or(false),
@@ -33,6 +33,8 @@ pub(super) fn read(fields: &Fields<'_>, faults: &mut Faults) -> UpstreamRules {
         header_names: names
             .map_or_else(Vec::new, |node| header_names(node, faults))
             .into(),
+        is_default: false,
+        addresses: Vec::new(),
     }
 }
 
@@ -120,6 +122,7 @@ pub(super) fn weakened(name: &UpstreamName, rules: &UpstreamRules) -> Vec<String
     let said = settings
         .into_iter()
         .filter(|(_, values)| !values.is_empty());
-    said.map(|(key, values)| format!("upstreams.{name}.{key}: {}", values.join(", ")))
-        .collect()
+    let said = said.map(|(key, values)| format!("upstreams.{name}.{key}: {}", values.join(", ")));
+    let shadow = rules.shadow.then(|| format!("upstreams.{name}.shadow"));
+    said.chain(shadow).collect()
 }

@@ -179,6 +179,7 @@ fn everything_can_be_said() {
             "upstreams.a.unsafe_allow: empty_segment, semicolon",
             "upstreams.a.unsafe_header_names: api_key, x.y",
             "upstreams.a.unsafe_query_keys: _method",
+            "upstreams.a.shadow",
         ]
     );
     assert_eq!(
@@ -437,4 +438,51 @@ fn a_missing_file_is_a_fault_that_names_it() {
         error.to_string(),
         "/nowhere/portcullis.yaml: the settings cannot be read: No such file or directory (os error 2)"
     );
+}
+
+#[test]
+fn the_whole_gateway_in_shadow_says_where_the_rest_goes() {
+    let settings = good(
+        "shadow: true\ndefault_upstream: a\nupstreams:\n  a: { url: 'http://a' }\n  b: { url: 'http://b', shadow: false }\n",
+    );
+    let rules = |name: &str| &settings.upstreams[name].rules;
+    assert!(settings.shadow && rules("a").shadow && rules("a").is_default);
+    assert!(!rules("b").shadow && !rules("b").is_default);
+    assert_eq!(rules("a").addresses, settings.upstreams["a"].addresses);
+    assert_eq!(
+        settings.weakened,
+        ["upstreams.a.shadow", "shadow", "default_upstream: a"]
+    );
+    let one = good("default_upstream: a\nupstreams: { a: { url: 'http://a', shadow: true } }\n");
+    assert!(!one.shadow && one.upstreams["a"].rules.is_default);
+    // The way out of shadow is one word.
+    let out = good("shadow: false\ndefault_upstream: a\nupstreams: { a: { url: 'http://a' } }\n");
+    assert!(!out.upstreams["a"].rules.is_default && out.weakened.is_empty());
+}
+
+#[test]
+fn shadow_without_a_place_for_the_rest_is_a_fault() {
+    for (text, expected) in [
+        (
+            "shadow: true\n",
+            "1:9: the whole gateway is in shadow only with `default_upstream: NAME`",
+        ),
+        ("shadow: yes\n", "1:9: "),
+        (
+            "shadow: true\ndefault_upstream: upp\nupstreams: { app: { url: 'http://a' } }\n",
+            "2:19: upstream `upp` is not in the settings, did you mean `app`?",
+        ),
+        (
+            "default_upstream: app\nupstreams: { app: { url: 'http://a' } }\n",
+            "1:19: requests that no route names go on in shadow only, and `app` is enforced",
+        ),
+        (
+            "shadow: true\ndefault_upstream: app\nupstreams: { app: { url: 'http://a', shadow: false } }\n",
+            "2:19: requests that no route names",
+        ),
+    ] {
+        let said = faults(text);
+        assert!(said.starts_with(expected), "{text}{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
 }

@@ -45,10 +45,12 @@ const QUEUE_LIMIT: u64 = 65_536;
 /// More connections to one upstream than one address has ports.
 const CONNECTIONS_LIMIT: u64 = 65_536;
 
-/// All upstreams, and every setting of theirs that weakens a promise.
+/// All upstreams, and every setting of theirs that weakens a promise. `shadow` is what the gateway
+/// says of all of them.
 pub(super) fn read_all(
     reader: &Reader<'_>,
     node: &Node,
+    shadow: bool,
     faults: &mut Faults,
 ) -> (BTreeMap<UpstreamName, Upstream>, Vec<String>) {
     let mut upstreams = BTreeMap::new();
@@ -61,7 +63,7 @@ pub(super) fn read_all(
                 continue;
             }
         };
-        let Some(upstream) = read(reader, name, node, faults) else {
+        let Some(upstream) = read(reader, name, (node, shadow), faults) else {
             continue;
         };
         weakened.extend(rules::weakened(&upstream.name, &upstream.rules));
@@ -73,7 +75,7 @@ pub(super) fn read_all(
 fn read(
     reader: &Reader<'_>,
     name: UpstreamName,
-    node: &Node,
+    (node, shadow): (&Node, bool),
     faults: &mut Faults,
 ) -> Option<Upstream> {
     let fields = Fields::of(node, "an upstream", KEYS, LATER, faults)?;
@@ -88,7 +90,7 @@ fn read(
     let http2 = fields.get("http2").and_then(|node| node.boolean(faults));
     let health = fields.get("health");
     let health = health.and_then(|node| reach::health(node, faults));
-    let rules = rules::read(&fields, faults);
+    let mut rules = rules::read(&fields, shadow, faults);
     let hosts = [
         ("upstream", HostHeader::Upstream),
         ("client", HostHeader::Client),
@@ -102,6 +104,7 @@ fn read(
     let queue = queue.and_then(|node| node.number(0, QUEUE_LIMIT, faults));
     let is_somewhere = leads.is_some();
     let leads = leads.unwrap_or_default();
+    rules.addresses.clone_from(&leads.addresses);
     let mut upstream = Upstream {
         tls,
         http2: http2.unwrap_or(false),

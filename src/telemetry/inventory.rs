@@ -11,6 +11,7 @@ pub(super) struct Policies {
     pub(super) last_success: Gauge,
     pub(super) info: IntGaugeVec,
     pub(super) routes: IntGauge,
+    pub(super) routes_in_shadow: IntGauge,
 }
 
 /// What is told about accounts, keys and where they rest.
@@ -43,6 +44,10 @@ impl Policies {
                 &["hash"],
             )?,
             routes: make.gauge("portcullis_routes", "Routes of the policy in force.")?,
+            routes_in_shadow: make.gauge(
+                "portcullis_routes_in_shadow",
+                "Routes of the policy in force whose refusals are not enforced.",
+            )?,
         };
         for result in ["success", "failure"] {
             policies.reloads.with_label_values(&[result]);

@@ -25,6 +25,8 @@ use super::series::{AccountNames, Bounded, Pulled, as_float};
 use super::upstreams::UpstreamFigures;
 use crate::forward::pool::Upstreams;
 use crate::policy::Policy;
+use crate::policy::compile::ROUTES_IN_SHADOW;
+use crate::policy::shadow::NotEnforced;
 use crate::words::{Method, PathClass, UnixTime, UpstreamName};
 
 /// The content type of [`Metrics::render`].
@@ -239,8 +241,11 @@ impl Metrics {
         self.policies.info.reset();
         self.policies.info.with_label_values(&[&policy.hash]).set(1);
         self.policies.routes.set(as_int(policy.routes.len() as u64));
-        for class in PathClass::ALL {
-            let setting = format!("routes.unsafe_allow: {}", class.code());
+        let in_shadow = NotEnforced::of(policy).routes;
+        self.policies.routes_in_shadow.set(as_int(in_shadow as u64));
+        let classes = PathClass::ALL.iter();
+        let classes = classes.map(|class| format!("routes.unsafe_allow: {}", class.code()));
+        for setting in classes.chain([ROUTES_IN_SHADOW.to_owned()]) {
             if policy.weakened.contains(&setting) {
                 self.unsafe_setting(&setting);
             } else {

@@ -197,6 +197,8 @@ fn policy() -> Policy {
         findings: Default::default(),
         weakened: Vec::new(),
         classes_allowed: ClassSet::default(),
+        classes_read: ClassSet::default(),
+        shadow: Default::default(),
         method_in_query_allowed: false,
         answers_preflights: false,
         tables: Default::default(),

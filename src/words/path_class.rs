@@ -63,6 +63,17 @@ classes! {
     Control = "control", Never;
 }
 
+impl PathClass {
+    /// Says whether shadow mode may let the class through. What it may not is no path at all to some
+    /// reader on the way, or ends a message early.
+    pub const fn is_shadowable(self) -> bool {
+        !matches!(
+            self,
+            Self::Fragment | Self::RawCharacter | Self::BadEscape | Self::Control
+        )
+    }
+}
+
 impl fmt::Display for PathClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code())

@@ -106,6 +106,10 @@ rules! {
         "One of the gateway's own endpoints wins over a route that covers its path.";
     PermissionUnneeded = "permission_unneeded", Note,
         "No route needs a permission that is declared.";
+    NotEnforced = "not_enforced", Note,
+        "Routes, or a whole upstream, are in shadow: what is refused there is forwarded all the same.";
+    EnforcedBesideShadow = "enforced_beside_shadow", Note,
+        "Something is enforced at the address of an upstream that is in shadow as a whole, so paths that can be read two ways are refused there.";
     ParameterUnbound = "parameter_unbound", Note,
         "A path parameter says a dimension on other routes, and this route does not bind it.";
 }

@@ -66,7 +66,7 @@ impl Answer {
 
     pub(super) fn route(&self) -> &str {
         match self {
-            Self::Forwarded { permit, .. } => &permit.route().name,
+            Self::Forwarded { permit, .. } => permit.route().map_or("", |route| &route.name),
             Self::Preflight(answer) => &answer.route.name,
             Self::Issued { .. } => "",
             Self::Refused { route, .. } => route,
@@ -114,7 +114,7 @@ impl Answer {
             return BTreeMap::new();
         };
         let mut told = BTreeMap::from([
-            ("target", permit.target().path_and_query().to_string()),
+            ("target", permit.path_and_query().to_string()),
             (
                 "passes_authorization",
                 permit.passes_authorization().to_string(),

@@ -44,6 +44,10 @@ pub(super) struct Upstream {
     pub(super) unsafe_header_names: Vec<String>,
     pub(super) unsafe_query_keys: Vec<String>,
     pub(super) shadow: bool,
+    /// Whether requests go to it that no route names, in shadow.
+    pub(super) default: bool,
+    /// The host it is at, port 80; a socket of its own if left out.
+    pub(super) address: Option<String>,
     pub(super) pass_authorization: bool,
     pub(super) case_insensitive: bool,
     pub(super) trailing_slash: Option<Same>,

@@ -20,7 +20,7 @@ use portcullis::oauth::{self, MintRequest, TokenRequest};
 use portcullis::policy::compile::{Context, SourceFile, compile};
 use portcullis::policy::{FileKey, Policy};
 use portcullis::reason::Reason;
-use portcullis::settings::{self, LISTENER_DEFAULT, Tokens, UpstreamRules};
+use portcullis::settings::{self, LISTENER_DEFAULT, Tokens, UpstreamAddress, UpstreamRules};
 use portcullis::store::{FileAccountRecord, Records};
 use portcullis::verify::Verifier;
 use portcullis::words::{
@@ -380,6 +380,14 @@ fn policy(path: &Path, file: &File) -> Policy {
                 .iter()
                 .map(|name| name.parse().unwrap())
                 .collect(),
+            is_default: written.default,
+            addresses: vec![match &written.address {
+                Some(host) => UpstreamAddress::Tcp {
+                    host: host.clone(),
+                    port: 80,
+                },
+                None => UpstreamAddress::Unix(format!("/run/{name}").into()),
+            }],
         };
         (name.parse().unwrap(), rules)
     };

@@ -160,9 +160,7 @@ fn a_foreign_authorization_passes_where_every_route_passes_it() {
             passes,
             "{target}"
         );
-        let said = world.ask(&call, |question, _| {
-            foreign_may_pass(question.policy, question.lookup)
-        });
+        let said = world.ask(&call, |question, _| foreign_may_pass(question));
         assert_eq!(said, may, "{target}");
     }
 }

@@ -90,7 +90,7 @@ fn a_permit_holds_the_target_it_was_made_for() {
     };
     let permit: Permit = World::new(POLICY).permit(&call);
     assert_eq!(permit.target().path_and_query(), "/of/acme/list/?x=1");
-    assert_eq!(permit.route().name, "GET /Of/{tenant}/List");
+    assert_eq!(permit.route().unwrap().name, "GET /Of/{tenant}/List");
 }
 
 fn query(name: &str, separator: Option<char>, query: &str) -> Result<Vec<String>, &'static str> {

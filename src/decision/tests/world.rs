@@ -35,7 +35,14 @@ impl World {
             method_in_query: true,
             ..UpstreamRules::default()
         };
-        let upstreams = [("easy", easy), ("plain", UpstreamRules::default())];
+        Self::of(
+            text,
+            vec![("easy", easy), ("plain", UpstreamRules::default())],
+        )
+    }
+
+    /// The policy `text` before these upstreams.
+    pub(in crate::decision) fn of(text: &str, upstreams: Vec<(&str, UpstreamRules)>) -> Self {
         let context = Context {
             upstreams: Some(
                 upstreams
@@ -61,8 +68,9 @@ impl World {
         call: &Call<'_>,
         look: impl FnOnce(&Question<'_>, Result<Option<Caller>, Reason>) -> T,
     ) -> T {
-        let target = Target::from_text(call.target, self.policy.classes_allowed).unwrap();
+        let target = Target::from_text(call.target, self.policy.classes_read).unwrap();
         let lookup = self.policy.find(None, call.method, target.path()).unwrap();
+        let sent = call.target.parse().unwrap();
         let mut headers = HeaderMap::new();
         for (name, value) in call.headers {
             headers.append(*name, value.parse().unwrap());
@@ -70,6 +78,8 @@ impl World {
         let question = Question {
             policy: &self.policy,
             target: &target,
+            sent: &sent,
+            host: None,
             lookup: &lookup,
             headers: &headers,
             source: None,

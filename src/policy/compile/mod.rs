@@ -9,6 +9,7 @@ mod overlaps;
 mod people;
 mod roles;
 mod routes;
+mod shadow;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -71,9 +72,13 @@ pub fn compile(files: &[SourceFile], context: &Context) -> Result<Policy, Faults
     let (tables, overlaps) = tables::build(&routes, &names, context, &mut faults);
     elsewhere::refuse_ways_around(&routes, &mut faults);
     let allowed = routes.iter().map(|route| route.unsafe_allow);
+    let allowed = allowed.fold(names.classes_allowed(), ClassSet::union);
+    let shadow = shadow::compile(&routes, &names);
     let mut policy = Policy {
         hash: hash(files),
-        classes_allowed: allowed.fold(names.classes_allowed(), ClassSet::union),
+        classes_allowed: allowed,
+        classes_read: allowed.union(shadow.classes()),
+        shadow,
         method_in_query_allowed: routes.iter().any(|route| route.method_in_query),
         answers_preflights: routes.iter().any(|route| route.cors.is_some()),
         permissions: names.permissions,
@@ -102,13 +107,20 @@ fn declared(files: &[PolicyFile]) -> BTreeMap<&Permission, &Place> {
     permissions.map(|it| (&it.name, &it.place)).collect()
 }
 
+/// What weakens a promise where a file or a route says `shadow: true`.
+pub const ROUTES_IN_SHADOW: &str = "routes.shadow";
+
 /// What routes themselves allow that weakens a promise.
 fn weakened(files: &[PolicyFile]) -> Vec<String> {
     let routes = files.iter().flat_map(|file| &file.routes);
     let allowed = routes.map(|route| route.unsafe_allow);
     let allowed = allowed.fold(ClassSet::EMPTY, ClassSet::union);
     let line = |class: PathClass| format!("routes.unsafe_allow: {}", class.code());
-    allowed.iter().map(line).collect()
+    let routes = files.iter().flat_map(|file| &file.routes);
+    let shadow = files.iter().any(|file| file.shadow == Some(true))
+        || routes.clone().any(|route| route.shadow == Some(true));
+    let shadow = shadow.then(|| ROUTES_IN_SHADOW.to_owned());
+    allowed.iter().map(line).chain(shadow).collect()
 }
 
 /// First 16 hexadecimal digits of the SHA-256 over names and texts. Names count from the folder

@@ -74,7 +74,7 @@ fn route(
         boundary: boundary?,
         upstream,
         timeout: written.timeout,
-        shadow: written.shadow.unwrap_or(rules.shadow),
+        shadow: written.shadow.or(file.shadow).unwrap_or(rules.shadow),
         unsafe_allow: written.unsafe_allow.union(rules.unsafe_allow),
         pass_authorization: written.pass_authorization || rules.pass_authorization,
         upgrade: written.upgrade,

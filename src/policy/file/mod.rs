@@ -28,6 +28,7 @@ use crate::yaml::{Fields, Key, Node, quoted};
 const KEYS: &[&str] = &[
     "upstream",
     "within",
+    "shadow",
     "hosts",
     "cors",
     "dimensions",
@@ -72,6 +73,8 @@ pub(super) struct PolicyFile {
     pub(super) upstream: Option<At<UpstreamName>>,
     /// What its routes bind, if they do not say.
     pub(super) within: Option<Within>,
+    /// Whether its routes are in shadow, if they do not say.
+    pub(super) shadow: Option<bool>,
     /// The hosts its routes answer on; none is any.
     pub(super) hosts: Vec<Box<str>>,
     /// What becomes of preflights for its routes, if they do not say.
@@ -96,6 +99,7 @@ impl PolicyFile {
         Self {
             upstream: upstream.and_then(|node| at(node, "the name of an upstream", faults)),
             within: within.and_then(|node| Within::read(node, faults)),
+            shadow: fields.get("shadow").and_then(|node| node.boolean(faults)),
             hosts: fields
                 .get("hosts")
                 .map_or_else(Vec::new, |node| hosts_of(node, faults)),

@@ -12,6 +12,7 @@ mod methods;
 mod overlaps;
 mod people;
 mod reach;
+mod shadow;
 
 use std::collections::BTreeMap;
 
@@ -133,6 +134,7 @@ pub(super) fn prove(
     methods::prove(policy, &mut findings);
     reach::prove(policy, context, &mut findings);
     people::prove(policy, context, places, &mut findings);
+    shadow::prove(policy, &mut findings);
     findings.sort();
     findings
 }
