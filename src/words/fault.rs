@@ -57,11 +57,23 @@ impl Fault {
         Self::of(Rule::Invalid, place, message)
     }
 
-    /// A fault at `place` against `rule`.
+    /// A fault at `place` against `rule`. What would steer a terminal is written as an escape: a
+    /// message repeats what a file holds, and is one line.
     pub fn of(rule: Rule, place: Place, message: impl Into<String>) -> Self {
+        let mut message = message.into();
+        if message.contains(steers) {
+            message = message.chars().fold(String::new(), |mut shown, character| {
+                if steers(character) {
+                    shown.extend(character.escape_default());
+                } else {
+                    shown.push(character);
+                }
+                shown
+            });
+        }
         Self {
             place,
-            message: message.into(),
+            message,
             rule,
         }
     }
@@ -71,6 +83,12 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.place, self.message)
     }
+}
+
+/// Says whether `character` would steer a terminal rather than stand on it: a control, or one that
+/// turns the direction of what follows.
+pub fn steers(character: char) -> bool {
+    character.is_control() || ('\u{2028}'..='\u{202e}').contains(&character)
 }
 
 /// Everything that is wrong, in the order of files and lines, one fault a line.
@@ -156,6 +174,18 @@ mod tests {
         assert_eq!(nearest("permision", known), ", did you mean `permissions`?");
         assert_eq!(nearest("rutes", known), ", did you mean `routes`?");
         assert_eq!(nearest("elephant", known), "");
+    }
+
+    #[test]
+    fn what_a_file_holds_does_not_steer_a_terminal() {
+        for (message, shown) in [
+            ("`a\tb`", "`a\\tb`"),
+            ("`\u{1b}[2J`", "`\\u{1b}[2J`"),
+            ("`\u{202e}x\u{9b}`", "`\\u{202e}x\\u{9b}`"),
+            ("`ключ é`", "`ключ é`"),
+        ] {
+            assert_eq!(Fault::new(Place::whole("f"), message).message, shown);
+        }
     }
 
     #[test]

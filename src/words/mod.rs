@@ -20,7 +20,7 @@ mod time;
 
 pub use boundary::Boundary;
 pub use caller::{Account, AddressRules, Caller, Evidence, Holding, Limit};
-pub use fault::{Fault, Faults, Place, nearest};
+pub use fault::{Fault, Faults, Place, nearest, steers};
 pub use ids::{AccountId, RequestId, RequestIds, RouteId, UpstreamId};
 pub use key::{KeyId, KeyIdError, Secret, SecretDigest, SecretDigestError, SecretError};
 pub use method::{Method, MethodSet};

@@ -22,7 +22,7 @@ use std::sync::Arc;
 pub use fields::Fields;
 pub use tree::parse;
 
-use crate::words::{Fault, Place};
+use crate::words::{Fault, Place, steers};
 
 /// Largest file, in bytes. 12,000 routes of a hundred bytes are 1.2 MB.
 pub const FILE_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -121,7 +121,7 @@ impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("`")?;
         for character in self.0.chars().take(QUOTED_CHARS_MAX) {
-            if character.is_control() || ('\u{2028}'..='\u{202e}').contains(&character) {
+            if steers(character) {
                 write!(f, "{}", character.escape_default())?;
             } else {
                 write!(f, "{character}")?;
