@@ -45,6 +45,7 @@
 //!    admin telemetry shutdown
 //! 3  verify  directory  denials  store  policy::reload                 memory and disk
 //! 2  credential head source request policy decision explain import     decisions: no I/O, no clock, no log
+//!    schema
 //! 1  words  reason  settings  yaml  clock                              words
 //! ```
 //!
@@ -75,6 +76,7 @@ pub mod admin;
 pub mod denials;
 pub mod import;
 pub mod oauth;
+pub mod schema;
 pub mod store;
 
 // Underneath.

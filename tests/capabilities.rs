@@ -39,6 +39,7 @@ mod protocols;
 mod readme;
 mod reference;
 mod scenarios;
+mod schema;
 mod shadow;
 mod store;
 mod streams;

@@ -1,42 +1,46 @@
 //! The options that `README.md` lists are those that files may hold.
 
-use std::collections::BTreeSet;
 use std::fs;
 
-/// Lists of keys in the sources, whose words stand between quotes.
-const LISTS: [(&str, &str); 6] = [
-    ("src/policy/file/route.rs", "const KEYS"),
-    ("src/settings/upstream.rs", "const KEYS"),
-    ("src/settings/listener.rs", "const KEYS"),
-    ("src/settings/limits.rs", "const KEYS"),
-    ("src/settings/http2.rs", "const KEYS"),
-    ("src/settings/denials.rs", "const KEYS"),
-];
+use portcullis::schema::Kind;
+use serde_json::Value;
 
-fn keys((path, list): (&str, &str)) -> BTreeSet<String> {
-    let text = fs::read_to_string(path).unwrap();
-    let (_, listed) = text
-        .split_once(list)
-        .unwrap_or_else(|| panic!("{path} has no `{list}`"));
-    let (listed, _) = listed.split_once("];").unwrap();
-    let words = listed.split('"').skip(1).step_by(2);
-    words.map(str::to_owned).collect()
-}
+/// Where the keys stand in a schema.
+const LISTS: [(Kind, &str); 5] = [
+    (
+        Kind::Policy,
+        "/properties/routes/additionalProperties/anyOf/3/properties",
+    ),
+    (
+        Kind::Settings,
+        "/properties/upstreams/additionalProperties/properties",
+    ),
+    (Kind::Settings, "/properties/listeners/items/properties"),
+    (
+        Kind::Settings,
+        "/properties/listeners/items/properties/limits/properties",
+    ),
+    (Kind::Settings, "/properties/denials/anyOf/1/properties"),
+];
 
 #[test]
 fn every_option_stands_in_the_readme() {
     let readme = fs::read_to_string("README.md").unwrap();
     let (_, options) = readme.split_once("\n## Options\n").unwrap();
     let (options, _) = options.split_once("\n## ").unwrap();
-    for list in LISTS {
-        let keys = keys(list);
+    for (kind, list) in LISTS {
+        let schema = kind.schema();
+        let keys = schema.pointer(list).and_then(Value::as_object);
+        let keys: Vec<_> = keys
+            .unwrap_or_else(|| panic!("{kind:?} has no {list}"))
+            .keys()
+            .collect();
         assert!(keys.len() > 4, "{list:?} was not read: {keys:?}");
         for key in keys {
             let named = options.contains(&format!("`{key}`"));
             assert!(
                 named,
-                "`{key}` of {} is not in README.md, under Options",
-                list.0
+                "`{key}` of {list} is not in README.md, under Options"
             );
         }
     }

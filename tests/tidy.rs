@@ -20,6 +20,7 @@ const LAYERS: [&[&str]; 5] = [
         "policy",
         "request",
         "review",
+        "schema",
         "source",
     ],
     // Memory and disk.

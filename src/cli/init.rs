@@ -10,6 +10,7 @@ use clap::Args;
 use http::Uri;
 
 use super::{Context, Exit, Failure};
+use crate::schema::Kind;
 
 /// The settings file, with `UPSTREAM` to be filled in.
 const SETTINGS: &str = include_str!("init/portcullis.yaml");
@@ -54,13 +55,19 @@ pub(super) fn upstream(text: &str) -> Result<String, String> {
 
 /// Writes the files.
 pub(super) fn run(init: &Init, context: &mut Context<'_>) -> Result<Exit, Failure> {
-    let files = [
+    let mut files = vec![
         (
             init.folder.join("portcullis.yaml"),
             SETTINGS.replace("UPSTREAM", &init.upstream),
         ),
         (init.folder.join("policies/api.yaml"), POLICY.to_owned()),
     ];
+    // Beside the files and not behind a URL: an editor without a network finds them, and they are those
+    // of this release.
+    files.extend(Kind::ALL.map(|kind| {
+        let file = init.folder.join("schemas").join(kind.file_name());
+        (file, kind.text())
+    }));
     // All or nothing: one file of two would be neither the old setup nor the new one.
     if let Some((there, _)) = files
         .iter()

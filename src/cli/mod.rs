@@ -23,6 +23,7 @@ mod keys;
 mod output;
 mod roles;
 mod routes;
+mod schema;
 mod serve;
 mod server;
 mod table;
@@ -145,6 +146,8 @@ enum Command {
     Reload,
     /// Stop taking requests, finish those that run, and end the server
     Drain,
+    /// Print the JSON Schema of settings or policy files, for editors
+    Schema(schema::Schema),
     /// Print a completion script
     Completions(completions::Completions),
     /// Print the manual page, or write one page per command into a folder
@@ -214,6 +217,7 @@ fn dispatch(command: Command, context: &mut Context<'_>) -> Result<Exit, Failure
         Command::Status => server::status(context),
         Command::Reload => context.perform(Operation::Reload {}, &server::VIEW),
         Command::Drain => server::drain(context),
+        Command::Schema(schema) => schema::run(&schema, context),
         Command::Completions(completions) => completions::run(&completions, context),
         Command::Man(man) => completions::man(&man, context),
         Command::Version => version::run(context),

@@ -32,6 +32,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use file::KEYS as FILE_KEYS;
 use hosts::Tables;
 pub use matcher::{Found, Lookup};
 use overlap::Relation;
@@ -42,6 +43,12 @@ use crate::words::{
     Method, MethodSet, Permission, PermissionId, PermissionPattern, PermissionSet, Place, RoleName,
     RouteId, SecretDigest, Spelling, UnixTime, UpstreamId, UpstreamName,
 };
+
+/// Adds to `faults` what is wrong with one file, whatever other files declare.
+#[cfg(test)]
+pub(crate) fn read_alone(root: &crate::yaml::Node, faults: &mut crate::words::Faults) {
+    file::PolicyFile::read(root, faults);
+}
 
 /// A compiled policy. The default one knows no host, and so opens nothing.
 #[derive(Debug, Default)]

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::load::count;
 use crate::words::Faults;
+use crate::yaml::shape::{Keys, Known, Preset, Shape};
 use crate::yaml::{Fields, Node, Value};
 
 /// Refusals of known callers kept in memory: what a fleet that is being set up is refused in a day.
@@ -31,8 +31,50 @@ const AGE_LEAST: Duration = Duration::from_secs(60);
 /// Ten years.
 const AGE_LIMIT: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
-/// The keys of `denials`.
-const KEYS: &[&str] = &["known", "strangers", "bytes", "groups", "stored", "max_age"];
+/// How many refusals are kept.
+pub(super) const KEYS: Keys = Keys {
+    what: "`denials`",
+    known: &[
+        Known::new(
+            "known",
+            Shape::count(COUNT_LIMIT),
+            "Most refusals of known callers in memory.",
+        )
+        .or(Preset::count(KNOWN_DEFAULT)),
+        Known::new(
+            "strangers",
+            Shape::count(COUNT_LIMIT),
+            "Most refusals of strangers in memory.",
+        )
+        .or(Preset::count(STRANGERS_DEFAULT)),
+        Known::new(
+            "bytes",
+            Shape::count(BYTES_LIMIT),
+            "Most memory that both may take, in bytes; a quarter is for strangers.",
+        )
+        .or(Preset::count(BYTES_DEFAULT)),
+        Known::new(
+            "groups",
+            Shape::count(GROUPS_LIMIT),
+            "Most groups that `denials top` tells apart, of known callers and of strangers each.",
+        )
+        .or(Preset::count(GROUPS_DEFAULT)),
+        Known::new(
+            "stored",
+            Shape::count(COUNT_LIMIT),
+            "Most refusals in the store; a fifth is for strangers.",
+        )
+        .or(Preset::count(STORED_DEFAULT)),
+        Known::new(
+            "max_age",
+            Shape::span(AGE_LEAST, AGE_LIMIT),
+            "How long one is kept.",
+        )
+        .or(Preset::Span(MAX_AGE_DEFAULT)),
+    ],
+    later: &[],
+    rules: &[],
+};
 
 /// How many refusals are kept, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,20 +121,19 @@ pub(super) fn read(node: Option<&Node>, faults: &mut Faults) -> Denials {
             ..default
         };
     }
-    let Some(fields) = Fields::of(node, "`denials`", KEYS, &[], faults) else {
+    let Some(fields) = Fields::of(node, &KEYS, faults) else {
         return default;
     };
-    let mut number = |name, most, default| count(fields.get(name), most, faults).unwrap_or(default);
+    let mut number = |name, default| fields.count(name, faults).unwrap_or(default);
     Denials {
         kept: true,
-        known: number("known", COUNT_LIMIT, default.known),
-        strangers: number("strangers", COUNT_LIMIT, default.strangers),
-        bytes: number("bytes", BYTES_LIMIT, default.bytes),
-        groups: number("groups", GROUPS_LIMIT, default.groups),
-        stored: number("stored", COUNT_LIMIT, default.stored),
+        known: number("known", default.known),
+        strangers: number("strangers", default.strangers),
+        bytes: number("bytes", default.bytes),
+        groups: number("groups", default.groups),
+        stored: number("stored", default.stored),
         max_age: fields
-            .get("max_age")
-            .and_then(|node| node.duration(AGE_LEAST, AGE_LIMIT, faults))
+            .duration("max_age", faults)
             .unwrap_or(default.max_age),
     }
 }

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use super::limits::TIMEOUT_LEAST;
-use super::load::count;
 use crate::words::Faults;
 use crate::yaml::Fields;
+use crate::yaml::shape::{Known, Preset, Shape};
 
 /// Streams a client may have open at once: what RFC 9113 §6.5.2 holds to be the least that does not
 /// slow an honest client, and what edge proxies allow.
@@ -50,18 +50,74 @@ const EVENTS_LIMIT: u64 = 1_000_000;
 const PING_MOST: Duration = Duration::from_secs(60 * 60);
 
 /// The keys of `limits` that are about HTTP/2.
-pub(super) const KEYS: [&str; 10] = [
-    "streams",
-    "header_list_bytes",
-    "stream_window_bytes",
-    "connection_window_bytes",
-    "stream_buffer_bytes",
-    "early_resets",
-    "stream_errors",
-    "ping_interval",
-    "ping_timeout",
-    "control_frames",
+pub(super) const KEYS: [Known; 10] = [
+    Known::new(
+        "streams",
+        Shape::count(STREAMS_LIMIT),
+        "HTTP/2: streams a client may have open at once.",
+    )
+    .or(Preset::Number(STREAMS_DEFAULT as u64)),
+    Known::new(
+        "header_list_bytes",
+        Shape::count(HEADER_LIST_LIMIT),
+        "HTTP/2: largest header list, in bytes, decoded, with 32 bytes for each field.",
+    )
+    .or(Preset::count(HEADER_LIST_BYTES_DEFAULT)),
+    Known::new(
+        "stream_window_bytes",
+        WINDOW,
+        "HTTP/2: bytes of a request's body that may arrive ahead of being read, for one stream.",
+    )
+    .or(Preset::Number(STREAM_WINDOW_DEFAULT as u64)),
+    Known::new(
+        "connection_window_bytes",
+        WINDOW,
+        "HTTP/2: bytes of bodies that may arrive ahead of being read, for all streams of a connection together.",
+    )
+    .or(Preset::Number(CONNECTION_WINDOW_DEFAULT as u64)),
+    Known::new(
+        "stream_buffer_bytes",
+        Shape::count(WINDOW_LIMIT),
+        "HTTP/2: bytes of an answer that may wait for the client to take them, for one stream.",
+    )
+    .or(Preset::count(STREAM_BUFFER_DEFAULT)),
+    Known::new(
+        "early_resets",
+        Shape::count(EVENTS_LIMIT),
+        "HTTP/2: requests a client may take back before they were begun, at once.",
+    )
+    .or(Preset::count(EARLY_RESETS_DEFAULT)),
+    Known::new(
+        "stream_errors",
+        Shape::count(EVENTS_LIMIT),
+        "HTTP/2: streams that may end by the client's own fault, in the life of a connection.",
+    )
+    .or(Preset::count(STREAM_ERRORS_DEFAULT)),
+    Known::new(
+        "ping_interval",
+        Shape::span(TIMEOUT_LEAST, PING_MOST),
+        "HTTP/2: how often a client is asked whether it is still there.",
+    )
+    .or(Preset::Span(PING_INTERVAL_DEFAULT)),
+    Known::new(
+        "ping_timeout",
+        Shape::span(TIMEOUT_LEAST, PING_MOST),
+        "HTTP/2: longest wait for the answer to that.",
+    )
+    .or(Preset::Span(PING_TIMEOUT_DEFAULT)),
+    Known::new(
+        "control_frames",
+        Shape::count(EVENTS_LIMIT),
+        "HTTP/2: frames in a row that move nothing forward: pings, settings, priorities, empty data.",
+    )
+    .or(Preset::Number(CONTROL_FRAMES_DEFAULT as u64)),
 ];
+
+/// A flow-control window, in bytes.
+const WINDOW: Shape = Shape::Number {
+    least: WINDOW_LEAST,
+    most: WINDOW_LIMIT,
+};
 
 /// What one HTTP/2 connection may cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,49 +164,27 @@ impl Default for Http2Limits {
 /// Those of `limits` that are about HTTP/2.
 pub(super) fn read(fields: &Fields<'_>, faults: &mut Faults) -> Http2Limits {
     let mut limits = Http2Limits::default();
-    for (name, slot, least, most) in [
-        ("streams", &mut limits.streams, 1, STREAMS_LIMIT),
-        (
-            "stream_window_bytes",
-            &mut limits.stream_window_bytes,
-            WINDOW_LEAST,
-            WINDOW_LIMIT,
-        ),
+    for (name, slot) in [
+        ("streams", &mut limits.streams),
+        ("stream_window_bytes", &mut limits.stream_window_bytes),
         (
             "connection_window_bytes",
             &mut limits.connection_window_bytes,
-            WINDOW_LEAST,
-            WINDOW_LIMIT,
         ),
-        (
-            "control_frames",
-            &mut limits.control_frames,
-            1,
-            EVENTS_LIMIT,
-        ),
+        ("control_frames", &mut limits.control_frames),
     ] {
-        let number = fields
-            .get(name)
-            .and_then(|node| node.number(least, most, faults));
+        let number = fields.number(name, faults);
         if let Some(number) = number.and_then(|number| u32::try_from(number).ok()) {
             *slot = number;
         }
     }
-    for (name, slot, most) in [
-        (
-            "header_list_bytes",
-            &mut limits.header_list_bytes,
-            HEADER_LIST_LIMIT,
-        ),
-        (
-            "stream_buffer_bytes",
-            &mut limits.stream_buffer_bytes,
-            WINDOW_LIMIT,
-        ),
-        ("early_resets", &mut limits.early_resets, EVENTS_LIMIT),
-        ("stream_errors", &mut limits.stream_errors, EVENTS_LIMIT),
+    for (name, slot) in [
+        ("header_list_bytes", &mut limits.header_list_bytes),
+        ("stream_buffer_bytes", &mut limits.stream_buffer_bytes),
+        ("early_resets", &mut limits.early_resets),
+        ("stream_errors", &mut limits.stream_errors),
     ] {
-        if let Some(number) = count(fields.get(name), most, faults) {
+        if let Some(number) = fields.count(name, faults) {
             *slot = number;
         }
     }
@@ -158,8 +192,7 @@ pub(super) fn read(fields: &Fields<'_>, faults: &mut Faults) -> Http2Limits {
         ("ping_interval", &mut limits.ping_interval),
         ("ping_timeout", &mut limits.ping_timeout),
     ] {
-        let node = fields.get(name);
-        if let Some(span) = node.and_then(|node| node.duration(TIMEOUT_LEAST, PING_MOST, faults)) {
+        if let Some(span) = fields.duration(name, faults) {
             *slot = span;
         }
     }

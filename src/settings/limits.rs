@@ -3,24 +3,9 @@
 use std::time::Duration;
 
 use super::http2::{self, Http2Limits};
-use super::load::count;
 use crate::words::Faults;
+use crate::yaml::shape::{Keys, Known, Preset, Shape};
 use crate::yaml::{Fields, Node};
-
-const KEYS: [&str; 12] = [
-    "header_timeout",
-    "body_idle",
-    "write_idle",
-    "keep_alive",
-    "handshake_timeout",
-    "proxy_header_timeout",
-    "header_bytes",
-    "header_count",
-    "target_bytes",
-    "body_bytes",
-    "connections_per_source",
-    "handshakes",
-];
 
 /// Longest time for a request's head to arrive.
 const HEADER_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
@@ -64,6 +49,104 @@ const HEADER_COUNT_LIMIT: u64 = 1000;
 const TARGET_BYTES_LIMIT: u64 = 65_534;
 /// Most connections of a source, and handshakes, that may be set: more than a process can have open.
 const CONNECTIONS_LIMIT: u64 = 1_000_000;
+
+/// What one client may cost.
+pub(super) const KEYS: Keys = Keys {
+    what: "`limits`",
+    known: &LIMITS_KNOWN,
+    later: &[],
+    rules: &[],
+};
+
+/// The limits of a listener, those of HTTP/2 behind the others.
+const LIMITS_KNOWN: [Known; LIMITS_OF_ALL.len() + http2::KEYS.len()] = {
+    let [a, b, c, d, e, f, g, h, i, j, x, y] = LIMITS_OF_ALL;
+    let [k, l, m, n, o, p, q, r, s, t] = http2::KEYS;
+    [
+        a, b, c, d, e, f, g, h, i, j, x, y, k, l, m, n, o, p, q, r, s, t,
+    ]
+};
+
+const LIMITS_OF_ALL: [Known; 12] = [
+    Known::new(
+        "header_timeout",
+        TIMEOUT,
+        "Longest time for a request's head to arrive.",
+    )
+    .or(Preset::Span(HEADER_TIMEOUT_DEFAULT)),
+    Known::new(
+        "body_idle",
+        TIMEOUT,
+        "Longest silence inside a request's body.",
+    )
+    .or(Preset::Span(BODY_IDLE_DEFAULT)),
+    Known::new(
+        "write_idle",
+        TIMEOUT,
+        "Longest time in which a client takes no byte of the answer.",
+    )
+    .or(Preset::Span(WRITE_IDLE_DEFAULT)),
+    Known::new(
+        "keep_alive",
+        TIMEOUT,
+        "Longest rest between two requests of one connection.",
+    )
+    .or(Preset::Span(KEEP_ALIVE_DEFAULT)),
+    Known::new(
+        "handshake_timeout",
+        TIMEOUT,
+        "Longest that a client may make the gateway wait within a TLS handshake, in all.",
+    )
+    .or(Preset::Span(HANDSHAKE_TIMEOUT_DEFAULT)),
+    Known::new(
+        "proxy_header_timeout",
+        TIMEOUT,
+        "Longest wait for a PROXY header.",
+    )
+    .or(Preset::Span(PROXY_HEADER_TIMEOUT_DEFAULT)),
+    Known::new(
+        "header_bytes",
+        Shape::count(HEADER_BYTES_LIMIT),
+        "Largest header section, in bytes.",
+    )
+    .or(Preset::count(HEADER_BYTES_DEFAULT)),
+    Known::new(
+        "header_count",
+        Shape::count(HEADER_COUNT_LIMIT),
+        "Most header fields of one request.",
+    )
+    .or(Preset::count(HEADER_COUNT_DEFAULT)),
+    Known::new(
+        "target_bytes",
+        Shape::count(TARGET_BYTES_LIMIT),
+        "Longest request target, in bytes.",
+    )
+    .or(Preset::count(TARGET_BYTES_DEFAULT)),
+    Known::new(
+        "body_bytes",
+        BODY_BYTES,
+        "Largest request body, in bytes. There is no bound unless it is set.",
+    ),
+    Known::new(
+        "connections_per_source",
+        Shape::count(CONNECTIONS_LIMIT),
+        "Connections of one address to this listener.",
+    )
+    .or(Preset::count(CONNECTIONS_PER_SOURCE_DEFAULT)),
+    Known::new(
+        "handshakes",
+        Shape::count(CONNECTIONS_LIMIT),
+        "TLS handshakes that each core computes between two looks at whoever has a connection already.",
+    )
+    .or(Preset::count(HANDSHAKES_DEFAULT)),
+];
+
+/// Largest request body, in bytes; a route may set it, too.
+pub(crate) const BODY_BYTES: Shape = Shape::Number {
+    least: 0,
+    most: u64::MAX,
+};
+const TIMEOUT: Shape = Shape::span(TIMEOUT_LEAST, TIMEOUT_MOST);
 
 /// What one client may cost a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,9 +202,7 @@ impl Default for ListenerLimits {
 /// `limits` of a listener; every default where it is left out.
 pub(super) fn read(node: Option<&Node>, faults: &mut Faults) -> ListenerLimits {
     let mut limits = ListenerLimits::default();
-    let keys: Vec<&str> = KEYS.into_iter().chain(http2::KEYS).collect();
-    let Some(fields) = node.and_then(|node| Fields::of(node, "`limits`", &keys, &[], faults))
-    else {
+    let Some(fields) = node.and_then(|node| Fields::of(node, &KEYS, faults)) else {
         return limits;
     };
     for (name, slot) in [
@@ -132,28 +213,22 @@ pub(super) fn read(node: Option<&Node>, faults: &mut Faults) -> ListenerLimits {
         ("handshake_timeout", &mut limits.handshake_timeout),
         ("proxy_header_timeout", &mut limits.proxy_header_timeout),
     ] {
-        let node = fields.get(name);
-        if let Some(span) = node.and_then(|n| n.duration(TIMEOUT_LEAST, TIMEOUT_MOST, faults)) {
+        if let Some(span) = fields.duration(name, faults) {
             *slot = span;
         }
     }
-    for (name, slot, most) in [
-        ("header_bytes", &mut limits.header_bytes, HEADER_BYTES_LIMIT),
-        ("header_count", &mut limits.header_count, HEADER_COUNT_LIMIT),
-        ("target_bytes", &mut limits.target_bytes, TARGET_BYTES_LIMIT),
-        (
-            "connections_per_source",
-            &mut limits.connections_per_source,
-            CONNECTIONS_LIMIT,
-        ),
-        ("handshakes", &mut limits.handshakes, CONNECTIONS_LIMIT),
+    for (name, slot) in [
+        ("header_bytes", &mut limits.header_bytes),
+        ("header_count", &mut limits.header_count),
+        ("target_bytes", &mut limits.target_bytes),
+        ("connections_per_source", &mut limits.connections_per_source),
+        ("handshakes", &mut limits.handshakes),
     ] {
-        if let Some(number) = count(fields.get(name), most, faults) {
+        if let Some(number) = fields.count(name, faults) {
             *slot = number;
         }
     }
-    let body = fields.get("body_bytes");
-    limits.body_bytes = body.and_then(|node| node.number(0, u64::MAX, faults));
+    limits.body_bytes = fields.number("body_bytes", faults);
     limits.http2 = http2::read(&fields, faults);
     limits
 }

@@ -2,22 +2,98 @@
 
 use std::path::PathBuf;
 
+use super::keys::{ADDRESS, PATH};
 use super::load::{Reader, address};
 use super::{LISTENER_DEFAULT, Listener, ListenerTls, limits};
 use crate::words::{Fault, Faults};
+use crate::yaml::shape::{Keys, Known, NETWORK, Preset, Rule, Shape, words};
 use crate::yaml::{Fields, Node};
 
-const KEYS: &[&str] = &[
-    "address",
-    "tls",
-    "basic",
-    "api_key",
-    "trusted_proxies",
-    "proxy_protocol",
-    "http2",
-    "limits",
+/// A listener.
+pub(super) const KEYS: Keys = Keys {
+    what: "a listener",
+    known: &[
+        Known::new(
+            "address",
+            Shape::Text(ADDRESS),
+            "Where requests are taken: an address and a port. Port 0 takes a free one.",
+        )
+        .required(),
+        Known::new(
+            "tls",
+            Shape::Keys(&TLS),
+            "Certificate and key. Without it the listener speaks plain HTTP.",
+        ),
+        Known::new(
+            "basic",
+            Shape::Boolean,
+            "A key may be shown as `Authorization: Basic`.",
+        )
+        .or(Preset::Boolean(false)),
+        Known::new(
+            "api_key",
+            Shape::Boolean,
+            "A key may be shown as `X-Api-Key: <key id>.<secret>`.",
+        )
+        .or(Preset::Boolean(false)),
+        Known::new(
+            "trusted_proxies",
+            NETWORKS,
+            "Peers whose `X-Forwarded-For` is believed. Nobody's is by default.",
+        ),
+        Known::new(
+            "proxy_protocol",
+            NETWORKS,
+            "Peers that have to say, ahead of each connection, whom they speak for (PROXY protocol v2).",
+        ),
+        Known::new(
+            "http2",
+            Shape::Boolean,
+            "HTTP/2: by ALPN with TLS, where it is on unless said; by prior knowledge without, where it is off unless said.",
+        ),
+        Known::new(
+            "limits",
+            Shape::Keys(&limits::KEYS),
+            "What one client may cost. Every limit is on before anybody sets it.",
+        ),
+    ],
+    later: &[],
+    rules: &[],
+};
+
+const TLS: Keys = Keys {
+    what: "`tls`",
+    known: &[
+        Known::new(
+            "certificate",
+            Shape::Text(PATH),
+            "File of the certificate chain, PEM. It is read again when it changes.",
+        )
+        .required(),
+        Known::new("key", Shape::Text(PATH), "File of its private key, PEM.").required(),
+        Known::new(
+            "client_roots",
+            Shape::Text(PATH),
+            "File of the authorities whose client certificates are believed, PEM.",
+        ),
+        Known::new(
+            "client_certificates",
+            Shape::Choice(|| words(&DEMANDS)),
+            "Whether a client has to show a certificate, or may. One that is shown has to be good in either case.",
+        )
+        .or(Preset::Word("require")),
+    ],
+    later: &[],
+    rules: &[Rule::Needs("client_certificates", "client_roots")],
+};
+
+const DEMANDS: [(&str, ClientCertificates); 2] = [
+    ("require", ClientCertificates::Require),
+    ("request", ClientCertificates::Request),
 ];
-const TLS: &[&str] = &["certificate", "key", "client_roots", "client_certificates"];
+
+const NETWORKS: Shape = Shape::filled_list(&Shape::Text(NETWORK));
+
 /// Which client certificates a listener takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientTls {
@@ -57,7 +133,7 @@ pub(super) fn read_all(
 }
 
 fn read(reader: &Reader<'_>, node: &Node, faults: &mut Faults) -> Option<Listener> {
-    let fields = Fields::of(node, "a listener", KEYS, &[], faults)?;
+    let fields = Fields::of(node, &KEYS, faults)?;
     let Some(address_node) = fields.get("address") else {
         let message = "the listener has no `address`, such as `address: 127.0.0.1:7080`";
         faults.push(Fault::new(node.place.clone(), message));
@@ -65,12 +141,9 @@ fn read(reader: &Reader<'_>, node: &Node, faults: &mut Faults) -> Option<Listene
     };
     let address = address(address_node, faults);
     let tls = fields.get("tls").and_then(|node| tls(reader, node, faults));
-    let mut flag = |name| {
-        let node = fields.get(name);
-        node.and_then(|node| node.boolean(faults)).unwrap_or(false)
-    };
+    let mut flag = |name| fields.boolean(name, faults).unwrap_or(false);
     let (basic, api_key) = (flag("basic"), flag("api_key"));
-    let http2 = fields.get("http2").and_then(|node| node.boolean(faults));
+    let http2 = fields.boolean("http2", faults);
     let mut networks = |name| {
         let node = fields.get(name);
         node.map_or_else(Vec::new, |node| node.networks(faults))
@@ -91,7 +164,7 @@ fn read(reader: &Reader<'_>, node: &Node, faults: &mut Faults) -> Option<Listene
 }
 
 fn tls(reader: &Reader<'_>, node: &Node, faults: &mut Faults) -> Option<ListenerTls> {
-    let fields = Fields::of(node, "`tls`", TLS, &[], faults)?;
+    let fields = Fields::of(node, &TLS, faults)?;
     let certificate = fields.get("certificate");
     let key = fields.get("key");
     let missing = match (certificate, key) {
@@ -114,10 +187,6 @@ fn tls(reader: &Reader<'_>, node: &Node, faults: &mut Faults) -> Option<Listener
 }
 
 fn client_tls(reader: &Reader<'_>, fields: &Fields<'_>, faults: &mut Faults) -> Option<ClientTls> {
-    let words = [
-        ("require", ClientCertificates::Require),
-        ("request", ClientCertificates::Request),
-    ];
     let demand = fields.get("client_certificates");
     let (roots, demand) = match (fields.get("client_roots"), demand) {
         (None, None) => return None,
@@ -127,7 +196,10 @@ fn client_tls(reader: &Reader<'_>, fields: &Fields<'_>, faults: &mut Faults) -> 
             faults.push(Fault::new(demand.place.clone(), message));
             return None;
         }
-        (Some(roots), demand) => (roots, demand.and_then(|node| node.choice(&words, faults))),
+        (Some(roots), _) => (
+            roots,
+            fields.choice("client_certificates", &DEMANDS, faults),
+        ),
     };
     Some(ClientTls {
         roots: reader.path(Some(roots), faults)?,

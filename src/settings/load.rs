@@ -4,49 +4,17 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
+use super::keys::{ADMIN, DECISIONS, DRAIN, FORMATS, KEYS, LOG, METRICS, OPS, TOKENS};
 use super::{
     ADMIN_DEFAULT, AUDIENCE_DEFAULT, CACHE_ENTRIES_DEFAULT, CONNECTIONS_MAX_DEFAULT, Control,
-    DRAIN_DELAY_DEFAULT, DRAIN_TIMEOUT_DEFAULT, Decisions, Drain, ISSUER_DEFAULT, Log,
+    DRAIN_DELAY_DEFAULT, DRAIN_TIMEOUT_DEFAULT, Drain, ISSUER_DEFAULT, Log,
     METRIC_ACCOUNTS_DEFAULT, MetricsSettings, OPS_DEFAULT, POLICIES_DEFAULT, STORE_DEFAULT,
-    Settings, StoreSetting, TOKEN_LIFETIME_DEFAULT, TOKEN_LIFETIME_MAX, Tokens, denials, listener,
-    shadow, upstream,
+    Settings, StoreSetting, TOKEN_LIFETIME_DEFAULT, Tokens, denials, listener, shadow, upstream,
 };
 use crate::words::{Fault, Faults, Place};
+use crate::yaml::shape::Keys;
 use crate::yaml::{self, Fields, Node, Value, quoted};
-
-const KEYS: &[&str] = &[
-    "listeners",
-    "admin",
-    "ops",
-    "policies",
-    "store",
-    "pepper",
-    "upstreams",
-    "shadow",
-    "default_upstream",
-    "tokens",
-    "control",
-    "log",
-    "metrics",
-    "denials",
-    "drain",
-    "threads",
-    "max_connections",
-];
-const LATER: &[&str] = &["trusts", "max_staleness", "limits"];
-
-/// More threads than any machine has cores is a slip of the pen.
-const THREADS_MAX: u64 = 1024;
-/// More connections than one process can have open files for on any common system.
-const CONNECTIONS_LIMIT: u64 = 1_000_000;
-/// Ten million tokens are three gigabytes; somebody who wants more wants something else.
-const CACHE_LIMIT: u64 = 10_000_000;
-/// A thousand times the routes and reasons: more label values than Prometheus bears.
-const METRIC_ACCOUNTS_LIMIT: u64 = 10_000;
-/// Longer than any supervisor waits before it kills.
-const DRAIN_LIMIT: Duration = Duration::from_secs(60 * 60);
 
 impl Settings {
     /// Reads and checks the settings file at `path`.
@@ -104,10 +72,9 @@ pub(super) struct Reader<'a> {
 
 impl Reader<'_> {
     fn settings(&self, path: &Path, root: &Node, faults: &mut Faults) -> Option<Settings> {
-        let fields = Fields::of(root, "the settings", KEYS, LATER, faults)?;
+        let fields = Fields::of(root, &KEYS, faults)?;
         let store = self.store(&fields, faults);
-        let shadow = fields.get("shadow");
-        let shadow = shadow.and_then(|node| node.boolean(faults));
+        let shadow = fields.boolean("shadow", faults);
         let upstreams = fields.get("upstreams");
         let (mut upstreams, mut weakened) = upstreams.map_or_else(
             || (BTreeMap::new(), Vec::new()),
@@ -117,8 +84,8 @@ impl Reader<'_> {
         let settings = Settings {
             file: path.to_owned(),
             listeners: listener::read_all(self, fields.get("listeners"), faults),
-            admin: side_door(fields.get("admin"), "admin", ADMIN_DEFAULT, faults),
-            ops: side_door(fields.get("ops"), "ops", OPS_DEFAULT, faults),
+            admin: side_door(fields.get("admin"), &ADMIN, ADMIN_DEFAULT, faults),
+            ops: side_door(fields.get("ops"), &OPS, OPS_DEFAULT, faults),
             policies: self
                 .path(fields.get("policies"), faults)
                 .unwrap_or_else(|| self.base.join(POLICIES_DEFAULT)),
@@ -132,8 +99,9 @@ impl Reader<'_> {
             metrics: metrics(fields.get("metrics"), faults),
             denials: denials::read(fields.get("denials"), faults),
             drain: drain(fields.get("drain"), faults),
-            threads: count(fields.get("threads"), THREADS_MAX, faults),
-            max_connections: count(fields.get("max_connections"), CONNECTIONS_LIMIT, faults)
+            threads: fields.count("threads", faults),
+            max_connections: fields
+                .count("max_connections", faults)
                 .unwrap_or(CONNECTIONS_MAX_DEFAULT),
             weakened,
         };
@@ -196,9 +164,7 @@ impl Reader<'_> {
             signing_key: None,
             cache_entries: CACHE_ENTRIES_DEFAULT,
         };
-        let keys = &["issuer", "audience", "lifetime", "signing_key", "cache"];
-        let Some(fields) = node.and_then(|node| Fields::of(node, "`tokens`", keys, &[], faults))
-        else {
+        let Some(fields) = node.and_then(|node| Fields::of(node, &TOKENS, faults)) else {
             return tokens;
         };
         if let Some(issuer) = claim(fields.get("issuer"), "an issuer", faults) {
@@ -207,14 +173,10 @@ impl Reader<'_> {
         if let Some(audience) = claim(fields.get("audience"), "an audience", faults) {
             tokens.audience = audience;
         }
-        let second = Duration::from_secs(1);
-        if let Some(lifetime) = fields
-            .get("lifetime")
-            .and_then(|node| node.duration(second, TOKEN_LIFETIME_MAX, faults))
-        {
+        if let Some(lifetime) = fields.duration("lifetime", faults) {
             tokens.lifetime = lifetime;
         }
-        if let Some(entries) = count(fields.get("cache"), CACHE_LIMIT, faults) {
+        if let Some(entries) = fields.count("cache", faults) {
             tokens.cache_entries = entries;
         }
         if let Some(node) = fields.get("signing_key") {
@@ -255,7 +217,7 @@ fn claim(node: Option<&Node>, what: &str, faults: &mut Faults) -> Option<String>
 /// The address of `admin` or `ops`, or `off`.
 fn side_door(
     node: Option<&Node>,
-    name: &str,
+    keys: &'static Keys,
     default: SocketAddr,
     faults: &mut Faults,
 ) -> Option<SocketAddr> {
@@ -265,14 +227,15 @@ fn side_door(
     if let Value::Scalar(text) = &node.value {
         if text != "off" {
             let message = format!(
-                "{} is not a value of `{name}`: expected `{{ address: {default} }}` or `off`",
-                quoted(text)
+                "{} is not a value of {}: expected `{{ address: {default} }}` or `off`",
+                quoted(text),
+                keys.what
             );
             faults.push(Fault::new(node.place.clone(), message));
         }
         return None;
     }
-    let fields = Fields::of(node, &format!("`{name}`"), &["address"], &["tls"], faults)?;
+    let fields = Fields::of(node, keys, faults)?;
     let address = fields.get("address").map(|node| address(node, faults));
     address.unwrap_or(Some(default))
 }
@@ -289,32 +252,23 @@ pub(super) fn address(node: &Node, faults: &mut Faults) -> Option<SocketAddr> {
     address
 }
 
-/// A whole number from 1 to `most`.
-pub(super) fn count(node: Option<&Node>, most: u64, faults: &mut Faults) -> Option<usize> {
-    let number = node?.number(1, most, faults)?;
-    usize::try_from(number).ok()
-}
-
 fn log(node: Option<&Node>, faults: &mut Faults) -> Log {
-    let keys = &["decisions", "format"];
-    let fields = node.and_then(|node| Fields::of(node, "`log`", keys, &[], faults));
-    let get = |name| fields.as_ref().and_then(|fields| fields.get(name));
-    if let Some(node) = get("format") {
-        node.choice(&[("json", ())], faults);
-    }
-    let words = [("all", Decisions::All), ("denied", Decisions::Denied)];
-    let decisions = get("decisions").and_then(|node| node.choice(&words, faults));
+    let Some(fields) = node.and_then(|node| Fields::of(node, &LOG, faults)) else {
+        return Log::default();
+    };
+    fields.choice("format", &FORMATS, faults);
+    let decisions = fields.choice("decisions", &DECISIONS, faults);
     Log {
         decisions: decisions.unwrap_or_default(),
     }
 }
 
 fn metrics(node: Option<&Node>, faults: &mut Faults) -> MetricsSettings {
-    let keys = &["accounts", "max_accounts"];
-    let fields = node.and_then(|node| Fields::of(node, "`metrics`", keys, &[], faults));
-    let get = |name| fields.as_ref().and_then(|fields| fields.get(name));
-    let accounts = get("accounts").and_then(|node| node.boolean(faults));
-    let max_accounts = count(get("max_accounts"), METRIC_ACCOUNTS_LIMIT, faults);
+    let fields = node.and_then(|node| Fields::of(node, &METRICS, faults));
+    let accounts = fields
+        .as_ref()
+        .and_then(|it| it.boolean("accounts", faults));
+    let max_accounts = fields.and_then(|it| it.count("max_accounts", faults));
     MetricsSettings {
         accounts: accounts.unwrap_or(true),
         max_accounts: max_accounts.unwrap_or(METRIC_ACCOUNTS_DEFAULT),
@@ -322,12 +276,10 @@ fn metrics(node: Option<&Node>, faults: &mut Faults) -> MetricsSettings {
 }
 
 fn drain(node: Option<&Node>, faults: &mut Faults) -> Drain {
-    let keys = &["delay", "timeout"];
-    let fields = node.and_then(|node| Fields::of(node, "`drain`", keys, &[], faults));
+    let fields = node.and_then(|node| Fields::of(node, &DRAIN, faults));
     let mut span = |name, default| {
-        let node = fields.as_ref().and_then(|fields| fields.get(name));
-        node.and_then(|node| node.duration(Duration::ZERO, DRAIN_LIMIT, faults))
-            .unwrap_or(default)
+        let span = fields.as_ref().and_then(|it| it.duration(name, faults));
+        span.unwrap_or(default)
     };
     Drain {
         delay: span("delay", DRAIN_DELAY_DEFAULT),

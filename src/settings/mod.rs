@@ -9,6 +9,7 @@
 
 mod denials;
 mod http2;
+mod keys;
 mod limits;
 mod listener;
 mod load;
@@ -28,10 +29,12 @@ use ipnet::IpNet;
 
 pub use denials::Denials;
 pub use http2::Http2Limits;
+pub use keys::KEYS;
+pub(crate) use limits::BODY_BYTES;
 pub use limits::ListenerLimits;
 pub use listener::{ClientCertificates, ClientTls};
 pub use reach::ADDRESSES_MAX;
-pub(crate) use rules::classes as path_classes;
+pub(crate) use rules::{PASS, classes as path_classes, classes_of_route};
 
 use crate::words::{ClassSet, Spelling, UpstreamName};
 

@@ -3,21 +3,20 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::load::{Reader, count};
-use super::upstream::path;
+use super::keys::PATH;
+use super::load::Reader;
+use super::upstream::{REQUEST_PATH, path};
 use super::{
     HEALTH_FAILURES_DEFAULT, HEALTH_INTERVAL_DEFAULT, HEALTH_TIMEOUT_DEFAULT, HealthCheck,
     UpstreamAddress, UpstreamTls,
 };
 use crate::words::{Fault, Faults};
+use crate::yaml::shape::{Keys, Known, Preset, Rule, Shape, Word, pattern};
 use crate::yaml::{Fields, Node, Value, quoted};
 
 /// Most addresses of one upstream, whether they are listed or a name stands for them. Beyond it an
 /// answer of the name service is a mistake or an attack, and each address costs a series of metrics.
 pub const ADDRESSES_MAX: usize = 64;
-
-const TLS_KEYS: &[&str] = &["roots", "certificate", "key", "server_name"];
-const HEALTH_KEYS: &[&str] = &["path", "interval", "timeout", "failures"];
 
 /// Shortest interval of health checks: less is a load of its own.
 const INTERVAL_LEAST: Duration = Duration::from_millis(100);
@@ -25,6 +24,87 @@ const INTERVAL_LEAST: Duration = Duration::from_millis(100);
 const INTERVAL_MOST: Duration = Duration::from_secs(60 * 60);
 /// More failures in a row than anybody waits for.
 const FAILURES_LIMIT: u64 = 100;
+
+/// Whom an `https:` upstream is believed to be.
+pub(super) const TLS_KEYS: Keys = Keys {
+    what: "`tls`",
+    known: &[
+        Known::new(
+            "roots",
+            Shape::Text(PATH),
+            "File of the authorities whose certificates are believed, PEM. Without it, those the host believes.",
+        ),
+        Known::new(
+            "certificate",
+            Shape::Text(PATH),
+            "File of our certificate chain, PEM, for an upstream that asks for one.",
+        ),
+        Known::new("key", Shape::Text(PATH), "File of its private key, PEM."),
+        Known::new(
+            "server_name",
+            Shape::Text(SERVER_NAME),
+            "The name on its certificate, if that is not the host of its URL.",
+        ),
+    ],
+    later: &[],
+    rules: &[
+        Rule::Needs("certificate", "key"),
+        Rule::Needs("key", "certificate"),
+    ],
+};
+
+/// What is asked of every address.
+pub(super) const HEALTH_KEYS: Keys = Keys {
+    what: "`health`",
+    known: &[
+        Known::new(
+            "path",
+            Shape::Text(REQUEST_PATH),
+            "What is asked for; an answer of 2xx or 3xx is a good one.",
+        )
+        .required(),
+        Known::new("interval", INTERVAL, "From one check to the next.")
+            .or(Preset::Span(HEALTH_INTERVAL_DEFAULT)),
+        Known::new("timeout", INTERVAL, "Longest wait for the answer.")
+            .or(Preset::Span(HEALTH_TIMEOUT_DEFAULT)),
+        Known::new(
+            "failures",
+            Shape::count(FAILURES_LIMIT),
+            "How many bad answers in a row put an address aside.",
+        )
+        .or(Preset::count(HEALTH_FAILURES_DEFAULT)),
+    ],
+    later: &[],
+    rules: &[],
+};
+
+const INTERVAL: Shape = Shape::span(INTERVAL_LEAST, INTERVAL_MOST);
+
+/// Where a server is.
+pub(super) const URL: Word = Word::ruled(
+    "a URL of scheme and authority, or a socket",
+    || {
+        let port = pattern::port(1);
+        let host = format!(r"(?:[A-Za-z0-9._-]+|\[{}\])", pattern::ipv6());
+        format!(r"(?:https?:\/\/{host}(?::{port})?\/?|unix:\/(?!\/).*)")
+    },
+    &[
+        "http://127.0.0.1:3000",
+        "https://api.internal",
+        "unix:/run/app.sock",
+    ],
+);
+
+const SERVER_NAME: Word = Word::ruled(
+    "the name on a certificate, or an address",
+    || {
+        let letter = "[A-Za-z0-9_]";
+        let label = format!("{letter}(?:[A-Za-z0-9_-]{{0,61}}{letter})?");
+        let name = format!(r"(?=.{{1,253}}$)(?!(?:.*\.)?[0-9]+\.?$)(?:{label}\.)*{label}\.?");
+        format!("(?:{name}|{})", pattern::address())
+    },
+    &["api.internal", "10.0.0.1"],
+);
 
 /// Where a `url` leads.
 #[derive(Debug, Default)]
@@ -101,10 +181,10 @@ fn http(text: &str, usual_port: u16) -> Result<(UpstreamAddress, String), &'stat
     if authority.as_str().contains('@') {
         return Err("it must not hold a user or a password");
     }
-    if uri
-        .path_and_query()
-        .is_some_and(|rest| rest.as_str() != "/")
-    {
+    // The parser drops what follows a `#`; nothing that was written may be dropped.
+    let rest = text.split_once("://").map_or("", |(_, rest)| rest);
+    let rest = rest.strip_prefix(authority.as_str());
+    if !matches!(rest, Some("" | "/")) {
         return Err("scheme and authority only; paths are forwarded as they come");
     }
     let host = authority
@@ -118,8 +198,10 @@ fn http(text: &str, usual_port: u16) -> Result<(UpstreamAddress, String), &'stat
         None if has_port => return Err("the port is not a number from 1 to 65535"),
         None => usual_port,
     };
-    if host.is_empty() {
-        return Err("expected `http://HOST:PORT`");
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    let is_name = !host.is_empty() && host.bytes().all(plain);
+    if !is_name && host.parse::<std::net::Ipv6Addr>().is_err() {
+        return Err("the host is letters, digits, `.`, `_` and `-`, or an address");
     }
     let sent = if port == usual_port {
         authority.host().to_owned()
@@ -141,7 +223,7 @@ pub(super) fn tls(
     let Some(node) = node else {
         return secure.then(UpstreamTls::default);
     };
-    let fields = Fields::of(node, "`tls`", TLS_KEYS, &[], faults)?;
+    let fields = Fields::of(node, &TLS_KEYS, faults)?;
     if leads.is_some() && !secure {
         let message = "`tls` is for `https:` upstreams: say `https:`, or remove it";
         faults.push(Fault::new(node.place.clone(), message));
@@ -177,23 +259,19 @@ fn server_name_of(node: &Node, faults: &mut Faults) -> Option<String> {
 
 /// What is asked of every address now and then.
 pub(super) fn health(node: &Node, faults: &mut Faults) -> Option<HealthCheck> {
-    let fields = Fields::of(node, "`health`", HEALTH_KEYS, &[], faults)?;
+    let fields = Fields::of(node, &HEALTH_KEYS, faults)?;
     let Some(path_node) = fields.get("path") else {
         let message = "`health` has no `path`, such as `path: /healthz`";
         faults.push(Fault::new(node.place.clone(), message));
         return None;
     };
     let path = path(path_node, faults);
-    let mut span = |name, default| {
-        let node = fields.get(name);
-        node.and_then(|node| node.duration(INTERVAL_LEAST, INTERVAL_MOST, faults))
-            .unwrap_or(default)
-    };
+    let mut span = |name, default| fields.duration(name, faults).unwrap_or(default);
     let (interval, timeout) = (
         span("interval", HEALTH_INTERVAL_DEFAULT),
         span("timeout", HEALTH_TIMEOUT_DEFAULT),
     );
-    let failures = count(fields.get("failures"), FAILURES_LIMIT, faults);
+    let failures = fields.count("failures", faults);
     Some(HealthCheck {
         path: path?,
         interval,

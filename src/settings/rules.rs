@@ -6,28 +6,61 @@ use super::UpstreamRules;
 use crate::words::{
     Allowable, ClassSet, Fault, Faults, PathClass, Spelling, UpstreamName, fields, nearest,
 };
+use crate::yaml::shape::{Word, pattern};
 use crate::yaml::{Fields, Node, quoted};
+
+/// Whether a foreign `Authorization` goes on.
+pub(crate) const PASS: [(&str, bool); 1] = [("foreign", true)];
+/// What an upstream makes of a slash at the end.
+pub(super) const SLASH: [(&str, bool); 1] = [("same", true)];
+/// The one key of a query that is refused unless it is said.
+pub(super) const QUERY_KEYS: [(&str, ()); 1] = [("_method", ())];
+
+/// A name that another reader could take for a plain one, and that is not taken for a reserved one.
+pub(super) const HEADER_NAME: Word = Word::ruled(
+    "a header name with more in it than letters, digits and `-`",
+    || {
+        let reserved = fields::reserved_pattern();
+        format!("(?!{reserved}$)(?![A-Za-z0-9-]*$){}", pattern::header())
+    },
+    &["api_key", "x.y"],
+);
+
+/// The classes an upstream may allow.
+pub(super) fn classes_of_upstream() -> Vec<&'static str> {
+    allowable(false).map(PathClass::code).collect()
+}
+
+/// The classes a route may allow.
+pub(crate) fn classes_of_route() -> Vec<&'static str> {
+    allowable(true).map(PathClass::code).collect()
+}
+
+fn allowable(on_route: bool) -> impl Iterator<Item = PathClass> {
+    let classes = PathClass::ALL.iter().copied();
+    classes.filter(move |class| match class.allowable() {
+        Allowable::Anywhere => true,
+        Allowable::Upstream => !on_route,
+        Allowable::Never => false,
+    })
+}
 
 /// Reads them. `shadow` is what the gateway says of upstreams that do not say it themselves.
 pub(super) fn read(fields: &Fields<'_>, shadow: bool, faults: &mut Faults) -> UpstreamRules {
     let allow = fields.get("unsafe_allow");
-    let own = fields.get("shadow").and_then(|node| node.boolean(faults));
-    let pass = fields.get("pass_authorization");
+    let own = fields.boolean("shadow", faults);
+    let pass = fields.choice("pass_authorization", &PASS, faults);
     let names = fields.get("unsafe_header_names");
-    let slash = fields.get("trailing_slash");
-    let case = fields.get("case_insensitive");
+    let slash = fields.choice("trailing_slash", &SLASH, faults);
+    let case = fields.boolean("case_insensitive", faults);
     let keys = fields.get("unsafe_query_keys");
     UpstreamRules {
         unsafe_allow: allow.map_or(ClassSet::EMPTY, |node| classes(node, false, faults)),
         shadow: own.unwrap_or(shadow),
-        pass_authorization: pass
-            .and_then(|node| node.choice(&[("foreign", true)], faults))
-            .unwrap_or(false),
+        pass_authorization: pass.unwrap_or(false),
         spelling: Spelling {
-            any_case: case.and_then(|node| node.boolean(faults)).unwrap_or(false),
-            any_slash: slash
-                .and_then(|node| node.choice(&[("same", true)], faults))
-                .unwrap_or(false),
+            any_case: case.unwrap_or(false),
+            any_slash: slash.unwrap_or(false),
         },
         method_in_query: keys.is_some_and(|node| method_key(node, faults)),
         header_names: names
@@ -104,7 +137,7 @@ fn method_key(node: &Node, faults: &mut Faults) -> bool {
     let items = node.filled_list("query keys", faults).unwrap_or_default();
     let known: Vec<_> = items
         .iter()
-        .filter_map(|item| item.choice(&[("_method", ())], faults))
+        .filter_map(|item| item.choice(&QUERY_KEYS, faults))
         .collect();
     !known.is_empty()
 }

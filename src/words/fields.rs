@@ -109,6 +109,32 @@ pub fn is_reserved(name: &str) -> bool {
         || VITAL.contains(&name)
 }
 
+/// The names of [`is_reserved`] as a regular expression, for whoever checks names elsewhere: editors.
+pub fn reserved_pattern() -> String {
+    let starts = [OURS].into_iter().chain(CLAIM_FAMILIES);
+    let starts = starts.map(|start| format!("{}.*", folded_pattern(start)));
+    let lists: [&[&str]; 4] = [&HOP_BY_HOP, &CLAIMS, &METHOD_OVERRIDES, &VITAL];
+    let names = lists.concat().into_iter().map(folded_pattern);
+    format!("(?:{})", starts.chain(names).collect::<Vec<_>>().join("|"))
+}
+
+/// The names of [`may_be_trailer`] as a regular expression.
+pub fn trailer_pattern() -> String {
+    let late: Vec<_> = BEFORE_THE_BODY.into_iter().map(folded_pattern).collect();
+    let reserved = reserved_pattern();
+    format!("(?!(?:{reserved}|{})$)[A-Za-z0-9-]+", late.join("|"))
+}
+
+/// Whatever [`folded`] makes `name` of.
+fn folded_pattern(name: &str) -> String {
+    let any = |c: char| match c {
+        '-' => "[^A-Za-z0-9]".to_owned(),
+        c if c.is_ascii_digit() => c.to_string(),
+        c => format!("[{}{c}]", c.to_ascii_uppercase()),
+    };
+    name.chars().map(any).collect()
+}
+
 /// Says whether `name` may stand behind a request's body, where a route lets it.
 pub fn may_be_trailer(name: &str) -> bool {
     is_plain(name) && !is_reserved(name) && !BEFORE_THE_BODY.contains(&folded(name).as_str())

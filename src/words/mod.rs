@@ -25,8 +25,8 @@ pub use ids::{AccountId, RequestId, RequestIds, RouteId, UpstreamId};
 pub use key::{KeyId, KeyIdError, Secret, SecretDigest, SecretDigestError, SecretError};
 pub use method::{Method, MethodSet};
 pub use names::{
-    AccountName, DimensionName, GroupName, NameError, Permission, PermissionPattern, RoleName,
-    UpstreamName,
+    AccountName, DimensionName, GroupName, NAME_PATTERN, NameError, Permission, PermissionPattern,
+    RoleName, UpstreamName,
 };
 pub use path_class::{Allowable, ClassSet, PathClass};
 pub use permission_set::{DimensionId, PermissionId, PermissionSet};

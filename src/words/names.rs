@@ -38,6 +38,25 @@ impl NameError {
     }
 }
 
+// Rules as regular expressions, for whoever checks names elsewhere: editors.
+macro_rules! name_pattern {
+    () => {
+        "[a-z0-9][a-z0-9._-]{0,63}"
+    };
+}
+/// The rule of account, role, group, dimension and upstream names as a regular expression.
+pub const NAME_PATTERN: &str = name_pattern!();
+
+impl Permission {
+    /// The rule of permissions as a regular expression.
+    pub const PATTERN: &str = concat!(name_pattern!(), ":", name_pattern!());
+}
+
+impl PermissionPattern {
+    /// The rule of what roles are written with as a regular expression.
+    pub const PATTERN: &str = concat!(name_pattern!(), r":(?:", name_pattern!(), r"|\*)");
+}
+
 const NAME_RULE: &str = "1 to 64 of `a-z`, `0-9`, `.`, `_`, `-`, starting with a letter or a digit";
 const PERMISSION_RULE: &str = "`resource:action`, such as `devices:view`";
 const PATTERN_RULE: &str = "`resource:action` or `resource:*`, such as `devices:*`";

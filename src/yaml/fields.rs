@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::shape::{Keys, Shape, words};
 use super::{Key, Node, Value, quoted};
 use crate::words::{Fault, Faults, Place, nearest};
 
@@ -17,53 +18,106 @@ pub struct Fields<'n> {
     /// Where the mapping starts.
     pub place: &'n Place,
     entries: &'n [(Key, Node)],
+    keys: &'static Keys,
 }
 
 impl<'n> Fields<'n> {
-    /// Reads `node` as `what` ("a route", "the settings") with the keys of `known`. Keys of `later`
-    /// are known words of the product that this release does not act on; they are refused by name.
-    pub fn of(
-        node: &'n Node,
-        what: &str,
-        known: &[&str],
-        later: &[&str],
-        faults: &mut Faults,
-    ) -> Option<Self> {
-        let entries = node.entries(what, faults)?;
+    /// Reads `node` as a mapping with `keys`.
+    pub fn of(node: &'n Node, keys: &'static Keys, faults: &mut Faults) -> Option<Self> {
+        let entries = node.entries(keys.what, faults)?;
         for (key, _) in entries {
             let word = key.text.as_str();
-            if later.contains(&word) {
+            if keys.later.contains(&word) {
                 let message = format!("`{word}` is not in this release: remove it");
                 faults.push(Fault::new(key.place.clone(), message));
-            } else if !known.contains(&word) {
-                let near = nearest(word, known.iter().copied());
+            } else if !keys.has(word) {
+                let near = nearest(word, keys.words());
                 let near = if near.is_empty() {
-                    format!(": expected {}", one_of(known))
+                    let words: Vec<_> = keys.words().collect();
+                    format!(": expected {}", one_of(&words))
                 } else {
                     near
                 };
-                let message = format!("{} is not a key of {what}{near}", quoted(word));
+                let message = format!("{} is not a key of {}{near}", quoted(word), keys.what);
                 faults.push(Fault::new(key.place.clone(), message));
             }
         }
         Some(Self {
             place: &node.place,
             entries,
+            keys,
         })
     }
 
     /// The value of `name`, if the key stands there.
     pub fn get(&self, name: &str) -> Option<&'n Node> {
+        debug_assert!(self.keys.has(name), "`{name}` is read and not a key");
         self.entries
             .iter()
             .find(|(key, _)| key.text == name)
             .map(|(_, node)| node)
     }
 
-    /// Says whether any of `names` stands there.
-    pub fn has_any(&self, names: &[&str]) -> bool {
-        names.iter().any(|name| self.get(name).is_some())
+    /// `true` or `false` at `name`.
+    pub fn boolean(&self, name: &str, faults: &mut Faults) -> Option<bool> {
+        let node = self.get(name)?;
+        let Some(Shape::Boolean) = self.shape(name) else {
+            return unread(name, node, faults);
+        };
+        node.boolean(faults)
     }
+
+    /// One of a few words at `name`.
+    pub fn choice<T: Copy>(
+        &self,
+        name: &str,
+        choices: &[(&'static str, T)],
+        faults: &mut Faults,
+    ) -> Option<T> {
+        let node = self.get(name)?;
+        let Some(Shape::Choice(known)) = self.shape(name) else {
+            return unread(name, node, faults);
+        };
+        debug_assert_eq!(known(), words(choices), "the choices of `{name}`");
+        node.choice(choices, faults)
+    }
+
+    /// The whole number at `name`, within its bounds.
+    pub fn number(&self, name: &str, faults: &mut Faults) -> Option<u64> {
+        let node = self.get(name)?;
+        let Some(Shape::Number { least, most }) = self.shape(name) else {
+            return unread(name, node, faults);
+        };
+        node.number(least, most, faults)
+    }
+
+    /// The same, as what things in memory are counted with.
+    pub fn count(&self, name: &str, faults: &mut Faults) -> Option<usize> {
+        usize::try_from(self.number(name, faults)?).ok()
+    }
+
+    /// The span of time at `name`, within its bounds.
+    pub fn duration(&self, name: &str, faults: &mut Faults) -> Option<Duration> {
+        let node = self.get(name)?;
+        let Some(Shape::Span { least, most }) = self.shape(name) else {
+            return unread(name, node, faults);
+        };
+        node.duration(least, most, faults)
+    }
+
+    fn shape(&self, name: &str) -> Option<Shape> {
+        let known = self.keys.known.iter().find(|known| known.name == name);
+        known.map(|known| known.shape)
+    }
+}
+
+/// What is asked for is not what the table says. A slip of ours; a setting that is there must not be
+/// passed over for it.
+fn unread<T>(name: &str, node: &Node, faults: &mut Faults) -> Option<T> {
+    debug_assert!(false, "`{name}` is read as what it is not");
+    let message = format!("`{name}` cannot be read: this is a mistake of ours, please report it");
+    faults.push(Fault::new(node.place.clone(), message));
+    None
 }
 
 impl Node {

@@ -13,6 +13,7 @@
 //! which collect faults instead of stopping.
 
 mod fields;
+pub mod shape;
 mod tree;
 
 use std::fmt;

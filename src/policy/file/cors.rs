@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
+use super::words;
 use crate::policy::cors::{Cors, CorsRule};
 use crate::words::{Fault, Faults};
+use crate::yaml::shape::{Keys, Known, Preset, Rule, Shape, words as choices};
 use crate::yaml::{Fields, Node, Value, quoted};
 
 /// The headers a page may send when the rule names none: a credential, and what the body is.
@@ -15,6 +17,54 @@ const HEADERS_DEFAULT: &str = "authorization, content-type";
 const MAX_AGE_DEFAULT: Duration = Duration::from_secs(10 * 60);
 /// Longest time that may be set: no browser remembers longer.
 const MAX_AGE_MOST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What may stand behind `cors`.
+pub(super) const SHAPE: Shape =
+    Shape::Either(&[Shape::Choice(|| choices(&PLAIN)), Shape::Keys(&KEYS)]);
+
+/// What a rule may be in a word.
+#[derive(Clone, Copy, Debug)]
+enum Plain {
+    Pass,
+    Answer,
+    Off,
+}
+
+const PLAIN: [(&str, Plain); 3] = [
+    ("pass", Plain::Pass),
+    ("answer", Plain::Answer),
+    ("off", Plain::Off),
+];
+
+const KEYS: Keys = Keys {
+    what: "`cors`",
+    known: &[
+        Known::new(
+            "origins",
+            Shape::filled_list(&Shape::Text(words::ORIGIN)),
+            "Pages of which origins may ask. Without it, any.",
+        ),
+        Known::new(
+            "headers",
+            Shape::filled_list(&Shape::Text(words::CORS_HEADER)),
+            "Headers a page may send. Without it, `authorization` and `content-type`.",
+        ),
+        Known::new(
+            "max_age",
+            Shape::span(Duration::ZERO, MAX_AGE_MOST),
+            "How long a browser may remember the answer.",
+        )
+        .or(Preset::Span(MAX_AGE_DEFAULT)),
+        Known::new(
+            "credentials",
+            Shape::Boolean,
+            "A page may use the browser's credentials. Only with `origins`.",
+        )
+        .or(Preset::Boolean(false)),
+    ],
+    later: &[],
+    rules: &[Rule::TrueNeeds("credentials", "origins")],
+};
 
 /// As written; `off` undoes what the file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,31 +78,26 @@ impl CorsWritten {
         if let Value::Mapping(_) = &node.value {
             return Some(Self::On(Cors::Answer(rule(node, faults)?)));
         }
-        let words = [("pass", 0), ("answer", 1), ("off", 2)];
-        Some(match node.choice(&words, faults)? {
-            0 => Self::On(Cors::Pass),
-            1 => Self::On(Cors::Answer(CorsRule {
+        Some(match node.choice(&PLAIN, faults)? {
+            Plain::Pass => Self::On(Cors::Pass),
+            Plain::Answer => Self::On(Cors::Answer(CorsRule {
                 origins: None,
                 headers: HeaderValue::from_static(HEADERS_DEFAULT),
                 max_age: seconds(MAX_AGE_DEFAULT),
                 credentials: false,
             })),
-            _ => Self::Off,
+            Plain::Off => Self::Off,
         })
     }
 }
 
 fn rule(node: &Node, faults: &mut Faults) -> Option<CorsRule> {
-    let keys = &["origins", "headers", "max_age", "credentials"];
-    let fields = Fields::of(node, "`cors`", keys, &[], faults)?;
+    let fields = Fields::of(node, &KEYS, faults)?;
     let origins = fields.get("origins").map(|node| origins(node, faults));
     let headers = fields.get("headers").map(|node| headers(node, faults));
-    let age = fields.get("max_age");
-    let age = age.and_then(|node| node.duration(Duration::ZERO, MAX_AGE_MOST, faults));
+    let age = fields.duration("max_age", faults);
     let credentials = fields.get("credentials");
-    let with = credentials
-        .and_then(|node| node.boolean(faults))
-        .unwrap_or(false);
+    let with = fields.boolean("credentials", faults).unwrap_or(false);
     if let (Some(node), true, None) = (credentials, with, &origins) {
         let message = "a page of any origin may ask, and so none may use the browser's credentials: name the `origins`";
         faults.push(Fault::new(node.place.clone(), message));
@@ -103,8 +148,14 @@ fn is_origin(text: &str) -> bool {
     };
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._:[]".contains(&b);
     let parsed = text.parse::<http::Uri>().ok();
-    let whole = parsed.and_then(|uri| uri.authority().map(|it| it.as_str() == authority));
-    whole == Some(true) && authority.bytes().all(plain) && !authority.ends_with(own)
+    let whole = parsed
+        .as_ref()
+        .and_then(http::Uri::authority)
+        .is_some_and(|it| {
+            let has_port = it.host().len() < authority.len();
+            it.as_str() == authority && (!has_port || it.port_u16().is_some())
+        });
+    whole && authority.bytes().all(plain) && !authority.ends_with(own)
 }
 
 /// Header names as one list; nothing where one is none.

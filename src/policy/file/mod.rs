@@ -9,6 +9,7 @@ mod cors;
 mod people;
 mod route;
 mod within;
+mod words;
 
 use std::str::FromStr;
 
@@ -23,23 +24,128 @@ use crate::words::{
     DimensionName, Fault, Faults, NameError, Permission, PermissionPattern, Place, RoleName,
     UpstreamName,
 };
+use crate::yaml::shape::{Keys, Known, Shape};
 use crate::yaml::{Fields, Key, Node, quoted};
 
-const KEYS: &[&str] = &[
-    "upstream",
-    "within",
-    "shadow",
-    "hosts",
-    "cors",
-    "dimensions",
-    "permissions",
-    "roles",
-    "routes",
-    "groups",
-    "accounts",
-    "tests",
-];
-const LATER: &[&str] = &["trusts"];
+/// A policy file.
+pub(crate) const KEYS: Keys = Keys {
+    what: "a policy file",
+    known: &[
+        Known::new(
+            "upstream",
+            Shape::Text(words::UPSTREAM),
+            "Where the routes of this file lead, unless they say otherwise.",
+        ),
+        Known::new(
+            "within",
+            within::SHAPE,
+            "The boundary every route of this file touches, unless it says otherwise.",
+        ),
+        Known::new(
+            "shadow",
+            Shape::Boolean,
+            "Decisions for the routes of this file are logged and counted, and not enforced, unless they say otherwise.",
+        ),
+        Known::new(
+            "hosts",
+            Shape::filled_list(&Shape::Text(words::HOST)),
+            "The hosts the routes of this file answer on. Without it, any.",
+        ),
+        Known::new(
+            "cors",
+            cors::SHAPE,
+            "What becomes of preflights for the routes of this file, unless they say otherwise. Without it OPTIONS is a method like any other.",
+        ),
+        Known::new(
+            "dimensions",
+            Shape::Names {
+                name: words::DIMENSION,
+                of: &Shape::Text(words::DESCRIPTION),
+                filled: false,
+            },
+            "What boundaries may limit, each with a sentence that says what it is.",
+        ),
+        Known::new(
+            "permissions",
+            Shape::Names {
+                name: words::PERMISSION,
+                of: &Shape::Text(words::DESCRIPTION),
+                filled: false,
+            },
+            "What may be needed, as `resource:action`, each with a sentence that says what it allows.",
+        ),
+        Known::new(
+            "roles",
+            Shape::Names {
+                name: words::ROLE,
+                of: &Shape::Keys(&ROLE),
+                filled: false,
+            },
+            "Named sets of permissions.",
+        ),
+        Known::new(
+            "routes",
+            Shape::Names {
+                name: words::ROUTE,
+                of: &route::SHAPE,
+                filled: false,
+            },
+            "`METHODS TEMPLATE: what is needed`. What no route names is refused.",
+        ),
+        Known::new(
+            "groups",
+            Shape::Names {
+                name: words::GROUP,
+                of: &Shape::Keys(&people::GROUP),
+                filled: false,
+            },
+            "Accounts that share grants.",
+        ),
+        Known::new(
+            "accounts",
+            Shape::Names {
+                name: words::ACCOUNT,
+                of: &Shape::Keys(&people::ACCOUNT),
+                filled: false,
+            },
+            "Accounts managed by file, read-only elsewhere.",
+        ),
+        Known::new(
+            "tests",
+            Shape::list(&Shape::Keys(&people::TEST)),
+            "What must stay allowed and what must stay refused; run by `portcullis check`.",
+        ),
+    ],
+    later: &["trusts"],
+    rules: &[],
+};
+
+/// A role.
+const ROLE: Keys = Keys {
+    what: "a role",
+    known: &[
+        DESCRIBED,
+        Known::new(
+            "permissions",
+            Shape::list(&Shape::Text(words::PERMISSIONS)),
+            "What it gives: permissions, or all of a resource, as `devices:*`.",
+        ),
+        Known::new(
+            "include",
+            Shape::list(&Shape::Text(words::ROLE)),
+            "Roles whose permissions it has too.",
+        ),
+    ],
+    later: &[],
+    rules: &[],
+};
+
+/// An optional description.
+const DESCRIBED: Known = Known::new(
+    "description",
+    Shape::Text(words::DESCRIPTION),
+    "What it is for, for people.",
+);
 
 /// A value, and where it stands.
 #[derive(Clone, Debug)]
@@ -91,7 +197,7 @@ pub(super) struct PolicyFile {
 impl PolicyFile {
     /// Reads a file's tree.
     pub(super) fn read(root: &Node, faults: &mut Faults) -> Self {
-        let Some(fields) = Fields::of(root, "a policy file", KEYS, LATER, faults) else {
+        let Some(fields) = Fields::of(root, &KEYS, faults) else {
             return Self::default();
         };
         let upstream = fields.get("upstream");
@@ -99,7 +205,7 @@ impl PolicyFile {
         Self {
             upstream: upstream.and_then(|node| at(node, "the name of an upstream", faults)),
             within: within.and_then(|node| Within::read(node, faults)),
-            shadow: fields.get("shadow").and_then(|node| node.boolean(faults)),
+            shadow: fields.boolean("shadow", faults),
             hosts: fields
                 .get("hosts")
                 .map_or_else(Vec::new, |node| hosts_of(node, faults)),
@@ -184,8 +290,7 @@ fn description(fields: &Fields<'_>, faults: &mut Faults) -> String {
 }
 
 fn role(key: &Key, node: &Node, faults: &mut Faults) -> Option<RoleWritten> {
-    let keys = &["description", "permissions", "include"];
-    let fields = Fields::of(node, "a role", keys, &[], faults);
+    let fields = Fields::of(node, &ROLE, faults);
     let name = named(key, faults);
     let fields = fields?;
     Some(RoleWritten {

@@ -5,13 +5,14 @@ use std::str::FromStr;
 use http::HeaderName;
 use ipnet::IpNet;
 
-use super::{At, at, description, named, names};
+use super::{At, DESCRIBED, at, description, named, names, words};
 use crate::policy::{Expectation, FileKey, PolicyTest};
 use crate::reason::Reason;
 use crate::words::{
     AccountId, AccountName, DimensionName, Fault, Faults, GroupName, Method, Permission, Place,
     RoleName, nearest,
 };
+use crate::yaml::shape::{Keys, Known, NETWORK, Rule, Shape, Word};
 use crate::yaml::{Fields, Key, Node, quoted};
 
 /// An account as written.
@@ -48,9 +49,145 @@ pub(crate) struct GrantWritten {
 /// types, and all values of a grant have to fit into a header.
 const VALUE_BYTES_MAX: usize = 256;
 
+/// An account.
+pub(super) const ACCOUNT: Keys = Keys {
+    what: "an account",
+    known: &[
+        Known::new(
+            "id",
+            Shape::Text(words::ACCOUNT_ID),
+            "Who it is, however often its name is given away again. With `store: none` it has to be said.",
+        ),
+        DESCRIBED,
+        GRANTS,
+        Known::new(
+            "allow_from",
+            Shape::filled_list(&Shape::Text(NETWORK)),
+            "Addresses it may call from. Without it, any.",
+        ),
+        Known::new(
+            "keys",
+            Shape::list(&Shape::Keys(&FILE_KEY)),
+            "Its keys, for accounts without a store: id and digest.",
+        ),
+    ],
+    later: &["identities"],
+    rules: &[],
+};
+
+/// A group.
+pub(super) const GROUP: Keys = Keys {
+    what: "a group",
+    known: &[
+        DESCRIBED,
+        Known::new(
+            "members",
+            Shape::list(&Shape::Text(words::ACCOUNT)),
+            "The accounts in it.",
+        ),
+        GRANTS,
+    ],
+    later: &[],
+    rules: &[],
+};
+
+const GRANTS: Known = Known::new(
+    "grants",
+    Shape::list(&Shape::Keys(&GRANT)),
+    "The roles it has, everywhere or within a boundary.",
+);
+
+const GRANT: Keys = Keys {
+    what: "a grant",
+    known: &[
+        Known::new("role", Shape::Text(words::ROLE), "The role.").required(),
+        Known::new(
+            "within",
+            Shape::Names {
+                name: words::DIMENSION,
+                of: &Shape::filled_list(&Shape::Text(words::VALUE)),
+                filled: true,
+            },
+            "Where it holds: dimensions and their values. Without it, everywhere.",
+        ),
+    ],
+    later: &[],
+    rules: &[],
+};
+
+const FILE_KEY: Keys = Keys {
+    what: "a key",
+    known: &[
+        Known::new("id", Shape::Text(words::KEY_ID), "The key's id, `pck_…`.").required(),
+        Known::new(
+            "digest",
+            Shape::Text(words::DIGEST),
+            "`sha256:` of its secret, in hexadecimal digits.",
+        )
+        .required(),
+        DESCRIBED,
+        Known::new(
+            "expires_at",
+            Shape::Text(words::MOMENT),
+            "When it ends. Without it, never.",
+        ),
+    ],
+    later: &[],
+    rules: &[],
+};
+
+/// A test.
+pub(super) const TEST: Keys = Keys {
+    what: "a test",
+    known: &[
+        Known::new(
+            "as",
+            Shape::Text(words::ACCOUNT),
+            "The account that calls. Without it, a stranger.",
+        ),
+        Known::new(
+            "request",
+            Shape::Text(words::REQUEST),
+            "Method and path, perhaps with a query.",
+        )
+        .required(),
+        Known::new(
+            "expect",
+            Shape::Choice(words::expectations),
+            "`allow`, or the reason it is refused for.",
+        )
+        .required(),
+        Known::new(
+            "missing",
+            Shape::filled_list(&Shape::Text(words::PERMISSION)),
+            "The permissions the refusal names as missing, with `permission_missing`.",
+        ),
+        Known::new(
+            "host",
+            Shape::Text(Word::any("a host", &["inventory.example.com"])),
+            "The host the request names.",
+        ),
+        Known::new(
+            "headers",
+            Shape::Names {
+                name: words::HEADER,
+                of: &Shape::Text(Word::any("a header's value", &["acme"])),
+                filled: false,
+            },
+            "Headers of the request that a boundary reads.",
+        ),
+        Known::new(
+            "from",
+            Shape::Text(words::ADDRESS),
+            "The address it comes from. Without it addresses are not looked at.",
+        ),
+    ],
+    later: &[],
+    rules: &[Rule::Only("missing", "expect", "permission_missing")],
+};
+
 pub(super) fn account(key: &Key, node: &Node, faults: &mut Faults) -> Option<AccountWritten> {
-    let keys = &["id", "description", "grants", "allow_from", "keys"];
-    let fields = Fields::of(node, "an account", keys, &["identities"], faults);
+    let fields = Fields::of(node, &ACCOUNT, faults);
     let name = named(key, faults);
     let fields = fields?;
     let id = fields.get("id");
@@ -67,8 +204,7 @@ pub(super) fn account(key: &Key, node: &Node, faults: &mut Faults) -> Option<Acc
 }
 
 pub(super) fn group(key: &Key, node: &Node, faults: &mut Faults) -> Option<GroupWritten> {
-    let keys = &["description", "members", "grants"];
-    let fields = Fields::of(node, "a group", keys, &[], faults);
+    let fields = Fields::of(node, &GROUP, faults);
     let name = named(key, faults);
     let fields = fields?;
     let members: Vec<At<AccountName>> = names(fields.get("members"), "accounts", faults);
@@ -90,7 +226,7 @@ fn grants(fields: &Fields<'_>, faults: &mut Faults) -> Vec<GrantWritten> {
 }
 
 fn grant(node: &Node, faults: &mut Faults) -> Option<GrantWritten> {
-    let fields = Fields::of(node, "a grant", &["role", "within"], &[], faults)?;
+    let fields = Fields::of(node, &GRANT, faults)?;
     let Some(role) = fields.get("role") else {
         let message = "the grant names no `role`, such as `{ role: operator }`";
         faults.push(Fault::new(node.place.clone(), message));
@@ -149,8 +285,7 @@ fn file_keys(fields: &Fields<'_>, faults: &mut Faults) -> Vec<FileKey> {
 }
 
 fn file_key(node: &Node, faults: &mut Faults) -> Option<FileKey> {
-    let known = &["id", "digest", "description", "expires_at"];
-    let fields = Fields::of(node, "a key", known, &[], faults)?;
+    let fields = Fields::of(node, &FILE_KEY, faults)?;
     let (Some(id), Some(digest)) = (fields.get("id"), fields.get("digest")) else {
         let message = "a key needs both `id` and `digest`: `pck_…`, and `sha256:` of its secret";
         faults.push(Fault::new(node.place.clone(), message));
@@ -189,10 +324,7 @@ pub(super) fn tests(node: &Node, faults: &mut Faults) -> Vec<PolicyTest> {
 }
 
 fn test(node: &Node, faults: &mut Faults) -> Option<PolicyTest> {
-    let known = &[
-        "as", "request", "expect", "missing", "host", "headers", "from",
-    ];
-    let fields = Fields::of(node, "a test", known, &[], faults)?;
+    let fields = Fields::of(node, &TEST, faults)?;
     let (Some(request), Some(expect)) = (fields.get("request"), fields.get("expect")) else {
         let message =
             "a test needs both `request` and `expect`: `GET /v1/tenants`, and `allow` or a reason";
@@ -279,8 +411,7 @@ fn expectation(node: &Node, faults: &mut Faults) -> Option<Expectation> {
     }
     let reason = Reason::from_code(text);
     if reason.is_none() {
-        let codes = Reason::ALL.iter().map(|reason| reason.code());
-        let near = nearest(text, codes.chain(["allow"]));
+        let near = nearest(text, words::expectations());
         let message = format!("{} is not `allow` or a reason{near}", quoted(text));
         faults.push(Fault::new(node.place.clone(), message));
     }

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::{At, CorsWritten, Within, at};
+use super::{At, CorsWritten, Within, at, cors, within, words};
 use crate::policy::template::Template;
-use crate::settings::path_classes;
+use crate::settings::{BODY_BYTES, PASS, classes_of_route, path_classes};
 use crate::words::{
     ClassSet, Fault, Faults, Method, MethodSet, Permission, Place, UpstreamName, fields, nearest,
 };
+use crate::yaml::shape::{Keys, Known, Rule, Shape, words as choices};
 use crate::yaml::{Fields, Key, Node, Value, quoted};
 
 /// A route as written.
@@ -41,21 +42,6 @@ pub(crate) enum Needs {
     Any(Vec<At<Permission>>),
 }
 
-const KEYS: &[&str] = &[
-    "needs",
-    "within",
-    "upstream",
-    "timeout",
-    "shadow",
-    "unsafe_allow",
-    "pass_authorization",
-    "upgrade",
-    "trailers",
-    "body_bytes",
-    "cors",
-];
-const LATER: &[&str] = &["stream_max_age", "limits"];
-
 const EXPECTED: &str = "`public`, `any_account`, a permission such as `devices:view`, `{ all: […] }` or `{ any: […] }`";
 
 /// Shortest wait for a response that may be set: less fails on a healthy network.
@@ -63,15 +49,112 @@ const TIMEOUT_LEAST: Duration = Duration::from_millis(10);
 /// Longest wait for a response that may be set.
 const TIMEOUT_MOST: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// What stands behind a route: what is needed, or a mapping of which that is a part.
+pub(super) const SHAPE: Shape = Shape::Either(&[
+    NEEDED_WORD,
+    Shape::Text(words::PERMISSION),
+    Shape::Keys(&NEEDS),
+    Shape::Keys(&KEYS),
+]);
+
+const NEEDED_WORD: Shape = Shape::Choice(|| OPEN.to_vec());
+/// What may be needed besides permissions.
+const OPEN: [&str; 2] = ["public", "any_account"];
+
+const KEYS: Keys = Keys {
+    what: "a route",
+    known: &[
+        Known::new(
+            "needs",
+            Shape::Either(&[
+                NEEDED_WORD,
+                Shape::Text(words::PERMISSION),
+                Shape::Keys(&NEEDS),
+            ]),
+            "What a caller needs: `public`, `any_account`, a permission, `{ all: […] }` or `{ any: […] }`.",
+        )
+        .required(),
+        Known::new(
+            "within",
+            within::SHAPE,
+            "The boundary it touches: dimensions and what says their values, `unlimited`, or `forwarded`.",
+        ),
+        Known::new(
+            "upstream",
+            Shape::Text(words::UPSTREAM),
+            "Where it leads. Without it, where the file says.",
+        ),
+        Known::new(
+            "timeout",
+            Shape::span(TIMEOUT_LEAST, TIMEOUT_MOST),
+            "Longest wait for the head of an answer. Without it, the upstream's.",
+        ),
+        Known::new(
+            "shadow",
+            Shape::Boolean,
+            "Decisions are logged and counted, and not enforced. Without it, as the upstream says.",
+        ),
+        Known::new(
+            "unsafe_allow",
+            Shape::filled_list(&Shape::Choice(classes_of_route)),
+            "Classes of paths that pass although two readers may read them two ways.",
+        ),
+        Known::new(
+            "pass_authorization",
+            Shape::Choice(|| choices(&PASS)),
+            "An `Authorization` that is not of ours goes on to the upstream.",
+        ),
+        Known::new(
+            "upgrade",
+            Shape::filled_list(&Shape::Choice(|| choices(&PROTOCOLS))),
+            "`[websocket]`: the client may ask for one.",
+        ),
+        Known::new(
+            "trailers",
+            Shape::filled_list(&Shape::Text(words::TRAILER)),
+            "Names of request trailers that pass.",
+        ),
+        Known::new(
+            "body_bytes",
+            BODY_BYTES,
+            "Largest request body, in bytes. Without it, the listener's.",
+        ),
+        Known::new(
+            "cors",
+            cors::SHAPE,
+            "What becomes of preflights: `pass`, `answer`, `off`, or how to answer.",
+        ),
+    ],
+    later: &["stream_max_age", "limits"],
+    rules: &[],
+};
+
+const NEEDS: Keys = Keys {
+    what: "what is needed",
+    known: &[
+        Known::new(
+            "all",
+            Shape::filled_list(&Shape::Text(words::PERMISSION)),
+            "Every one of these permissions.",
+        ),
+        Known::new(
+            "any",
+            Shape::filled_list(&Shape::Text(words::PERMISSION)),
+            "One of these permissions, whichever.",
+        ),
+    ],
+    later: &[],
+    rules: &[Rule::OneOf(&["all", "any"])],
+};
+
+/// The only protocol a connection can be handed over to.
+const PROTOCOLS: [(&str, ()); 1] = [("websocket", ())];
+
 pub(super) fn read(key: &Key, node: &Node, faults: &mut Faults) -> Option<RouteWritten> {
     let head = head(key, faults);
     let body = match &node.value {
         // A mapping is either what is needed, or the options of a route with `needs` among them.
-        Value::Mapping(entries)
-            if !entries
-                .iter()
-                .any(|(key, _)| matches!(&*key.text, "all" | "any")) =>
-        {
+        Value::Mapping(entries) if !entries.iter().any(|(key, _)| NEEDS.has(&key.text)) => {
             options(node, faults)
         }
         Value::Nothing => {
@@ -194,7 +277,7 @@ impl Default for Body {
 }
 
 fn options(node: &Node, faults: &mut Faults) -> Option<Body> {
-    let fields = Fields::of(node, "a route", KEYS, LATER, faults)?;
+    let fields = Fields::of(node, &KEYS, faults)?;
     let needs = match fields.get("needs") {
         Some(node) => needs(node, faults),
         None => {
@@ -212,27 +295,23 @@ fn options(node: &Node, faults: &mut Faults) -> Option<Body> {
         })
     });
     let upstream = fields.get("upstream");
-    let timeout = fields.get("timeout");
-    let shadow = fields.get("shadow");
     let allow = fields.get("unsafe_allow");
-    let pass = fields.get("pass_authorization");
     let upgrade = fields.get("upgrade");
     let trailers = fields.get("trailers");
-    let body_bytes = fields.get("body_bytes");
     let cors = fields.get("cors");
     let body = Body {
         within,
         upstream: upstream.and_then(|node| at(node, "the name of an upstream", faults)),
-        timeout: timeout.and_then(|node| node.duration(TIMEOUT_LEAST, TIMEOUT_MOST, faults)),
-        shadow: shadow.and_then(|node| node.boolean(faults)),
+        timeout: fields.duration("timeout", faults),
+        shadow: fields.boolean("shadow", faults),
         unsafe_allow: allow.map_or(ClassSet::EMPTY, |node| path_classes(node, true, faults)),
-        pass_authorization: pass
-            .and_then(|node| node.choice(&[("foreign", true)], faults))
+        pass_authorization: fields
+            .choice("pass_authorization", &PASS, faults)
             .unwrap_or(false),
         upgrade: upgrade.is_some_and(|node| upgrades(node, faults)),
         trailers: trailers.map_or_else(Vec::new, |node| self::trailers(node, faults)),
         cors: cors.and_then(|node| CorsWritten::read(node, faults)),
-        body_bytes: body_bytes.and_then(|node| node.number(0, u64::MAX, faults)),
+        body_bytes: fields.number("body_bytes", faults),
         ..Body::default()
     };
     needs.map(|needs| Body { needs, ..body })
@@ -243,7 +322,7 @@ fn upgrades(node: &Node, faults: &mut Faults) -> bool {
     let items = node.filled_list("protocols", faults).unwrap_or_default();
     let known: Vec<_> = items
         .iter()
-        .filter_map(|item| item.choice(&[("websocket", ())], faults))
+        .filter_map(|item| item.choice(&PROTOCOLS, faults))
         .collect();
     !known.is_empty()
 }
@@ -293,7 +372,7 @@ fn word_needs(word: &str, node: &Node, faults: &mut Faults) -> Option<Needs> {
             return Some(Needs::All(vec![permission]));
         }
         other => {
-            let near = nearest(other, ["public", "any_account"]);
+            let near = nearest(other, OPEN);
             format!("{} is not a requirement: expected {EXPECTED}{near}", quoted(other))
         }
     };
@@ -304,7 +383,7 @@ fn word_needs(word: &str, node: &Node, faults: &mut Faults) -> Option<Needs> {
 fn listed_needs(node: &Node, faults: &mut Faults) -> Option<Needs> {
     let entries = node.entries("what is needed", faults)?;
     let [(key, list)] = entries else {
-        let message = if entries.iter().any(|(key, _)| KEYS.contains(&&*key.text)) {
+        let message = if entries.iter().any(|(key, _)| KEYS.has(&key.text)) {
             "`all` or `any` stands beside options of the route: write `needs: { any: […] }`"
         } else {
             "expected `all` or `any`, and one only"

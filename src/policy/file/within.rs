@@ -2,8 +2,9 @@
 
 use http::HeaderName;
 
-use super::{At, named};
+use super::{At, named, words};
 use crate::words::{DimensionName, Fault, Faults, Place, nearest};
+use crate::yaml::shape::{Keys, Known, Rule, Scalars, Shape, Word, pattern};
 use crate::yaml::{Fields, Key, Node, Value, quoted};
 
 /// Which boundary a route touches, as written.
@@ -31,6 +32,59 @@ pub(crate) enum SourceWritten {
 const EXPECTED: &str = "`unlimited`, `forwarded`, or a mapping such as `{ tenant: path.tenant }`";
 const SOURCE: &str = "`path.NAME`, `query.NAME` or `header.NAME`";
 
+/// A boundary as a file or a route says it.
+pub(super) const SHAPE: Shape = Shape::Either(&[
+    Shape::Choice(|| PLAIN.to_vec()),
+    Shape::Names {
+        name: words::DIMENSION,
+        of: &Shape::Either(&[Shape::Text(words::SOURCE), Shape::Keys(&SOURCE_KEYS)]),
+        filled: true,
+    },
+]);
+
+/// Boundaries that are a word.
+const PLAIN: [&str; 2] = ["unlimited", "forwarded"];
+/// What may say a value.
+const SOURCES: [&str; 3] = ["path", "query", "header"];
+
+const SOURCE_KEYS: Keys = Keys {
+    what: "a boundary's source",
+    known: &[
+        Known::new(
+            "path",
+            Shape::Text(Word::any("the name of a parameter", &["tenant"])),
+            "A parameter of the path.",
+        ),
+        Known::new(
+            "query",
+            Shape::Text(Word {
+                what: "the name of a query parameter",
+                pattern: Some(query_pattern),
+                examples: &["tenants"],
+                scalars: Scalars::Any,
+            }),
+            "A parameter of the query.",
+        ),
+        Known::new(
+            "header",
+            Shape::Text(Word {
+                what: "the name of a header",
+                pattern: Some(header_pattern),
+                examples: &["X-Tenant"],
+                scalars: Scalars::Any,
+            }),
+            "A header of the request.",
+        ),
+        Known::new(
+            "separator",
+            Shape::Text(Word::ruled("one character", separator_pattern, &[",", "|"])),
+            "What stands between several values of a query parameter.",
+        ),
+    ],
+    later: &[],
+    rules: &[Rule::OneOf(&SOURCES), Rule::Needs("separator", "query")],
+};
+
 impl Within {
     pub(super) fn read(node: &Node, faults: &mut Faults) -> Option<Self> {
         match &node.value {
@@ -38,7 +92,7 @@ impl Within {
                 "unlimited" => Some(Self::Unlimited),
                 "forwarded" => Some(Self::Forwarded),
                 other => {
-                    let near = nearest(other, ["unlimited", "forwarded"]);
+                    let near = nearest(other, PLAIN);
                     let message = format!(
                         "{} is not a boundary: expected {EXPECTED}{near}",
                         quoted(other)
@@ -98,11 +152,9 @@ fn short(text: &str, place: &Place, faults: &mut Faults) -> Option<SourceWritten
 
 /// `{ query: tenants, separator: "," }`
 fn long(node: &Node, faults: &mut Faults) -> Option<SourceWritten> {
-    let keys = &["path", "query", "header", "separator"];
-    let fields = Fields::of(node, "a boundary's source", keys, &[], faults)?;
+    let fields = Fields::of(node, &SOURCE_KEYS, faults)?;
     let separator = fields.get("separator").map(|node| separator(node, faults));
-    let sources = ["path", "query", "header"];
-    let mut said = sources
+    let mut said = SOURCES
         .iter()
         .filter_map(|name| Some((*name, fields.get(name)?)));
     let (Some((kind, name)), None) = (said.next(), said.next()) else {
@@ -158,6 +210,27 @@ fn separator(node: &Node, faults: &mut Faults) -> Option<char> {
     None
 }
 
+/// [`separator`] as a regular expression.
+fn separator_pattern() -> String {
+    let good = ('!'..='~').filter(|c| c.is_ascii_punctuation() && !NO_SEPARATORS.contains(*c));
+    pattern::any_of(good.map(pattern::escaped))
+}
+
+/// [`query`] as a regular expression.
+pub(super) fn query_pattern() -> String {
+    format!("[A-Za-z0-9._~-]{{1,{QUERY_NAME_MAX}}}")
+}
+
+/// [`header`] as a regular expression.
+pub(super) fn header_pattern() -> String {
+    let names = NO_SOURCES.iter().map(|name| pattern::any_case(name));
+    let families = NO_FAMILIES
+        .iter()
+        .map(|start| format!("{}.*", pattern::any_case(start)));
+    let none = pattern::any_of(names.chain(families));
+    format!("(?!{none}$)[A-Za-z0-9-]+")
+}
+
 /// Longest name of a query parameter that is looked for, in bytes; longer ones are slips.
 const QUERY_NAME_MAX: usize = 64;
 
@@ -191,6 +264,9 @@ const NO_SOURCES: &[&str] = &[
     "x-api-key",
 ];
 
+/// Families of such headers.
+const NO_FAMILIES: [&str; 2] = ["x-portcullis-", "x-forwarded-"];
+
 fn header(name: &str) -> Result<SourceWritten, String> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
     let parsed = HeaderName::from_bytes(name.as_bytes()).ok();
@@ -198,10 +274,7 @@ fn header(name: &str) -> Result<SourceWritten, String> {
         return Err("a header name is letters, digits and `-`".to_owned());
     };
     let lower = parsed.as_str();
-    if NO_SOURCES.contains(&lower)
-        || lower.starts_with("x-portcullis-")
-        || lower.starts_with("x-forwarded-")
-    {
+    if NO_SOURCES.contains(&lower) || NO_FAMILIES.iter().any(|start| lower.starts_with(start)) {
         return Err("this header is a credential, or is rewritten on the way".to_owned());
     }
     Ok(SourceWritten::Header(parsed))
