@@ -34,7 +34,7 @@ pub(super) fn route_of(
     host: Option<&str>,
 ) -> Answer {
     let policy = desk.policy();
-    let target = Target::from_text(target, policy.classes_allowed)
+    let target = Target::from_text(target, policy.classes_read)
         .map_err(|error| invalid(error.to_string()))?;
     let lookup = policy
         .find(host, method, target.path())

@@ -214,6 +214,10 @@ pub enum StoreSetting {
 
 /// What an upstream puts up with and asks for; policy files are checked against it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a setting of its own, and every combination of them is meant"
+)]
 pub struct UpstreamRules {
     /// The path classes that are let through to it.
     pub unsafe_allow: ClassSet,
