@@ -25,6 +25,7 @@ mod denials;
 mod deploy;
 mod differential;
 mod durability;
+mod explain;
 mod forwarding;
 mod fuzz;
 mod github;

@@ -203,6 +203,19 @@ impl Reader {
                 let token = self.json()["access_token"].as_str().unwrap().to_owned();
                 self.variables.insert("TOKEN".to_owned(), token);
             }
+            "ID=…" => {
+                let id = self.json()["request_id"].as_str().unwrap().to_owned();
+                self.variables.insert("ID".to_owned(), id);
+            }
+            // Whoever follows the guide copies it from what was printed.
+            command if command.starts_with("portcullis accounts grant") => {
+                let first = self
+                    .last
+                    .lines()
+                    .find(|line| line.starts_with("  portcullis "));
+                assert_eq!(first.map(str::trim), Some(command), "{}", self.last);
+                self.types(command, promise);
+            }
             command => self.types(command, promise),
         }
         self.is_as_told(command);
@@ -214,6 +227,9 @@ impl Reader {
         let code = i32::from(promise.starts_with("no"));
         assert_eq!(output.status.code(), Some(code), "{command}: {told}");
         self.last = String::from_utf8(output.stdout).unwrap();
+        if promise == "decided differently now" {
+            assert!(self.last.contains("decided differently"), "{}", self.last);
+        }
         if promise.starts_with("no:") {
             let begin = promise.trim_end_matches('…');
             assert!(self.last.starts_with(begin), "{command}: {}", self.last);
@@ -233,6 +249,9 @@ impl Reader {
             ["curl", "-i", ..] => {
                 let answered = self.last.starts_with("HTTP/1.1 200") && self.last.ends_with("[]");
                 assert!(answered, "{}", self.last);
+            }
+            ["curl", "-s", "-X"] if self.variables.contains_key("ID") => {
+                assert_eq!(self.last, "[]", "it was granted a moment ago");
             }
             ["portcullis", "keys", "expire"] => {
                 let revoked = "curl -s -H \"Authorization: Bearer $TOKEN\" \

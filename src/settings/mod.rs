@@ -364,6 +364,18 @@ pub struct Tokens {
     pub cache_entries: usize,
 }
 
+impl Default for Tokens {
+    fn default() -> Self {
+        Self {
+            issuer: ISSUER_DEFAULT.to_owned(),
+            audience: AUDIENCE_DEFAULT.to_owned(),
+            lifetime: TOKEN_LIFETIME_DEFAULT,
+            signing_key: None,
+            cache_entries: CACHE_ENTRIES_DEFAULT,
+        }
+    }
+}
+
 /// The control socket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Control {
