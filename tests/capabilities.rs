@@ -31,6 +31,7 @@ mod fuzz;
 mod github;
 mod harness;
 mod httpbin;
+mod import;
 mod lifecycle;
 mod limits;
 mod observability;

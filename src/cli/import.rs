@@ -29,12 +29,25 @@ const VIEW: View = View {
     columns: &[],
 };
 
+/// What changes look like.
+const CHANGES: View = View {
+    plural: "changes",
+    name: "entry",
+    columns: &[],
+};
+
 /// What to import, and how
 #[derive(Args, Debug)]
 #[command(before_help = "Examples:
   portcullis routes import api.json > policies/api.yaml
   portcullis routes import api.yaml --write policies/api.yaml --within tenant=org_id
-  portcullis routes import api.json --permission-from path --server https://api.example.com/v2")]
+  portcullis routes import api.json --merge policies/api.yaml           a newer description
+  portcullis routes import api.json --merge policies/api.yaml --check   is there anything new?")]
+#[command(
+    after_help = "With `--write FILE` and `--merge FILE`, FILE.imported keeps what was imported. It is how \
+the next merge
+tells what you edited from what the description changed: keep it beside FILE, and leave it alone."
+)]
 pub(super) struct Import {
     /// Descriptions of one API: OpenAPI 2.0, 3.0 or 3.1, JSON or YAML
     #[arg(required = true, value_name = "FILE")]
@@ -45,6 +58,12 @@ pub(super) struct Import {
     /// Replace what stands in the file
     #[arg(long, requires = "write")]
     force: bool,
+    /// Policy file to bring up to date; what you edited in it stays
+    #[arg(long, value_name = "FILE", conflicts_with = "write")]
+    merge: Option<PathBuf>,
+    /// Write nothing; exit 1 if the description has changed since it was imported
+    #[arg(long, requires = "merge")]
+    check: bool,
     /// Print every note, not the first twenty
     #[arg(long)]
     notes: bool,
@@ -200,20 +219,95 @@ fn read(file: &Path) -> Result<String, Failure> {
 pub(super) fn run(arguments: &Import, context: &mut Context<'_>) -> Result<Exit, Failure> {
     let (plan, notes) = arguments.reading.plan(&arguments.files)?;
     let text = import::write(&plan);
-    match &arguments.write {
-        None => context.output.data(&text)?,
-        Some(file) => {
-            put(file, &text, arguments.force)?;
-            context
-                .output
-                .remark(format_args!("wrote `{}`", file.display()))?;
-        }
+    if let Some(file) = &arguments.merge {
+        return merge(arguments, (file, &text), context);
     }
     tell(&plan, &notes, arguments.notes, context)?;
-    if arguments.write.is_some() && context.output.format() != Format::Table {
+    let Some(file) = &arguments.write else {
+        context.output.data(&text)?;
+        return Ok(Exit::Ok);
+    };
+    put(file, &text, arguments.force)?;
+    put(&imported(file), &text, true)?;
+    context
+        .output
+        .remark(format_args!("wrote `{}`", file.display()))?;
+    if context.output.format() != Format::Table {
         context.output.answer(&counted(&plan, &notes), &VIEW)?;
     }
     Ok(Exit::Ok)
+}
+
+/// Where it is kept what was imported: not a name that a policy folder reads.
+pub(super) fn imported(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".imported");
+    name.into()
+}
+
+/// Brings a policy file up to date, or says whether it is.
+fn merge(
+    arguments: &Import,
+    (file, theirs): (&Path, &str),
+    context: &mut Context<'_>,
+) -> Result<Exit, Failure> {
+    let ours = read(file)?;
+    let beside = imported(file);
+    let base = if beside.exists() {
+        Some(read(&beside)?)
+    } else {
+        None
+    };
+    if base.is_none() {
+        context.output.remark(format_args!(
+            "there is no `{}`, so everything in `{}` counts as yours and stays",
+            beside.display(),
+            file.display()
+        ))?;
+    }
+    let (file_name, base_name) = (Arc::from(file), Arc::from(beside.as_path()));
+    let base = base.as_deref().map(|text| (&base_name, text));
+    let merged = import::merge(base, (&file_name, &ours), theirs)?;
+    print(&merged.changes, context)?;
+    if arguments.check {
+        return Ok(if merged.changes.is_empty() {
+            Exit::Ok
+        } else {
+            Exit::No
+        });
+    }
+    if merged.text != ours {
+        put(file, &merged.text, true)?;
+        context
+            .output
+            .remark(format_args!("wrote `{}`", file.display()))?;
+    }
+    put(&beside, theirs, true)?;
+    Ok(Exit::Ok)
+}
+
+fn print(changes: &[import::Change], context: &mut Context<'_>) -> Result<(), Failure> {
+    if context.output.format() == Format::Table {
+        if changes.is_empty() {
+            return context.output.remark("nothing new");
+        }
+        for change in changes {
+            context
+                .output
+                .data(format_args!("{}\n", printable(&change.to_string())))?;
+        }
+        return Ok(());
+    }
+    let row = |change: &import::Change| {
+        json!({
+            "change": change.kind.word(),
+            "section": change.section,
+            "entry": change.entry,
+            "said": change.said,
+        })
+    };
+    let rows: Vec<_> = changes.iter().map(row).collect();
+    context.output.answer(&rows.into(), &CHANGES)
 }
 
 /// Writes a file whole or not at all.
