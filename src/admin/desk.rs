@@ -131,7 +131,7 @@ impl<'a> Desk<'a> {
                 lifetime_seconds,
             } => look::issue_token(self, &account, scope.as_deref(), lifetime_seconds),
             O::TokensInspect { token } => Ok(look::inspect_token(self, &token)),
-            O::RoutesList {} => Ok(look::routes(self)),
+            O::RoutesList {} => Ok(look::routes(self.policy())),
             O::RoutesMatch {
                 method,
                 target,

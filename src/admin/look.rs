@@ -14,11 +14,16 @@ use crate::settings::TOKEN_LIFETIME_MAX;
 use crate::words::{AccountName, Method, Permission, PermissionId, RouteId, nearest};
 
 /// Every route, in the order of the files.
-pub(super) fn routes(desk: &Desk<'_>) -> Value {
-    desk.policy()
-        .routes
-        .iter()
-        .map(|found| route(desk.policy(), found))
+pub fn routes(policy: &Policy) -> Value {
+    let routes = policy.routes.iter();
+    routes.map(|found| route(policy, found)).collect()
+}
+
+/// Every permission that a policy declares, by name.
+pub fn declared(policy: &Policy) -> Value {
+    let permissions = policy.permissions.iter();
+    permissions
+        .map(|(name, description)| json!({ "name": name, "description": description }))
         .collect()
 }
 

@@ -29,6 +29,7 @@ use thiserror::Error;
 
 use crate::store::StoreError;
 
+pub use look::{declared, routes};
 pub use open::{OpenError, open_files, open_offline, open_server, own_endpoints, policy_context};
 pub use operation::{Grant, MatrixBy, Operation, Token};
 pub use overlaps::{OVERLAPS_LISTED_MAX, overlaps};

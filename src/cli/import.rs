@@ -67,6 +67,9 @@ pub(super) struct Import {
     /// Print every note, not the first twenty
     #[arg(long)]
     notes: bool,
+    /// Upstream the routes lead to
+    #[arg(long, value_name = "NAME", default_value = "api")]
+    upstream: UpstreamName,
     #[command(flatten)]
     reading: Reading,
 }
@@ -74,9 +77,6 @@ pub(super) struct Import {
 /// How a description is read.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Reading {
-    /// Upstream the routes lead to
-    #[arg(long, value_name = "NAME", default_value = "api")]
-    upstream: UpstreamName,
     /// What permissions are made from where the description names none
     #[arg(long, value_enum, default_value_t = Source::Tag)]
     permission_from: Source,
@@ -148,7 +148,11 @@ impl Reading {
     }
 
     /// Reads descriptions, and plans the policy file they become.
-    pub(super) fn plan(&self, files: &[PathBuf]) -> Result<(Plan, Notes), Failure> {
+    pub(super) fn plan(
+        &self,
+        files: &[PathBuf],
+        upstream: &UpstreamName,
+    ) -> Result<(Plan, Notes), Failure> {
         let options = self.options()?;
         let mut draft = Draft::default();
         for file in files {
@@ -172,7 +176,7 @@ impl Reading {
             (name, description)
         };
         let way = Way {
-            upstream: self.upstream.clone(),
+            upstream: upstream.clone(),
             dimensions: dimensions.into_iter().map(describe).collect(),
             own_endpoints: admin::own_endpoints(),
         };
@@ -217,7 +221,9 @@ fn read(file: &Path) -> Result<String, Failure> {
 
 /// Imports, and says what was imported.
 pub(super) fn run(arguments: &Import, context: &mut Context<'_>) -> Result<Exit, Failure> {
-    let (plan, notes) = arguments.reading.plan(&arguments.files)?;
+    let (plan, notes) = arguments
+        .reading
+        .plan(&arguments.files, &arguments.upstream)?;
     let text = import::write(&plan);
     if let Some(file) = &arguments.merge {
         return merge(arguments, (file, &text), context);

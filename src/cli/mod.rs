@@ -15,6 +15,7 @@ mod completions;
 mod demo;
 mod denials;
 mod explain;
+mod export;
 mod failure;
 mod groups;
 mod import;

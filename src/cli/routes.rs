@@ -9,7 +9,7 @@ use super::arguments::{method, target};
 use super::output::Format;
 use super::table::View;
 use super::transport::Operation;
-use super::{Context, Exit, Failure, check, import, matrix};
+use super::{Context, Exit, Failure, check, export, import, matrix};
 use crate::admin::{self, OVERLAPS_LISTED_MAX};
 use crate::words::{Method, Permission};
 
@@ -72,7 +72,9 @@ pub(super) enum Command {
     /// List all routes
     List,
     /// Write a policy file from the description of an API
-    Import(import::Import),
+    Import(Box<import::Import>),
+    /// Write the route table as an OpenAPI document
+    Export(export::Export),
     /// Say which route answers a request, and which others it must satisfy too
     #[command(before_help = "Examples:
   portcullis routes match GET /v1/tenants/acme/devices")]
@@ -129,6 +131,7 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, F
         Command::List => context.perform(Operation::RoutesList {}, &VIEW),
         Command::Import(arguments) => import::run(&arguments, context),
         Command::Matrix(asked) => matrix::run(asked, context),
+        Command::Export(arguments) => export::run(&arguments, context),
         Command::Match { method, path, host } => {
             let answer = context.ask(Operation::RoutesMatch {
                 method,

@@ -13,6 +13,7 @@
 //! Not here: files, terminals and clocks. A document is text with a name.
 
 mod draft;
+mod export;
 mod merge;
 mod names;
 pub mod openapi;
@@ -21,6 +22,7 @@ mod sheet;
 mod write;
 
 pub use draft::{Draft, Needs, Notes, Operation};
+pub use export::{Export, export};
 pub use merge::{Change, Kind, Merge, merge};
 pub use names::{permission_of, word_of};
 pub use plan::{Overlaps, Plan, Planned, PlannedRole, Way};
