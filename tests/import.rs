@@ -1,6 +1,10 @@
-//! Importing descriptions of real APIs: what is counted, and that whatever comes out compiles.
+//! Importing descriptions of real APIs: what is counted, that whatever comes out compiles, and what the
+//! commands do with files.
 
+mod commands;
 mod corpus;
+mod hostile;
+mod roundtrip;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,26 +16,20 @@ use portcullis::policy::compile::{Context, SourceFile, compile};
 use portcullis::words::{Fault, Faults};
 
 /// What an import gives: the plan, its text, and what was remarked.
-pub(crate) struct Imported {
-    pub(crate) plan: Plan,
-    pub(crate) text: String,
-    pub(crate) notes: Notes,
+struct Imported {
+    plan: Plan,
+    text: String,
+    notes: Notes,
 }
 
-pub(crate) fn import(name: &str, text: &str, options: &Options) -> Result<Imported, Fault> {
+fn import(name: &str, text: &str, options: &Options) -> Result<Imported, Fault> {
     let mut draft = Draft::default();
     let file: Arc<Path> = Arc::from(Path::new(name));
     openapi::read((&file, text), options, &mut draft, &mut |_| {})?;
-    let mut dimensions: Vec<_> = options
-        .within
-        .iter()
-        .map(|(name, _)| name.clone())
-        .collect();
-    dimensions.dedup();
+    let dimensions = options.within.iter().map(|(name, _)| name.clone());
     let way = Way {
         upstream: "api".parse().unwrap(),
         dimensions: dimensions
-            .into_iter()
             .map(|name| (name, "Whose it is".to_owned()))
             .collect(),
         own_endpoints: portcullis::admin::own_endpoints(),
@@ -42,7 +40,7 @@ pub(crate) fn import(name: &str, text: &str, options: &Options) -> Result<Import
 }
 
 /// The policy that a file is, after somebody has decided about what had to be reviewed.
-pub(crate) fn decided(text: &str) -> Result<Policy, Faults> {
+fn decided(text: &str) -> Result<Policy, Faults> {
     let file = SourceFile {
         path: Arc::from(Path::new("api.yaml")),
         text: text.replace("needs: review_public", "needs: any_account"),

@@ -2,22 +2,22 @@
 //!
 //! The policy goes to stdout or into a file; everything else is talk.
 
-use std::io::{IsTerminal, Write};
+mod reading;
+
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::json;
 
-use super::arguments::method;
 use super::output::{Format, ODD, styled};
 use super::table::{View, printable};
 use super::{Context, Exit, Failure};
-use crate::admin;
-use crate::import::openapi::{self, Options, Progress};
-use crate::import::{self, Draft, Notes, Plan, Way};
-use crate::words::{DimensionName, Method, UpstreamName};
+use crate::import::{self, Notes, Plan};
+use crate::words::UpstreamName;
+pub(super) use reading::Reading;
+use reading::read;
 
 /// Most notes that are printed; `--notes` prints them all.
 const NOTES_SHOWN: usize = 20;
@@ -72,151 +72,6 @@ pub(super) struct Import {
     upstream: UpstreamName,
     #[command(flatten)]
     reading: Reading,
-}
-
-/// How a description is read.
-#[derive(Args, Clone, Debug)]
-pub(super) struct Reading {
-    /// What permissions are made from where the description names none
-    #[arg(long, value_enum, default_value_t = Source::Tag)]
-    permission_from: Source,
-    /// Methods that only read
-    #[arg(
-        long,
-        value_name = "METHOD",
-        value_delimiter = ',',
-        default_value = "GET,HEAD"
-    )]
-    #[arg(value_parser = method)]
-    read_methods: Vec<Method>,
-    /// Bind a dimension to a parameter of paths, wherever it stands
-    #[arg(long, value_name = "DIMENSION=PARAMETER", value_delimiter = ',')]
-    #[arg(value_parser = pair)]
-    within: Vec<(String, String)>,
-    /// Parameter that may hold several segments of a path
-    #[arg(long, value_name = "PARAMETER", value_delimiter = ',')]
-    multi_segment: Vec<String>,
-    /// Server that is meant, where several are named: its number or a URL
-    #[arg(long, value_name = "NUMBER|URL")]
-    server: Option<String>,
-    /// Value of a variable in a server's URL
-    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
-    server_variable: Vec<(String, String)>,
-}
-
-/// What a permission's resource is made from.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Source {
-    /// The first tag; the path of an operation without one
-    Tag,
-    /// The last part of the path that is not a parameter
-    Path,
-    /// The operation's id up to its first `/`, `.` or `:`
-    OperationId,
-}
-
-fn pair(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("expected `name=value`")?;
-    if name.is_empty() {
-        return Err("expected `name=value`".to_owned());
-    }
-    Ok((name.to_owned(), value.to_owned()))
-}
-
-impl Reading {
-    fn options(&self) -> Result<Options, Failure> {
-        let dimension = |(name, parameter): &(String, String)| {
-            let name: DimensionName = name.parse().map_err(Failure::usage)?;
-            Ok::<_, Failure>((name, parameter.clone()))
-        };
-        Ok(Options {
-            permission_from: match self.permission_from {
-                Source::Tag => openapi::PermissionFrom::Tag,
-                Source::Path => openapi::PermissionFrom::Path,
-                Source::OperationId => openapi::PermissionFrom::OperationId,
-            },
-            read_methods: self.read_methods.iter().copied().collect(),
-            multi_segment: self.multi_segment.clone(),
-            within: self
-                .within
-                .iter()
-                .map(dimension)
-                .collect::<Result<_, _>>()?,
-            server: self.server.clone(),
-            server_variables: self.server_variable.clone(),
-        })
-    }
-
-    /// Reads descriptions, and plans the policy file they become.
-    pub(super) fn plan(
-        &self,
-        files: &[PathBuf],
-        upstream: &UpstreamName,
-    ) -> Result<(Plan, Notes), Failure> {
-        let options = self.options()?;
-        let mut draft = Draft::default();
-        for file in files {
-            let name: Arc<Path> = Arc::from(file.as_path());
-            let text = read(file)?;
-            let mut bar = Bar::new();
-            let mut progress = |progress: Progress| bar.show(progress);
-            let found = openapi::read((&name, &text), &options, &mut draft, &mut progress);
-            bar.clear();
-            found.map_err(Failure::invalid)?;
-        }
-        let mut dimensions: Vec<_> = options
-            .within
-            .iter()
-            .map(|(name, _)| name.clone())
-            .collect();
-        dimensions.sort();
-        dimensions.dedup();
-        let describe = |name: DimensionName| {
-            let description = format!("What {name} a caller is bound to");
-            (name, description)
-        };
-        let way = Way {
-            upstream: upstream.clone(),
-            dimensions: dimensions.into_iter().map(describe).collect(),
-            own_endpoints: admin::own_endpoints(),
-        };
-        let (plan, notes) = Plan::of(draft, way);
-        if plan.routes.is_empty() {
-            let notes: Vec<_> = notes
-                .iter()
-                .take(NOTES_SHOWN)
-                .map(ToString::to_string)
-                .collect();
-            let notes = notes.join("\n");
-            return Err(Failure::invalid(format_args!(
-                "there is no operation to import\n{notes}"
-            )));
-        }
-        Ok((plan, notes))
-    }
-}
-
-/// The text of a description.
-fn read(file: &Path) -> Result<String, Failure> {
-    use std::io::Read;
-    let cannot = |error: std::io::Error| {
-        Failure::invalid(format_args!("cannot read `{}`: {error}", file.display()))
-    };
-    let opened = std::fs::File::open(file).map_err(cannot)?;
-    let mut bytes = Vec::new();
-    // One byte more than allowed is enough to know.
-    let most = u64::try_from(openapi::DOCUMENT_BYTES_MAX).unwrap_or(u64::MAX);
-    opened
-        .take(most.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .map_err(cannot)?;
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        Failure::invalid(format_args!(
-            "`{}` is not UTF-8 from byte {at} on",
-            file.display()
-        ))
-    })
 }
 
 /// Imports, and says what was imported.
@@ -406,40 +261,4 @@ pub(super) fn tell(
         ))?;
     }
     Ok(())
-}
-
-/// A bar on a terminal, for whoever waits longer than a second.
-struct Bar {
-    began: Instant,
-    bar: Option<indicatif::ProgressBar>,
-    on_terminal: bool,
-}
-
-impl Bar {
-    const AFTER: Duration = Duration::from_secs(1);
-
-    fn new() -> Self {
-        Self {
-            began: Instant::now(),
-            bar: None,
-            on_terminal: std::io::stderr().is_terminal(),
-        }
-    }
-
-    fn show(&mut self, progress: Progress) {
-        if !self.on_terminal || (self.bar.is_none() && self.began.elapsed() < Self::AFTER) {
-            return;
-        }
-        let length = u64::try_from(progress.of).unwrap_or(u64::MAX);
-        let bar = self
-            .bar
-            .get_or_insert_with(|| indicatif::ProgressBar::new(length));
-        bar.set_position(u64::try_from(progress.done).unwrap_or(u64::MAX));
-    }
-
-    fn clear(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
 }

@@ -275,7 +275,12 @@ impl Merger<'_, '_> {
     }
 
     fn differ(&mut self, section: &'static str, own: &Entry, new: &Entry) {
-        let said = format!("yours says {}, the document {}", own.value, new.value);
+        let said = if section == "roles" {
+            let difference = difference(&own.value, &new.value);
+            format!("you edited it, the document would change it by {difference}")
+        } else {
+            format!("yours says {}, the document {}", own.value, new.value)
+        };
         self.say(Kind::Kept, section, (named(new), said));
     }
 
