@@ -42,10 +42,12 @@ pub(super) struct Init {
 }
 
 /// What stands in the settings where nothing is enforced yet.
-const SHADOW: &str = "\
-    # Shadow mode: every decision is made, logged and counted, and none is enforced. Look for a while
-    # at who would be refused; then remove this line and restart.
-    shadow: true
+const SHADOW: &str = "\n\
+# Shadow mode: every decision is made, logged and counted, and none is enforced. Look for a while at who
+# would be refused. `shadow: false` in a policy file enforces what it says, at its next reload; remove
+# both lines when all of it is enforced.
+shadow: true
+default_upstream: api                 # where requests go that no route names
 ";
 
 /// Reads an upstream as the settings file will: `http://host:port` or `unix:/path`.
@@ -88,7 +90,7 @@ pub(super) fn run(init: &Init, context: &mut Context<'_>) -> Result<Exit, Failur
             .reading
             .plan(std::slice::from_ref(description), &upstream)?;
         let text = write(&planned);
-        first = first.replace("  api:\n", &format!("  api:\n{SHADOW}"));
+        first.push_str(SHADOW);
         files.push((import::imported(&policy), text.clone()));
         files.push((policy, text));
         plan = Some((planned, notes));

@@ -201,7 +201,11 @@ fn a_first_setup_is_made_from_a_description_and_enforces_nothing() {
     assert!(told.contains("nothing is enforced yet"), "{told}");
     let settings = folder.read("portcullis.yaml");
     assert!(
-        settings.contains("\n    shadow: true\n    url: \"https://api.internal\""),
+        settings.contains("\n    url: \"https://api.internal\""),
+        "{settings}"
+    );
+    assert!(
+        settings.contains("\nshadow: true\ndefault_upstream: api"),
         "{settings}"
     );
     folder.ends("check", 0);
