@@ -89,7 +89,7 @@ pub(super) fn run(init: &Init, context: &mut Context<'_>) -> Result<Exit, Failur
         let (planned, notes) = init
             .reading
             .plan(std::slice::from_ref(description), &upstream)?;
-        let text = write(&planned);
+        let text = format!("{}{}", modeline(POLICY), write(&planned));
         first.push_str(SHADOW);
         files.push((import::imported(&policy), text.clone()));
         files.push((policy, text));
@@ -133,6 +133,12 @@ pub(super) fn run(init: &Init, context: &mut Context<'_>) -> Result<Exit, Failur
         "next: `{folder}portcullis check`, then `portcullis serve`"
     ))?;
     Ok(Exit::Ok)
+}
+
+/// The lines of a first file that tell an editor what may stand in it.
+fn modeline(file: &str) -> String {
+    let lines = file.lines().take_while(|line| line.contains("$schema"));
+    lines.map(|line| format!("{line}\n")).collect()
 }
 
 fn write_new(file: &Path, text: &str) -> Result<(), Failure> {
