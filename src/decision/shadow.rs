@@ -66,6 +66,9 @@ pub(super) fn way(question: &Question<'_>, matched: Option<&Matched>) -> Option<
     if class.is_some() && !shadow.takes_raw(matched.primary.upstream) {
         return None;
     }
+    if (class.is_some() || stand_in.is_some()) && shadow.is_nearly_own(question.target.path()) {
+        return None;
+    }
     Some(Way { stand_in, class })
 }
 

@@ -30,6 +30,8 @@ pub(crate) const NOWHERE: RouteId = RouteId(u32::MAX);
 pub struct Shadow {
     upstreams: Vec<Whole>,
     default: Option<UpstreamId>,
+    /// The gateway's own endpoints.
+    own: Vec<String>,
 }
 
 /// An upstream that is in shadow as a whole.
@@ -51,9 +53,29 @@ pub(crate) struct Enforced {
 }
 
 impl Shadow {
-    /// With these upstreams as a whole; requests without a route go to `default`, which is one of them.
-    pub(crate) fn new(upstreams: Vec<Whole>, default: Option<UpstreamId>) -> Self {
-        Self { upstreams, default }
+    /// With these upstreams as a whole; requests without a route go to `default`, which is one of them,
+    /// unless they were meant for `own` endpoints.
+    pub(crate) fn new(
+        upstreams: Vec<Whole>,
+        default: Option<UpstreamId>,
+        own: Vec<String>,
+    ) -> Self {
+        Self {
+            upstreams,
+            default,
+            own,
+        }
+    }
+
+    /// Says whether a path, in canonical form, is one of our own endpoints to everybody but us:
+    /// `//oauth/token` is what a slash too many makes of it, and a secret stands in its body.
+    pub(crate) fn is_nearly_own(&self, path: &str) -> bool {
+        let named = |path: &str| {
+            let segments = path.split('/').filter(|segment| !segment.is_empty());
+            segments.map(str::to_ascii_lowercase).collect::<Vec<_>>()
+        };
+        let path = named(path);
+        self.own.iter().any(|own| named(own) == path)
     }
 
     /// Where requests go that no route names.

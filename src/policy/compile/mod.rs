@@ -73,7 +73,7 @@ pub fn compile(files: &[SourceFile], context: &Context) -> Result<Policy, Faults
     elsewhere::refuse_ways_around(&routes, &mut faults);
     let allowed = routes.iter().map(|route| route.unsafe_allow);
     let allowed = allowed.fold(names.classes_allowed(), ClassSet::union);
-    let shadow = shadow::compile(&routes, &names);
+    let shadow = shadow::compile(&routes, &names, context);
     let mut policy = Policy {
         hash: hash(files),
         classes_allowed: allowed,

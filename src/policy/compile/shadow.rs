@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Context;
 use super::names::Names;
 use crate::policy::shadow::{Enforced, NOWHERE, Shadow, Whole};
 use crate::policy::template::Template;
@@ -10,7 +11,7 @@ use crate::settings::{UpstreamAddress, UpstreamRules};
 use crate::words::{Method, Place, UpstreamId};
 
 /// The upstreams of the settings that are in shadow as a whole.
-pub(super) fn compile(routes: &[Route], names: &Names) -> Shadow {
+pub(super) fn compile(routes: &[Route], names: &Names, context: &Context) -> Shadow {
     let upstreams: Vec<(UpstreamId, UpstreamRules)> = (0..=u16::MAX)
         .map(UpstreamId)
         .zip(names.upstreams.iter().map(|name| names.rules(name)))
@@ -33,7 +34,11 @@ pub(super) fn compile(routes: &[Route], names: &Names) -> Shadow {
             enforced: Enforced::new(enforced),
         })
     });
-    Shadow::new(whole.collect(), default.map(|(upstream, _)| *upstream))
+    let own = context.own_endpoints.iter().map(|(_, path)| path.clone());
+    let mut own: Vec<_> = own.collect();
+    own.dedup();
+    let default = default.map(|(upstream, _)| *upstream);
+    Shadow::new(whole.collect(), default, own)
 }
 
 /// Says whether a route can refuse anything.
