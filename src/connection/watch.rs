@@ -7,13 +7,14 @@
 //!
 //! Not here: silence inside a request's body, which is seen where the body is read.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use bytes::Buf;
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::AsyncWrite;
 use tokio::time::{Instant, sleep_until};
@@ -21,6 +22,11 @@ use tokio::time::{Instant, sleep_until};
 use super::line::Line;
 use super::watched::Notes;
 use crate::settings::ListenerLimits;
+
+/// While so many bytes of an answer are left that the socket did not take, its body is not asked for
+/// more: half of what is read of an upstream at a time. The HTTP library's own bound is its buffer
+/// for heads as well, and that is larger. As long as everything is taken this bounds nothing.
+const UNSENT_BYTES_MAX: usize = 8 * 1024;
 
 /// What has lasted too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +78,11 @@ pub(super) struct Watch {
     fragment: Cell<bool>,
     /// When the first byte came, if somebody else has read it and it is still to be seen here.
     first: Cell<Option<Instant>>,
+    /// Bytes of the answer that the HTTP library has and the socket has not; fewer by those of its
+    /// head at most.
+    unsent: Cell<usize>,
+    /// Whoever asks for more of it before there is room.
+    sender: RefCell<Option<Waker>>,
     line: Line,
 }
 
@@ -93,6 +104,8 @@ impl Watch {
             refused: Cell::new(false),
             fragment: Cell::new(false),
             first: Cell::new(first),
+            unsent: Cell::new(0),
+            sender: RefCell::default(),
             line,
         })
     }
@@ -139,6 +152,30 @@ impl Watch {
             side @ (Side::Resting(_) | Side::Head(_)) => side,
         };
         self.side.set(side);
+    }
+
+    /// Whether no more of the answer is to be handed over; whoever asks is woken when there is.
+    fn is_full(&self, cx: &Context<'_>) -> bool {
+        let full = self.taking.get().is_some() && self.unsent.get() >= UNSENT_BYTES_MAX;
+        if full {
+            self.sender.replace(Some(cx.waker().clone()));
+        }
+        full
+    }
+
+    /// So many bytes of the answer were handed to the HTTP library.
+    fn gave(&self, bytes: usize) {
+        self.unsent.set(self.unsent.get().saturating_add(bytes));
+    }
+
+    /// So many bytes at most are with the HTTP library.
+    fn left(&self, bytes: usize) {
+        self.unsent.set(bytes);
+        if bytes < UNSENT_BYTES_MAX
+            && let Some(sender) = self.sender.take()
+        {
+            sender.wake();
+        }
     }
 
     /// Bytes arrived.
@@ -211,6 +248,10 @@ impl Notes for Watch {
         }
     }
 
+    fn wrote(&self, bytes: &[u8]) {
+        self.left(self.unsent.get().saturating_sub(bytes.len()));
+    }
+
     fn poll_ahead<S: AsyncWrite + Unpin>(
         &self,
         io: &mut S,
@@ -230,6 +271,7 @@ impl Notes for Watch {
 
     fn flushes(&self) {
         self.line.clear();
+        self.left(0);
         if let Side::Resting(_) | Side::Head(_) = self.side.get() {
             self.answers.set(false);
         }
@@ -251,7 +293,7 @@ fn has_fragment(bytes: &[u8]) -> bool {
     }
 }
 
-/// The body of an answer, which notes its end.
+/// The body of an answer, which notes its end, and waits for the client.
 #[derive(Debug)]
 pub(super) struct Ending<B> {
     body: B,
@@ -278,7 +320,15 @@ impl<B: Body + Unpin> Body for Ending<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        if self.watch.is_full(cx) {
+            return Poll::Pending;
+        }
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(part))) = &frame {
+            let length = part.data_ref().map_or(0, Buf::remaining);
+            self.watch.gave(length);
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
@@ -292,6 +342,10 @@ impl<B: Body + Unpin> Body for Ending<B> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
     use tokio_util::sync::CancellationToken;
 
     use super::*;
@@ -385,6 +439,51 @@ mod tests {
         let watch = Watch::new(&limits, Line::new(CancellationToken::new()), Some(first));
         watch.saw(b"P");
         assert_eq!(overdue(&watch).await, (Overdue::Head, 3));
+    }
+
+    /// A body without end, 10,000 bytes at a time.
+    struct Endless;
+
+    impl Body for Endless {
+        type Data = &'static [u8];
+        type Error = io::Error;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<io::Result<Frame<&'static [u8]>>>> {
+            Poll::Ready(Some(Ok(Frame::data(&[0; 10_000]))))
+        }
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn an_answer_is_asked_for_no_more_than_is_taken() {
+        let (watch, woken) = (watch(), Arc::<Woken>::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut cx = Context::from_waker(&waker);
+        let mut body = Ending::new(Endless, Rc::clone(&watch));
+        let mut parts = || {
+            let parts = std::iter::repeat_with(|| Pin::new(&mut body).poll_frame(&mut cx));
+            let count = parts.take_while(Poll::is_ready).count();
+            (count, woken.0.load(Ordering::SeqCst))
+        };
+        watch.tried(false);
+        assert_eq!(parts(), (1, 0));
+        watch.wrote(&[0; 1000]);
+        assert_eq!(parts(), (0, 0), "too many are left");
+        watch.wrote(&[0; 1000]);
+        assert_eq!(parts(), (1, 1));
+        watch.flushes();
+        assert_eq!(parts(), (1, 2));
     }
 
     #[tokio::test(start_paused = true)]

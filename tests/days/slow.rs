@@ -153,7 +153,8 @@ fn f03_slow_readers_cost_their_buffers_and_no_more() {
     let api = Api::start();
     let gateway = before(&api).start();
     let each = slow_readers(&gateway, 100, Duration::from_secs(3));
-    assert!(each < 256 * 1024, "{each} bytes a reader");
+    // What the process takes for the first of them is divided by few.
+    assert!(each < 160 * 1024, "{each} bytes a reader");
     api.wait_for_open(0);
 }
 

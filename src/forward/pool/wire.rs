@@ -21,8 +21,9 @@ use crate::forward::body::Upload;
 const RESPONSE_FIELDS_MAX: usize = 128;
 
 /// Most bytes of an answer that are read at a time. The HTTP library's buffers grow with what a read
-/// brings, up to 400 KiB, and stay so for as long as a client is slow to take it.
-const READ_BYTES_MAX: u64 = 16 * 1024;
+/// brings, up to 400 KiB, and stay so for as long as a client is slow to take it. It makes room for
+/// twice as much as a read that filled a power of two: with a byte less, 16 KiB are held for 16 KiB.
+const READ_BYTES_MAX: u64 = 16 * 1024 - 1;
 
 /// A connection. Closed when dropped, whatever it is at: a body that nobody waits for any more, in
 /// either direction, would otherwise keep it, and its place, for as long as the other end likes.
