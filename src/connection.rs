@@ -13,6 +13,7 @@ mod preface;
 mod refusal;
 mod refused;
 mod streams;
+mod unfinished;
 mod watch;
 mod watched;
 

@@ -15,7 +15,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
 use crate::harness::{Behaviour, Fixture, Gateway, PATIENCE, Upstream, request};
@@ -324,7 +324,7 @@ fn f01_half_a_preface_and_half_a_head_are_let_go_in_time_and_recorded() {
             // Not at once: what is looked at ahead is not given its time twice.
             let (first, rest) = sent.split_at(sent.len() / 2);
             io.write_all(first).await.unwrap();
-            tokio::time::sleep(Duration::from_millis(600)).await;
+            sleep(Duration::from_millis(600)).await;
             io.write_all(rest).await.unwrap();
             let mut heard = Vec::new();
             let _ = io.read_to_end(&mut heard).await;
@@ -427,6 +427,53 @@ fn b67_a_stream_whose_client_takes_nothing_is_cut_and_the_others_go_on() {
     upstream.wait_for_open(1);
 }
 
+/// B67: all of these answers is with the library, which may send a byte of each. Other requests come
+/// all the time.
+#[test]
+fn b67_answers_that_are_queued_and_not_taken_end_the_connection() {
+    let upstream = Upstream::start();
+    let gateway = start(
+        &upstream,
+        ", limits: { write_idle: 300ms, header_timeout: 500ms }",
+    );
+    run(async {
+        let socket = TcpStream::connect(gateway.address()).await.unwrap();
+        let mut builder = client::Builder::new();
+        let (requests, connection) = builder
+            .initial_window_size(1)
+            .handshake::<_, Bytes>(socket)
+            .await
+            .unwrap();
+        #[expect(clippy::disallowed_methods, reason = "it ends with the test's runtime")]
+        let mut end = tokio::spawn(connection);
+        let ask = async |request| {
+            let mut ready = requests.clone().ready().await?;
+            let (answer, _) = ready.send_request(request, true)?;
+            answer.await
+        };
+        let mut refused = Vec::new();
+        for _ in 0..20 {
+            let answer = ask(to("/nowhere")).await.unwrap();
+            assert_eq!(answer.status(), 401);
+            refused.push(answer.into_body());
+        }
+        let mut beside = 0;
+        let told = loop {
+            let mut request = to("/public/small");
+            *request.method_mut() = http::Method::HEAD;
+            match ask(request).await {
+                Ok(answer) => assert_eq!(answer.status(), 200),
+                Err(error) => break error,
+            }
+            beside += 1;
+            sleep(Duration::from_millis(20)).await;
+        };
+        assert!(beside > 0);
+        assert!(told.is_go_away() && told.is_remote(), "{told}");
+        (&mut end).await.unwrap().unwrap();
+    });
+}
+
 #[test]
 fn b59_b64_cookies_come_together_and_fields_are_counted() {
     let upstream = Upstream::start();
@@ -522,7 +569,7 @@ fn a_gateway_that_goes_away_answers_its_streams_first() {
         let asked = http2.get("/public/slow");
         let leave = async {
             tokio::task::yield_now().await;
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            sleep(Duration::from_millis(100)).await;
             gateway.signal(Signal::TERM);
         };
         let (answer, ()) = tokio::join!(asked, leave);

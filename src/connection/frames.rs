@@ -20,11 +20,13 @@ const SPAN: Duration = Duration::from_secs(10);
 
 /// Frame types (RFC 9113 §6). `DATA`, if it holds any, and the two that hold fields, for which there
 /// are limits of their own, are more than control; the last two say why they were sent.
-const DATA: u8 = 0;
+pub(super) const DATA: u8 = 0;
 pub(super) const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
 pub(super) const RST_STREAM: u8 = 3;
 pub(super) const GOAWAY: u8 = 7;
+/// The flag of the last frame of a stream, which has no more to say.
+pub(super) const END_STREAM: u8 = 1;
 /// The flag of the last part of a block of fields.
 const END_HEADERS: u8 = 4;
 
@@ -36,7 +38,8 @@ pub(super) struct Flood;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Frame {
     pub(super) kind: u8,
-    flags: u8,
+    pub(super) flags: u8,
+    pub(super) stream: u32,
     /// Bytes behind its head.
     length: usize,
     /// Why it was sent, if it is one of those that say so.
@@ -104,7 +107,9 @@ impl Splitter {
     }
 
     fn frame(&mut self) -> Frame {
-        let [_, _, _, kind, flags, ..] = self.seen;
+        let [_, _, _, kind, flags, a, b, c, d, ..] = self.seen;
+        // Its first bit says nothing.
+        let stream = u32::from_be_bytes([a & 0x7f, b, c, d]);
         let length = self.length();
         self.skip = length.saturating_sub(self.read - HEAD);
         let code = (self.read > HEAD).then(|| {
@@ -116,6 +121,7 @@ impl Splitter {
         Frame {
             kind,
             flags,
+            stream,
             length,
             code,
         }
@@ -134,6 +140,8 @@ pub(super) struct Frames {
     idle: u32,
     /// Since when they are counted.
     since: Instant,
+    /// Streams that were reset, until somebody asks.
+    resets: Vec<u32>,
 }
 
 impl Frames {
@@ -145,12 +153,18 @@ impl Frames {
             allowed,
             idle: 0,
             since: Instant::now(),
+            resets: Vec::new(),
         }
     }
 
     /// Something moved: a request began, or a part of a body.
     pub(super) fn progress(&mut self) {
         self.idle = 0;
+    }
+
+    /// A stream that the client has reset.
+    pub(super) fn reset(&mut self) -> Option<u32> {
+        self.resets.pop()
     }
 
     /// Whether a part of something has come and the rest of it has not.
@@ -169,6 +183,9 @@ impl Frames {
     }
 
     fn frame(&mut self, frame: Frame) -> Result<(), Flood> {
+        if frame.kind == RST_STREAM {
+            self.resets.push(frame.stream);
+        }
         match frame.kind {
             DATA if frame.length > 0 => self.progress(),
             HEADERS | CONTINUATION => self.in_block = frame.flags & END_HEADERS == 0,

@@ -86,7 +86,7 @@ pub(super) async fn serve<S>(
         };
         match overdue {
             // Requests that come at this moment are still answered.
-            Overdue::Request => {
+            Overdue::Request | Overdue::Answer => {
                 streams.leaves();
                 Pin::new(&mut http).graceful_shutdown();
             }

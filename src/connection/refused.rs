@@ -8,7 +8,10 @@ use std::fmt;
 
 use hyper::Error;
 
+use tokio::time::Instant;
+
 use super::frames::{Frame, GOAWAY, HEADERS, RST_STREAM, Splitter};
+use super::unfinished::Unfinished;
 use crate::telemetry::doors::Closed;
 
 /// Codes (RFC 9113 §7) that are no refusal: an end, a fault or a change of mind of our own.
@@ -77,6 +80,7 @@ pub(super) struct Said {
     /// Answers of ours that broke off, each with a reset to come.
     broken: u32,
     worst: Option<Refused>,
+    unfinished: Unfinished,
 }
 
 impl Said {
@@ -87,6 +91,7 @@ impl Said {
             owed: 0,
             broken: 0,
             worst: None,
+            unfinished: Unfinished::default(),
         }
     }
 
@@ -100,11 +105,22 @@ impl Said {
         self.broken += 1;
     }
 
-    /// The library wrote these bytes.
-    pub(super) fn wrote(&mut self, mut bytes: &[u8]) {
+    /// The library wrote these bytes, at about this time.
+    pub(super) fn wrote(&mut self, mut bytes: &[u8], now: Instant) {
         while let Some(frame) = self.splitter.next(&mut bytes) {
+            self.unfinished.wrote(frame, now);
             self.frame(frame);
         }
+    }
+
+    /// The client has reset a stream.
+    pub(super) fn was_reset(&mut self, stream: u32) {
+        self.unfinished.over(stream);
+    }
+
+    /// How many answers have begun and not ended, and stood still since then.
+    pub(super) fn still(&self, since: Instant) -> usize {
+        self.unfinished.still(since)
     }
 
     fn frame(&mut self, frame: Frame) {
@@ -182,7 +198,8 @@ mod tests {
         said.gave_fields();
         said.gave_fields();
         let all = [own.concat(), frames.concat()].concat();
-        all.chunks(piece).for_each(|bytes| said.wrote(bytes));
+        all.chunks(piece)
+            .for_each(|bytes| said.wrote(bytes, Instant::now()));
         said.worst()
     }
 
@@ -210,12 +227,36 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_stands_still_until_its_last_frame() {
+        let now = Instant::now();
+        let later = now + std::time::Duration::from_secs(1);
+        let end = |kind| [0, 0, 0, kind, 1, 0, 0, 0, 1].to_vec();
+        for (frames, still) in [
+            (vec![], 0),
+            (vec![frame(HEADERS, b"")], 1),
+            (vec![frame(HEADERS, b""), frame(0, b"x")], 1),
+            (vec![end(HEADERS)], 0),
+            (vec![frame(HEADERS, b""), end(0)], 0),
+            (vec![frame(HEADERS, b""), reset(8)], 0),
+            (vec![frame(HEADERS, b""), frame(8, b"1234")], 1),
+        ] {
+            let mut said = Said::new();
+            said.wrote(&frames.concat(), now);
+            assert_eq!(said.still(now), still, "{frames:?}");
+            said.wrote(&frame(0, b"x"), later);
+            assert_eq!(said.still(now), 0, "{frames:?}: it moves");
+            said.was_reset(1);
+            assert_eq!(said.still(later), 0, "{frames:?}");
+        }
+    }
+
+    #[test]
     fn what_an_upstream_broke_off_is_not_held_against_the_client() {
         let mut said = Said::new();
         said.broke_off();
-        said.wrote(&reset(1));
+        said.wrote(&reset(1), Instant::now());
         assert_eq!(said.worst(), None);
-        said.wrote(&reset(1));
+        said.wrote(&reset(1), Instant::now());
         assert_eq!(said.worst(), Some(Refused::Protocol(Code(1))));
     }
 }

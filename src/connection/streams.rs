@@ -3,7 +3,9 @@
 //!
 //! As for HTTP/1.1, things are noted where they happen and one timer a connection looks at the notes
 //! now and then. A stream whose client opens no window for its answer is known by this: its body
-//! gave something, and was not asked again for as long as a client may take no byte.
+//! gave something, and was not asked again for as long as a client may take no byte. Once the library
+//! has been given all of an answer it cannot be told to cut it: the client is told to go then, what
+//! flows may flow to its end, and the rest goes with the connection.
 //!
 //! Not here: silence inside a request's body, which is seen where the body is read, and a client that
 //! is gone, which the library's own pings find.
@@ -33,6 +35,8 @@ use crate::shutdown::Tasks;
 pub(super) enum Overdue {
     /// The next request: the client rests.
     Request,
+    /// The taking of an answer whose end is with the library, as long as others flow.
+    Answer,
     /// The taking of a byte, or the leaving after a goodbye.
     End,
 }
@@ -53,6 +57,8 @@ pub(super) struct Streams {
     leaving: Cell<bool>,
     /// Until when the client has to take a byte, while it takes none and there are some.
     taking: Cell<Option<Instant>>,
+    /// The last look: the time, to notes that have no need of a better one.
+    looked: Cell<Instant>,
     frames: RefCell<Frames>,
     said: RefCell<Said>,
 }
@@ -65,6 +71,8 @@ struct Note {
     /// How many parts of its answer were given to the HTTP library, while it has one.
     given: Cell<Option<u32>>,
     parts: Cell<u32>,
+    /// When the last of them was given, or not long before that.
+    moved: Cell<Option<Instant>>,
     /// What the last look saw, and when it saw that first.
     seen: Cell<Option<(u32, Instant)>>,
     cut: Cell<bool>,
@@ -85,6 +93,7 @@ impl Streams {
             used: Cell::new(false),
             leaving: Cell::new(false),
             taking: Cell::new(None),
+            looked: Cell::new(Instant::now()),
             frames: RefCell::new(Frames::new(limits.http2.control_frames)),
             said: RefCell::new(Said::new()),
         })
@@ -99,6 +108,7 @@ impl Streams {
             place: Cell::new(open.len()),
             given: Cell::new(None),
             parts: Cell::new(0),
+            moved: Cell::new(None),
             seen: Cell::new(None),
             cut: Cell::new(false),
             task: RefCell::default(),
@@ -174,6 +184,22 @@ impl Streams {
         rests.then(|| (self.until.get(), what))
     }
 
+    /// Whether the library has had the end of an answer, and may not send it, for as long as a client
+    /// may take no byte: more answers stand still than are ours to give and could. Times are of the
+    /// last look, which may have been `late`.
+    fn keeps_an_end(&self, now: Instant, late: Duration) -> bool {
+        let Some(since) = now.checked_sub(self.take + late) else {
+            return false;
+        };
+        let still = self.said.borrow().still(since);
+        if still == 0 {
+            return false;
+        }
+        let open = self.open.borrow();
+        let ours = open.iter().filter(|note| note.may_stand(since)).count();
+        still > ours
+    }
+
     /// Waits until something is overdue; cuts the streams whose clients take nothing meanwhile.
     pub(super) async fn overdue(&self) -> Overdue {
         let shortest = self.head.min(self.rest).min(self.take);
@@ -189,6 +215,10 @@ impl Streams {
             for note in self.open.borrow().iter() {
                 note.look(now, self.take);
             }
+            if !self.leaving.get() && self.keeps_an_end(now, shortest) {
+                return Overdue::Answer;
+            }
+            self.looked.set(now);
             sleep_until(look).await;
         }
     }
@@ -204,10 +234,15 @@ impl fmt::Debug for Streams {
 
 impl Notes for Streams {
     fn arrived(&self, bytes: &[u8]) -> io::Result<()> {
-        self.frames.borrow_mut().arrived(bytes).map_err(|_| {
+        let mut frames = self.frames.borrow_mut();
+        frames.arrived(bytes).map_err(|_| {
             self.said.borrow_mut().note(Refused::Flood);
-            io::ErrorKind::ConnectionAborted.into()
-        })
+            io::ErrorKind::ConnectionAborted
+        })?;
+        while let Some(stream) = frames.reset() {
+            self.said.borrow_mut().was_reset(stream);
+        }
+        Ok(())
     }
 
     fn tried(&self, taken: bool) {
@@ -219,11 +254,17 @@ impl Notes for Streams {
     }
 
     fn wrote(&self, bytes: &[u8]) {
-        self.said.borrow_mut().wrote(bytes);
+        self.said.borrow_mut().wrote(bytes, self.looked.get());
     }
 }
 
 impl Note {
+    /// Whether no part of its answer may have been written since then.
+    fn may_stand(&self, since: Instant) -> bool {
+        let moved = self.moved.get();
+        moved.is_some_and(|moved| moved <= since) || self.given.get().is_some()
+    }
+
     /// Cuts the stream if what it gave has not been taken for as long as `take`.
     fn look(&self, now: Instant, take: Duration) {
         let Some(parts) = self.given.get() else {
@@ -294,6 +335,7 @@ impl<B> Given<B> {
         let note = &self.stream.note;
         let parts = note.parts.get().wrapping_add(1);
         note.parts.set(parts);
+        note.moved.set(Some(self.stream.streams.looked.get()));
         note.given.set(Some(parts));
     }
 }

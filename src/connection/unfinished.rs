@@ -1,0 +1,47 @@
+//! The answers on one HTTP/2 connection that have begun and not ended, by the frames that go out.
+//!
+//! The library keeps to itself what it has been given and may not send yet; once that is the end of
+//! an answer, nobody else knows of it. It is seen from outside by what does not come: a stream whose
+//! head went out, and of which no frame has been written for a long time.
+
+use tokio::time::Instant;
+
+use super::frames::{DATA, END_STREAM, Frame, HEADERS, RST_STREAM};
+
+/// The answers on one connection that have begun and not ended.
+#[derive(Debug, Default)]
+pub(super) struct Unfinished {
+    /// Each by the number of its stream, and when a frame of it went out last.
+    answers: Vec<(u32, Instant)>,
+}
+
+impl Unfinished {
+    /// A frame goes out, now.
+    pub(super) fn wrote(&mut self, frame: Frame, now: Instant) {
+        match frame.kind {
+            RST_STREAM => self.over(frame.stream),
+            HEADERS | DATA if frame.flags & END_STREAM != 0 => self.over(frame.stream),
+            HEADERS | DATA => {
+                let mut answers = self.answers.iter_mut().rev();
+                match answers.find(|(stream, _)| *stream == frame.stream) {
+                    Some((_, at)) => *at = now,
+                    None => self.answers.push((frame.stream, now)),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Nothing more of this one goes out.
+    pub(super) fn over(&mut self, stream: u32) {
+        let mut answers = self.answers.iter();
+        if let Some(place) = answers.rposition(|(number, _)| *number == stream) {
+            self.answers.swap_remove(place);
+        }
+    }
+
+    /// How many have stood still since then.
+    pub(super) fn still(&self, since: Instant) -> usize {
+        self.answers.iter().filter(|(_, at)| *at <= since).count()
+    }
+}
