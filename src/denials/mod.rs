@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 
 pub use filter::Filter;
 pub use groups::Group;
-pub use record::{Decision, Needed, Record, Refused, Text};
+pub use record::{Record, Refused, Text};
 pub(crate) use shelf::thin;
 
 use crate::settings;

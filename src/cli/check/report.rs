@@ -150,12 +150,7 @@ impl From<&review::Failure<'_>> for Line {
             let (wanted, missing) = (list(wanted), list(&failure.missing));
             message += &format!("; expected to miss {wanted}, missing is {missing}");
         }
-        let remedies: Vec<_> = found
-            .remedies
-            .iter()
-            .map(crate::explain::Remedy::text)
-            .collect();
-        let remedies = remedies.join(", or ");
+        let remedies = found.remedies.join(", or ");
         if test.expect == Expectation::Allow && !remedies.is_empty() {
             message += &format!("; this would allow it: {remedies}");
         }

@@ -12,9 +12,6 @@ use crate::import::draft::{Draft, Needs, Operation};
 use crate::words::{Fault, Method, MethodSet, Place};
 use crate::yaml::quoted;
 
-/// Says of a parameter that it may hold several segments of a path.
-pub(in crate::import) const MULTI_SEGMENT_KEY: &str = "x-multi-segment";
-
 /// Most operations: four times the largest published description, and what a policy holds.
 const OPERATIONS_MAX: usize = 50_000;
 /// Most parameters that are read of one operation, its path's included.
@@ -213,8 +210,8 @@ impl<'w, 'd> Walk<'w, 'd> {
             Security::Scopes(alternatives) => {
                 let (needs, more) = self.scopes.needs(&alternatives);
                 if more {
-                    let message = "its `security` is a choice between several sets of scopes, which a route cannot say: it asks for all of them, as every operation with such a choice does";
-                    self.draft.notes.once(|| place.clone(), message);
+                    let message = "its `security` is a choice between several sets of scopes, which a route cannot say: it asks for all of them";
+                    self.draft.notes.push(place.clone(), message);
                 }
                 Some(needs)
             }
@@ -230,10 +227,11 @@ impl<'w, 'd> Walk<'w, 'd> {
         let prefix = server.prefix(self.options);
         let message = match &prefix {
             Ok(_) => format!(
-                "the server here is another one, {}, and the route leads to the same upstream as the others: say `upstream` there if that is wrong",
+                "{} has a server of its own, {}: its route leads to the same upstream as the others, say `upstream` there if that is wrong",
+                quoted(&item.path),
                 quoted(&server.url)
             ),
-            Err(error) => error.clone(),
+            Err(error) => format!("{}: {error}", quoted(&item.path)),
         };
         self.draft.notes.once(|| place.clone(), message);
         prefix.unwrap_or_else(|_| self.prefix.clone())
@@ -268,7 +266,7 @@ impl<'w, 'd> Walk<'w, 'd> {
         if text("in")? != "path" {
             return None;
         }
-        let spans = text(MULTI_SEGMENT_KEY).is_some_and(|said| said == "true");
+        let spans = text("x-multi-segment").is_some_and(|said| said == "true");
         Some((text("name")?.into_owned(), spans))
     }
 

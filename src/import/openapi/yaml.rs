@@ -16,8 +16,8 @@ use crate::words::{Fault, Place};
 const DEPTH_MAX: usize = 200;
 /// Most values that are kept: eight times what the largest published description keeps.
 const NODES_MAX: usize = 4_000_000;
-/// Most mappings that are merged into one.
-const MERGES_MAX: usize = 32;
+/// Most merge keys followed from one mapping into the next: they can go in circles.
+const MERGES_MAX: usize = 8;
 
 /// The tree; its root is number 0.
 #[derive(Debug)]
@@ -100,62 +100,47 @@ impl Tree {
 
     /// The entries of a mapping, at most `most`; those it merges come before its own.
     pub(super) fn entries(&self, number: usize, most: usize) -> Option<Vec<(usize, usize)>> {
-        let mut merged = Merged {
-            most,
-            seen: Vec::new(),
-            entries: Vec::new(),
-        };
-        self.merge(number, &mut merged)?;
-        Some(merged.entries)
+        let mut entries = Vec::new();
+        self.merged(number, (most, MERGES_MAX), &mut entries)?;
+        Some(entries)
     }
 
     /// Of a key that stands twice the last value counts, so a mapping's own win over what it merges.
-    fn merge(&self, number: usize, merged: &mut Merged) -> Option<()> {
-        let number = self.followed(number);
-        let Kind::Mapping(own) = &self.0.get(number)?.kind else {
+    fn merged(
+        &self,
+        number: usize,
+        (most, merges): (usize, usize),
+        entries: &mut Vec<(usize, usize)>,
+    ) -> Option<()> {
+        let Kind::Mapping(own) = &self.follow(number)?.kind else {
             return None;
         };
-        // Merge keys can lead into each other, and into the same mapping again and again.
-        if merged.seen.contains(&number) || merged.seen.len() > MERGES_MAX {
-            return Some(());
-        }
-        merged.seen.push(number);
         let is_merge = |(key, _): &&(usize, usize)| self.text(*key) == Some("<<");
         for (_, from) in own.iter().filter(is_merge) {
-            if self.merge(*from, merged).is_none() {
+            let Some(merges) = merges.checked_sub(1) else {
+                break;
+            };
+            if self.merged(*from, (most, merges), entries).is_none() {
                 let several = self.items(*from, MERGES_MAX).into_iter().flatten();
                 for one in several {
-                    self.merge(one, merged);
+                    self.merged(one, (most, merges), entries);
                 }
             }
         }
-        let left = merged.most.saturating_sub(merged.entries.len());
+        let left = most.saturating_sub(entries.len());
         let own = own.iter().filter(|entry| !is_merge(entry)).take(left);
-        merged.entries.extend(own.copied());
+        entries.extend(own.copied());
         Some(())
     }
 
     /// The item itself, or what an alias stands for.
     fn follow(&self, number: usize) -> Option<&Item> {
-        self.0.get(self.followed(number))
-    }
-
-    fn followed(&self, number: usize) -> usize {
-        match self.0.get(number).map(|item| &item.kind) {
-            Some(Kind::Alias(other)) => *other,
-            Some(Kind::Scalar(_) | Kind::List(_) | Kind::Mapping(_) | Kind::Nothing) | None => {
-                number
-            }
+        let item = self.0.get(number)?;
+        match item.kind {
+            Kind::Alias(other) => self.0.get(other),
+            Kind::Scalar(_) | Kind::List(_) | Kind::Mapping(_) | Kind::Nothing => Some(item),
         }
     }
-}
-
-/// The entries of a mapping, as they are gathered.
-struct Merged {
-    most: usize,
-    /// The mappings that are in it.
-    seen: Vec<usize>,
-    entries: Vec<(usize, usize)>,
 }
 
 #[derive(Default)]

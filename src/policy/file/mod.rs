@@ -6,6 +6,7 @@
 //! not made, so nobody acts on what is left.
 
 mod cors;
+mod keys;
 mod people;
 mod route;
 mod within;
@@ -96,7 +97,7 @@ pub(crate) const KEYS: Keys = Keys {
             "groups",
             Shape::Names {
                 name: words::GROUP,
-                of: &Shape::Keys(&people::GROUP),
+                of: &Shape::Keys(&keys::GROUP),
                 filled: false,
             },
             "Accounts that share grants.",
@@ -105,14 +106,14 @@ pub(crate) const KEYS: Keys = Keys {
             "accounts",
             Shape::Names {
                 name: words::ACCOUNT,
-                of: &Shape::Keys(&people::ACCOUNT),
+                of: &Shape::Keys(&keys::ACCOUNT),
                 filled: false,
             },
             "Accounts managed by file, read-only elsewhere.",
         ),
         Known::new(
             "tests",
-            Shape::list(&Shape::Keys(&people::TEST)),
+            Shape::list(&Shape::Keys(&keys::TEST)),
             "What must stay allowed and what must stay refused; run by `portcullis check`.",
         ),
     ],

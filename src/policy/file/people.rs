@@ -5,14 +5,14 @@ use std::str::FromStr;
 use http::HeaderName;
 use ipnet::IpNet;
 
-use super::{At, DESCRIBED, at, description, named, names, words};
+use super::keys::{ACCOUNT, FILE_KEY, GRANT, GROUP, TEST};
+use super::{At, at, description, named, names, words};
 use crate::policy::{Expectation, FileKey, PolicyTest};
 use crate::reason::Reason;
 use crate::words::{
     AccountId, AccountName, DimensionName, Fault, Faults, GroupName, Method, Permission, Place,
     RoleName, nearest,
 };
-use crate::yaml::shape::{Keys, Known, NETWORK, Rule, Shape, Word};
 use crate::yaml::{Fields, Key, Node, quoted};
 
 /// An account as written.
@@ -48,143 +48,6 @@ pub(crate) struct GrantWritten {
 /// Longest value of a dimension, in bytes. Longer ones do not fit into a path segment that anybody
 /// types, and all values of a grant have to fit into a header.
 const VALUE_BYTES_MAX: usize = 256;
-
-/// An account.
-pub(super) const ACCOUNT: Keys = Keys {
-    what: "an account",
-    known: &[
-        Known::new(
-            "id",
-            Shape::Text(words::ACCOUNT_ID),
-            "Who it is, however often its name is given away again. With `store: none` it has to be said.",
-        ),
-        DESCRIBED,
-        GRANTS,
-        Known::new(
-            "allow_from",
-            Shape::filled_list(&Shape::Text(NETWORK)),
-            "Addresses it may call from. Without it, any.",
-        ),
-        Known::new(
-            "keys",
-            Shape::list(&Shape::Keys(&FILE_KEY)),
-            "Its keys, for accounts without a store: id and digest.",
-        ),
-    ],
-    later: &["identities"],
-    rules: &[],
-};
-
-/// A group.
-pub(super) const GROUP: Keys = Keys {
-    what: "a group",
-    known: &[
-        DESCRIBED,
-        Known::new(
-            "members",
-            Shape::list(&Shape::Text(words::ACCOUNT)),
-            "The accounts in it.",
-        ),
-        GRANTS,
-    ],
-    later: &[],
-    rules: &[],
-};
-
-const GRANTS: Known = Known::new(
-    "grants",
-    Shape::list(&Shape::Keys(&GRANT)),
-    "The roles it has, everywhere or within a boundary.",
-);
-
-const GRANT: Keys = Keys {
-    what: "a grant",
-    known: &[
-        Known::new("role", Shape::Text(words::ROLE), "The role.").required(),
-        Known::new(
-            "within",
-            Shape::Names {
-                name: words::DIMENSION,
-                of: &Shape::filled_list(&Shape::Text(words::VALUE)),
-                filled: true,
-            },
-            "Where it holds: dimensions and their values. Without it, everywhere.",
-        ),
-    ],
-    later: &[],
-    rules: &[],
-};
-
-const FILE_KEY: Keys = Keys {
-    what: "a key",
-    known: &[
-        Known::new("id", Shape::Text(words::KEY_ID), "The key's id, `pck_…`.").required(),
-        Known::new(
-            "digest",
-            Shape::Text(words::DIGEST),
-            "`sha256:` of its secret, in hexadecimal digits.",
-        )
-        .required(),
-        DESCRIBED,
-        Known::new(
-            "expires_at",
-            Shape::Text(words::MOMENT),
-            "When it ends. Without it, never.",
-        ),
-    ],
-    later: &[],
-    rules: &[],
-};
-
-/// A test.
-pub(super) const TEST: Keys = Keys {
-    what: "a test",
-    known: &[
-        Known::new(
-            "as",
-            Shape::Text(words::ACCOUNT),
-            "The account that calls. Without it, a stranger.",
-        ),
-        Known::new(
-            "request",
-            Shape::Text(words::REQUEST),
-            "Method and path, perhaps with a query.",
-        )
-        .required(),
-        Known::new(
-            "expect",
-            Shape::Choice(words::expectations),
-            "`allow`, or the reason it is refused for.",
-        )
-        .required(),
-        Known::new(
-            "missing",
-            Shape::filled_list(&Shape::Text(words::PERMISSION)),
-            "The permissions the refusal names as missing, with `permission_missing`.",
-        ),
-        Known::new(
-            "host",
-            Shape::Text(Word::any("a host", &["inventory.example.com"])),
-            "The host the request names.",
-        ),
-        Known::new(
-            "headers",
-            Shape::Names {
-                name: words::HEADER,
-                of: &Shape::Text(Word::any("a header's value", &["acme"])),
-                filled: false,
-            },
-            "Headers of the request that a boundary reads.",
-        ),
-        Known::new(
-            "from",
-            Shape::Text(words::ADDRESS),
-            "The address it comes from. Without it addresses are not looked at.",
-        ),
-    ],
-    later: &[],
-    rules: &[Rule::Only("missing", "expect", "permission_missing")],
-};
 
 pub(super) fn account(key: &Key, node: &Node, faults: &mut Faults) -> Option<AccountWritten> {
     let fields = Fields::of(node, &ACCOUNT, faults);

@@ -69,11 +69,14 @@ pub(super) const REQUEST: Word = Word::ruled(
     ],
 );
 pub(super) const HEADER: Word = Word::ruled("a header's name", pattern::header, &["X-Tenant"]);
-pub(super) const CORS_HEADER: Word = Word::ruled(
-    "a header's name",
-    || format!(r"(?!\*$){}", pattern::header()),
-    &["content-type"],
-);
+pub(super) const CORS_HEADER: Word = Word {
+    scalars: Scalars::Any,
+    ..Word::ruled(
+        "a header's name",
+        || format!(r"(?!\*$){}", pattern::header()),
+        &["content-type"],
+    )
+};
 pub(super) const ORIGIN: Word = Word::ruled(
     "an origin, as a browser writes it",
     || {
@@ -83,11 +86,14 @@ pub(super) const ORIGIN: Word = Word::ruled(
     },
     &["https://app.example.com", "http://localhost:3000"],
 );
-pub(super) const TRAILER: Word = Word::ruled(
-    "the name of a trailer",
-    fields::trailer_pattern,
-    &["x-checksum"],
-);
+pub(super) const TRAILER: Word = Word {
+    scalars: Scalars::Any,
+    ..Word::ruled(
+        "the name of a trailer",
+        fields::trailer_pattern,
+        &["x-checksum"],
+    )
+};
 /// What says the value of a dimension.
 pub(super) const SOURCE: Word = Word::ruled(
     "a place in a request",
