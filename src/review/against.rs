@@ -11,6 +11,7 @@
 //! Not compared: how long the gateway waits, and what only the settings say of listeners.
 
 mod callers;
+mod change;
 mod form;
 mod paths;
 mod places;
@@ -21,7 +22,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::HeaderMap;
-use serde::Serialize;
 
 use super::{Ruling, ask};
 use crate::explain::{Hypothesis, supposed};
@@ -31,6 +31,8 @@ use crate::words::{Account, AccountName, Method};
 use form::Forms;
 use places::Request;
 use rulings::compared;
+
+pub use change::{Change, Comparison, Direction, Told, Who};
 
 /// Most changes that are kept; the rest is counted.
 pub const CHANGES_MAX: usize = 10_000;
@@ -42,94 +44,6 @@ pub struct Side<'a> {
     pub policy: &'a Policy,
     /// Its accounts.
     pub accounts: &'a BTreeMap<AccountName, Arc<Account>>,
-}
-
-/// Which way something changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Direction {
-    /// More goes through.
-    Widened,
-    /// Less goes through.
-    Narrowed,
-}
-
-/// Whose verdict changed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case", tag = "kind", content = "name")]
-pub enum Who {
-    /// Who shows no credential.
-    Nobody,
-    /// A known account that holds nothing.
-    AnyAccount,
-    /// An account of the files.
-    Account(String),
-    /// A group of the files.
-    Group(String),
-    /// Whoever has a role, everywhere.
-    Role(String),
-    /// Whoever holds these permissions, as `devices:view within tenant`.
-    Holder(String),
-}
-
-/// A verdict that changed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Change {
-    /// Which way.
-    pub change: Direction,
-    /// Whose.
-    pub who: Who,
-    /// The method; none where every call of his is meant.
-    pub method: Option<Method>,
-    /// A request that shows it: path and query.
-    pub target: Option<String>,
-    /// Its host, if routes name hosts.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub host: Option<String>,
-    /// Its headers, if they count.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub headers: Vec<(String, String)>,
-    /// Before.
-    pub before: Told,
-    /// After.
-    pub after: Told,
-    /// What else is let through, where the request itself was and is.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub options: Vec<String>,
-}
-
-/// What a version says of a call.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Told {
-    /// `allow`, `shadow`, or the reason against it.
-    pub verdict: String,
-    /// The routes that count, the primary first.
-    pub routes: Vec<String>,
-}
-
-/// Everything that changed.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Comparison {
-    /// The changes, those that widen first.
-    pub changes: Vec<Change>,
-    /// How many more there are.
-    pub left_out: usize,
-    /// How many calls both versions were asked about.
-    pub calls: usize,
-    /// Whether there were too many calls to put all of them: then what is not told may differ too.
-    pub incomplete: bool,
-}
-
-impl Comparison {
-    /// Says whether anything goes through that did not before, or nobody can tell.
-    pub fn widens(&self) -> bool {
-        self.incomplete
-            || self.left_out > 0
-            || self
-                .changes
-                .iter()
-                .any(|it| it.change == Direction::Widened)
-    }
 }
 
 /// Compares two versions.
@@ -181,6 +95,7 @@ impl<'a> Comparing<'a> {
         for method in Method::ALL {
             let both = self.counting(host, *method, path);
             if both.old.is_empty() && both.new.is_empty() {
+                self.strays(host, (*method, path), &both);
                 continue;
             }
             let changed = self.differ(&both);
@@ -189,6 +104,21 @@ impl<'a> Comparing<'a> {
                 self.preflights(host, (*method, path), &both);
             }
         }
+    }
+
+    /// What no route names on either side goes through only where an upstream is in shadow as a whole.
+    fn strays(&mut self, host: Option<&str>, call: (Method, &str), both: &Both<'a>) {
+        let sides = [self.old.policy, self.new.policy];
+        if sides
+            .iter()
+            .all(|policy| policy.shadow.upstreams().next().is_none())
+        {
+            return;
+        }
+        let request = places::fresh((host, call.0, call.1), both);
+        self.put(&Who::Nobody, &request, (None, None));
+        let account = Some(callers::bare());
+        self.put(&Who::AnyAccount, &request, (account.clone(), account));
     }
 
     fn counting(&self, host: Option<&str>, method: Method, path: &str) -> Both<'a> {
@@ -210,6 +140,7 @@ impl<'a> Comparing<'a> {
         changed: bool,
     ) {
         let fresh = places::fresh((host, method, path), both);
+        self.classes(&fresh, both);
         if changed {
             for (who, account) in [
                 (Who::Nobody, None),
@@ -217,7 +148,6 @@ impl<'a> Comparing<'a> {
             ] {
                 self.put(&who, &fresh, (account.clone(), account));
             }
-            self.classes(&fresh, both);
             for side in [true, false] {
                 let (holders, whole) = callers::holders((self.old, self.new), both, &fresh, side);
                 self.result.incomplete |= !whole;
@@ -338,7 +268,8 @@ impl<'a> Comparing<'a> {
         if both.old.is_empty() || both.new.is_empty() {
             return;
         }
-        let (before, after) = (rulings::allowed(&both.old), rulings::allowed(&both.new));
+        let before = rulings::allowed(self.old.policy, &both.old);
+        let after = rulings::allowed(self.new.policy, &both.new);
         for (change, more) in [
             (Direction::Widened, after.minus(before)),
             (Direction::Narrowed, before.minus(after)),

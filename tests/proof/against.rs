@@ -29,8 +29,17 @@ groups: { g: { members: [two], grants: [{ role: ra, within: { t: [globex] } }] }
 ";
 
 fn policy(text: &str) -> Option<Policy> {
+    policy_before(text, &UpstreamRules::default())
+}
+
+/// A policy whose upstream `api` is said to be so.
+fn policy_before(text: &str, api: &UpstreamRules) -> Option<Policy> {
     let rules = ["api", "loose"].map(|name| {
-        let mut rules = UpstreamRules::default();
+        let mut rules = if name == "api" {
+            api.clone()
+        } else {
+            UpstreamRules::default()
+        };
         rules.spelling.any_case = name == "loose";
         rules.spelling.any_slash = name == "loose";
         (name.parse().unwrap(), rules)
@@ -392,6 +401,28 @@ fn a_spelling_or_a_host_that_opens_is_told() {
     assert_eq!(told(&hosts("a.example"), &hosts("b.example")), (true, true));
     let all = format!("{HEAD}routes:\n  GET /x: p:a\n");
     assert_eq!(told(&hosts("a.example"), &all), (true, false));
+}
+
+/// What no route names goes through where the whole upstream is in shadow, and nothing there is enforced.
+#[test]
+fn what_only_shadow_lets_through_is_told() {
+    let enforced = routes(&["GET /x: p:a", "PUT /y: { needs: p:a, upstream: loose }"]);
+    let shadow = UpstreamRules {
+        shadow: true,
+        is_default: true,
+        ..UpstreamRules::default()
+    };
+    let old = policy(&enforced).unwrap();
+    let new = policy_before(&enforced, &shadow).unwrap();
+    let comparison = compared(&old, &new);
+    let stray = comparison.changes.iter().filter(|it| {
+        it.change == Direction::Widened
+            && it.after.verdict == "shadow"
+            && it.after.routes.is_empty()
+    });
+    assert!(stray.count() > 0, "{:?}", comparison.changes);
+    assert!(!compared(&new, &old).widens());
+    assert!(!compared(&new, &new).widens());
 }
 
 /// Numbers that look random and come again.

@@ -69,7 +69,7 @@ pub(super) fn paths((old, new): (&Policy, &Policy), host: Option<&str>) -> Paths
     }
     let mut list = BTreeSet::new();
     let incomplete = cross(&mut templates, &mut list);
-    let allowed = old.classes_allowed.union(new.classes_allowed);
+    let allowed = old.classes_read.union(new.classes_read);
     let deepest = templates
         .values()
         .map(|it| depth(&it.template))
@@ -94,6 +94,9 @@ pub(super) fn paths((old, new): (&Policy, &Policy), host: Option<&str>) -> Paths
             }
         }
     }
+    // What no template matches, unless one takes everything.
+    let stray = vec![OPEN; deepest + 2].join("/");
+    list.extend([format!("/{stray}"), format!("/{stray};{OPEN}")]);
     let respelt: Vec<_> = list
         .iter()
         .flat_map(|path| spellings(path, is_loose))

@@ -22,9 +22,13 @@ pub(super) fn word(ruling: &Ruling) -> String {
     }
 }
 
-/// The classes that a path may show where these routes count.
-pub(super) fn allowed(routes: &[&Arc<Route>]) -> ClassSet {
+/// The classes that a path may show where these routes count; in shadow a path may go on as it was sent.
+pub(super) fn allowed(policy: &Policy, routes: &[&Arc<Route>]) -> ClassSet {
     let all: ClassSet = PathClass::ALL.iter().copied().collect();
+    let raw = |route: &&Arc<Route>| route.shadow && policy.shadow.takes_raw(route.upstream);
+    if routes.iter().all(raw) {
+        return all.iter().filter(|class| class.is_shadowable()).collect();
+    }
     routes.iter().fold(all, |allowed, route| {
         allowed.intersection(route.unsafe_allow)
     })
@@ -78,8 +82,8 @@ fn lines(answer: &Preflight) -> Extras {
 
 /// What goes through besides a plain request.
 fn extras(policy: &Policy, permit: &Permit) -> Extras {
-    let route = permit.route();
-    let mut extras = Extras::from([format!("leads to `{}`", policy.upstream(route.upstream))]);
+    let route = permit.decided_by();
+    let mut extras = Extras::from([format!("leads to `{}`", policy.upstream(permit.upstream()))]);
     if permit.passes_authorization() {
         extras.insert("a foreign Authorization passes".to_owned());
     }
