@@ -34,7 +34,8 @@
 //!    returns: [`store`], [`directory`], [`admin`].
 //! 8. **Nothing secret has a `Display`.** [`words::Secret`].
 //! 9. **Every queue, cache, body, header and wait has a bound** with a name, a unit and a reason.
-//! 10. **The path decided on is the path forwarded**, byte for byte: the permit carries it.
+//! 10. **The path decided on is the path forwarded**, byte for byte: the permit carries it. (In shadow the
+//!     path that was sent, counted, and only where nothing is enforced: [`policy::shadow`].)
 //! 11. **Rights of different grants never mix.** [`decision::rights`].
 //!
 //! # Who may use whom

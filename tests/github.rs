@@ -57,8 +57,45 @@ fn entries(operations: &[Operation]) -> Vec<Entry> {
     operations.iter().zip(0..).map(entry).collect()
 }
 
+/// The operations, by method and template, of the list that needs no npm package.
+pub(crate) fn lines() -> Vec<(String, String)> {
+    let text = std::fs::read_to_string(ROUTES).unwrap();
+    let lines = text.lines().filter_map(|line| line.split_once(' '));
+    lines
+        .map(|(method, template)| (method.to_owned(), template.to_owned()))
+        .collect()
+}
+
+/// A policy with a route for each operation: what looks asks for one permission, what changes for
+/// another, and where an owner is named it is bound.
+pub(crate) fn policy(operations: &[(String, String)]) -> String {
+    let mut text = String::from(
+        "upstream: items\ndimensions: { owner: Whose it is }\npermissions:\n  api:view: Look\n  \
+         api:edit: Change\nroles:\n  views: { description: V, permissions: ['api:view'] }\n  \
+         everything: { description: E, permissions: ['api:*'] }\nroutes:\n",
+    );
+    for (method, template) in operations {
+        let needs = if method == "GET" {
+            "api:view"
+        } else {
+            "api:edit"
+        };
+        let within = if template.contains("/{owner}/") {
+            "{ owner: path.owner }"
+        } else {
+            "unlimited"
+        };
+        writeln!(
+            text,
+            "  {method} {template}: {{ needs: {needs}, within: {within} }}"
+        )
+        .unwrap();
+    }
+    text
+}
+
 /// The template with `value` for each of its parameters.
-fn filled(template: &str, value: &str) -> String {
+pub(crate) fn filled(template: &str, value: &str) -> String {
     let mut parts = template.split('{');
     let mut path = parts.next().unwrap().to_owned();
     for part in parts {

@@ -5,8 +5,6 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-mod against;
-mod corpora;
 mod sarif;
 
 const POLICY: &str = "upstream: items

@@ -56,12 +56,23 @@ fn under<'b>(blocks: &'b [Block], heading: &str) -> Vec<&'b Block> {
 
 const GUIDE: &str = "Five minutes with your own API";
 const SHADOW: &str = "Switch it on without fear";
+const IMPORT: &str = "From an OpenAPI description";
+
+/// A description such as a reader may have.
+const DESCRIPTION: &str = r#"{
+  "openapi": "3.1.0",
+  "info": { "title": "Pets", "version": "1" },
+  "paths": {
+    "/pets": { "get": { "tags": ["pets"] }, "post": { "tags": ["pets"] } },
+    "/pets/{pet}": { "delete": { "tags": ["pets"], "operationId": "removePet" } }
+  }
+}"#;
 
 /// Every `sh` block is one of these, so that no command is left unrun.
 #[test]
 fn every_command_stands_under_a_heading_whose_commands_are_run() {
     for block in blocks(&readme()).iter().filter(|b| b.language == "sh") {
-        let known = ["See it work", "Pass the tests", GUIDE, SHADOW];
+        let known = ["See it work", "Pass the tests", GUIDE, SHADOW, IMPORT];
         let heading = block.heading.as_str();
         assert!(
             known.contains(&heading),
@@ -115,6 +126,20 @@ fn it_is_switched_on_as_it_is_printed() {
         }
     }
     assert!(reader.server.is_none() && reader.ran > 6);
+}
+
+#[test]
+fn a_description_is_imported_as_it_is_printed() {
+    let mut reader = Reader::new();
+    fs::write(reader.folder.path().join("api.json"), DESCRIPTION).unwrap();
+    for block in under(&blocks(&readme()), IMPORT) {
+        block.text.lines().for_each(|line| reader.does(line));
+    }
+    assert!(reader.server.is_none() && reader.ran > 5);
+    let exported = fs::read_to_string(reader.folder.path().join("openapi.json")).unwrap();
+    let exported: Value = serde_json::from_str(&exported).unwrap();
+    let needs = &exported["paths"]["/pets/{pet}"]["delete"]["security"][0]["portcullis"][0];
+    assert_eq!(needs, "pets:edit");
 }
 
 /// Whoever does not write a policy of his own at once has one that works.
@@ -203,6 +228,19 @@ impl Reader {
                 let token = self.json()["access_token"].as_str().unwrap().to_owned();
                 self.variables.insert("TOKEN".to_owned(), token);
             }
+            "ID=…" => {
+                let id = self.json()["request_id"].as_str().unwrap().to_owned();
+                self.variables.insert("ID".to_owned(), id);
+            }
+            // Whoever follows the guide copies it from what was printed.
+            command if command.starts_with("portcullis accounts grant") => {
+                let first = self
+                    .last
+                    .lines()
+                    .find(|line| line.starts_with("  portcullis "));
+                assert_eq!(first.map(str::trim), Some(command), "{}", self.last);
+                self.types(command, promise);
+            }
             command => self.types(command, promise),
         }
         self.is_as_told(command);
@@ -214,6 +252,9 @@ impl Reader {
         let code = i32::from(promise.starts_with("no"));
         assert_eq!(output.status.code(), Some(code), "{command}: {told}");
         self.last = String::from_utf8(output.stdout).unwrap();
+        if promise == "decided differently now" {
+            assert!(self.last.contains("decided differently"), "{}", self.last);
+        }
         if promise.starts_with("no:") {
             let begin = promise.trim_end_matches('…');
             assert!(self.last.starts_with(begin), "{command}: {}", self.last);
@@ -233,6 +274,9 @@ impl Reader {
             ["curl", "-i", ..] => {
                 let answered = self.last.starts_with("HTTP/1.1 200") && self.last.ends_with("[]");
                 assert!(answered, "{}", self.last);
+            }
+            ["curl", "-s", "-X"] if self.variables.contains_key("ID") => {
+                assert_eq!(self.last, "[]", "it was granted a moment ago");
             }
             ["portcullis", "keys", "expire"] => {
                 let revoked = "curl -s -H \"Authorization: Bearer $TOKEN\" \

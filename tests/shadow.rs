@@ -5,6 +5,7 @@
 
 use serde_json::{Value, json};
 
+use crate::harness::http2::{Http2, message};
 use crate::harness::{Client, Fixture, Gateway, PATIENCE, Scripted, Upstream, request};
 
 /// Notes: to be seen, to be changed, and a public corner.
@@ -103,6 +104,28 @@ fn whatever_would_be_refused_goes_on_as_it_came() {
     }
     let denied = metric(&gateway, "portcullis_denied_requests_total{");
     assert_eq!(denied, None, "nobody was refused");
+}
+
+#[tokio::test]
+async fn over_http2_it_goes_on_as_it_came_as_well() {
+    let upstream = Upstream::start();
+    let gateway = whole(&upstream.url()).listener("http2: true").start();
+    let connection = Http2::connect(gateway.address()).await.unwrap();
+    let rows = [
+        "GET /notes/7",
+        "GET /nowhere/%2e%2E/x?y=/../",
+        "GET /notes/a%2fb;c//d",
+        "GET //about",
+    ];
+    for (number, line) in rows.into_iter().enumerate() {
+        let answer = connection.requests().ask(message(line)).await.unwrap();
+        assert_eq!(answer.status, 200, "{line}: {}", answer.text());
+        assert_eq!(last_line(&upstream, number + 1), format!("{line} HTTP/1.1"));
+    }
+    for line in ["GET /notes/%zz", "GET /notes/7?_method=DELETE"] {
+        let answer = connection.requests().ask(message(line)).await.unwrap();
+        assert_eq!(answer.status, 400, "{line}");
+    }
 }
 
 #[test]

@@ -7,9 +7,10 @@ use serde_json::Value;
 
 use super::service::{Inner, Service};
 use super::{
-    AdminError, ErrorKind, Grant, Operation, accounts, denials, groups, keys, look, roles,
+    AdminError, ErrorKind, Grant, Operation, accounts, ask, denials, groups, keys, look, roles,
 };
 use crate::directory::{Directory, State};
+use crate::explain::Depth;
 use crate::policy::{FileAccount, Policy};
 use crate::store::{AccountRecord, Change, GrantRecord, Records, Store, StoreError};
 use crate::words::{AccountId, AccountName, Place, RoleName, UnixTime, nearest};
@@ -130,7 +131,7 @@ impl<'a> Desk<'a> {
                 lifetime_seconds,
             } => look::issue_token(self, &account, scope.as_deref(), lifetime_seconds),
             O::TokensInspect { token } => Ok(look::inspect_token(self, &token)),
-            O::RoutesList {} => Ok(look::routes(self)),
+            O::RoutesList {} => Ok(look::routes(self.policy())),
             O::RoutesMatch {
                 method,
                 target,
@@ -142,20 +143,30 @@ impl<'a> Desk<'a> {
                 method,
                 target,
                 account,
+                grants,
                 host,
                 from,
                 headers,
+                brief,
             } => {
-                let question = look::Explain {
+                let question = ask::Explain {
                     method,
                     target,
-                    account,
+                    who: (account, grants),
                     host,
                     from,
                     headers,
+                    depth: match brief {
+                        true => Depth::Verdict,
+                        false => Depth::Remedies,
+                    },
                 };
-                look::explain(self, &question)
+                ask::explain(self, &question)
             }
+            O::AllowedList { account, grants } => ask::allowed(self, &(account, grants)),
+            O::PermissionsWho { permission } => ask::who(self, &permission),
+            O::RoutesMatrix { by, accounts } => ask::matrix(self, by, &accounts),
+            O::DenialsExplain { id } => denials::explain(self, &id),
             O::DenialsList { filter } => denials::list(self, &filter),
             O::DenialsFollow { after, filter } => Ok(denials::follow(self, after, &filter)),
             O::DenialsTop { filter } => Ok(denials::top(self, &filter)),

@@ -1,15 +1,11 @@
-//! Questions that change nothing: routes, permissions, tokens, explanations.
+//! Questions that change nothing: routes, permissions, tokens.
 
-use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName};
 use serde_json::{Map, Value, json};
 
 use super::desk::{Answer, Desk, Found, conflict, invalid, not_found};
 use super::{AdminError, ErrorKind, Token};
-use crate::explain;
 use crate::oauth::{MintRequest, mint};
 use crate::policy::matcher::Lookup;
 use crate::policy::{Policy, Requirement, Route, RouteBoundary, Source};
@@ -18,11 +14,16 @@ use crate::settings::TOKEN_LIFETIME_MAX;
 use crate::words::{AccountName, Method, Permission, PermissionId, RouteId, nearest};
 
 /// Every route, in the order of the files.
-pub(super) fn routes(desk: &Desk<'_>) -> Value {
-    desk.policy()
-        .routes
-        .iter()
-        .map(|found| route(desk.policy(), found))
+pub fn routes(policy: &Policy) -> Value {
+    let routes = policy.routes.iter();
+    routes.map(|found| route(policy, found)).collect()
+}
+
+/// Every permission that a policy declares, by name.
+pub fn declared(policy: &Policy) -> Value {
+    let permissions = policy.permissions.iter();
+    permissions
+        .map(|(name, description)| json!({ "name": name, "description": description }))
         .collect()
 }
 
@@ -34,7 +35,7 @@ pub(super) fn route_of(
     host: Option<&str>,
 ) -> Answer {
     let policy = desk.policy();
-    let target = Target::from_text(target, policy.classes_allowed)
+    let target = Target::from_text(target, policy.classes_read)
         .map_err(|error| invalid(error.to_string()))?;
     let lookup = policy
         .find(host, method, target.path())
@@ -208,52 +209,4 @@ pub(super) fn issue_token(
 /// What a token says, and whether it would be believed.
 pub(super) fn inspect_token(desk: &Desk<'_>, token: &Token) -> Value {
     crate::oauth::inspect(&desk.service.verifier, &desk.state, &token.0, desk.now)
-}
-
-/// A request that is only thought of.
-pub(super) struct Explain {
-    pub(super) method: Method,
-    pub(super) target: String,
-    pub(super) account: Option<AccountName>,
-    pub(super) host: Option<String>,
-    pub(super) from: Option<IpAddr>,
-    pub(super) headers: Vec<(String, String)>,
-}
-
-/// What would happen to a request, by the decision itself.
-pub(super) fn explain(desk: &Desk<'_>, question: &Explain) -> Answer {
-    let caller = match &question.account {
-        None => None,
-        Some(name) => {
-            desk.find(name)?;
-            let account = desk.directory().account_named(name.as_str());
-            let account = account.ok_or_else(|| {
-                conflict(format!(
-                    "account `{name}` cannot be used: see `portcullis status`"
-                ))
-            })?;
-            Some(explain::supposed(Arc::clone(account)))
-        }
-    };
-    let mut headers = HeaderMap::new();
-    for (name, value) in &question.headers {
-        let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse()) else {
-            return Err(invalid(format!(
-                "`{}` is not a header",
-                name.escape_default()
-            )));
-        };
-        headers.append(name, value);
-    }
-    let call = explain::Hypothesis {
-        method: question.method,
-        target: &question.target,
-        host: question.host.as_deref(),
-        headers: &headers,
-        caller,
-        source: question.from,
-    };
-    let told = explain::explain(desk.policy(), &call);
-    serde_json::to_value(told)
-        .map_err(|error| AdminError::new(ErrorKind::Unavailable, error.to_string()))
 }

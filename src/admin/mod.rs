@@ -7,6 +7,7 @@
 //! it that a change is on disk first, in the directory second, and acknowledged last.
 
 mod accounts;
+mod ask;
 pub mod control;
 mod denials;
 mod desk;
@@ -28,8 +29,9 @@ use thiserror::Error;
 
 use crate::store::StoreError;
 
-pub use open::{OpenError, open_offline, open_server, own_endpoints, policy_context};
-pub use operation::{Grant, Operation, Token};
+pub use look::{declared, routes};
+pub use open::{OpenError, open_files, open_offline, open_server, own_endpoints, policy_context};
+pub use operation::{Grant, MatrixBy, Operation, Token};
 pub use overlaps::{OVERLAPS_LISTED_MAX, overlaps};
 pub use service::{Host, ReplaceError, Service};
 

@@ -11,11 +11,11 @@ use zeroize::Zeroizing;
 use super::service::{Parts, Role};
 use super::{AdminError, ErrorKind, Service};
 use crate::clock::Clock;
-use crate::directory::{SigningKey, SigningKeys};
+use crate::directory::{Directory, SigningKey, SigningKeys};
 use crate::oauth::token;
 use crate::policy::compile::Context;
 use crate::policy::{Policy, compile, folder};
-use crate::settings::{Settings, StoreSetting};
+use crate::settings::{Settings, StoreSetting, Tokens};
 use crate::store::{NoStore, Pepper, Records, Sqlite, Store, StoreError, pepper_path};
 use crate::words::{Faults, Method, UnixTime};
 
@@ -69,6 +69,28 @@ pub fn open_offline(settings: &Settings, clock: Clock) -> Result<Service, OpenEr
         .and_then(|files| compile::compile(&files, &policy_context(settings)))
         .map(Arc::new);
     open(settings, policy, (clock, Role::Offline))
+}
+
+/// Opens a policy that stands in files alone, to ask what it would do: no settings, no store, no
+/// server. Accounts without an id get one for the occasion.
+///
+/// # Errors
+///
+/// Never, for lack of a store that could fail; the type is what starting a service has.
+pub fn open_files(policy: Arc<Policy>, clock: Clock) -> Result<Service, OpenError> {
+    Ok(Service::start(Parts {
+        store: Box::new(NoStore),
+        files_only: true,
+        pepper: None,
+        records: Directory::records_of_files(&policy),
+        signing: Arc::default(),
+        policy,
+        policy_fault: None,
+        tokens: Tokens::default(),
+        denials: crate::settings::Denials::default(),
+        clock,
+        role: Role::Offline,
+    })?)
 }
 
 fn open(

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::denials::Filter;
 use crate::words::{
-    AccountName, Boundary, GroupName, KeyId, Method, Permission, PermissionPattern, RoleName,
-    UnixTime,
+    AccountName, Boundary, GroupName, KeyId, Method, Permission, PermissionPattern, RequestId,
+    RoleName, UnixTime,
 };
 
 /// A role, and where it shall hold.
@@ -21,6 +21,17 @@ pub struct Grant {
     /// Where it holds; empty is everywhere.
     #[serde(default, skip_serializing_if = "Boundary::is_everywhere")]
     pub within: Boundary,
+}
+
+/// What the columns of a matrix are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MatrixBy {
+    /// Permissions.
+    #[default]
+    Permission,
+    /// Routes.
+    Route,
 }
 
 macro_rules! operations {
@@ -43,7 +54,8 @@ macro_rules! operations {
             pub fn changes(&self) -> bool {
                 let name = self.name();
                 let looks = [
-                    "List", "Show", "Match", "Inspect", "Explain", "Status", "Follow", "Top", "Overlaps",
+                    "List", "Show", "Match", "Inspect", "Explain", "Status", "Follow", "Top", "Who", "Matrix",
+                    "Overlaps",
                 ];
                 !looks.iter().any(|verb| name.ends_with(verb))
             }
@@ -170,14 +182,30 @@ operations! {
     };
     /// Every permission.
     PermissionsList {};
+    /// Who holds a permission, by which role, and where.
+    PermissionsWho { permission: Permission, };
+    /// What every account may do, by permission or by route.
+    RoutesMatrix {
+        #[serde(default)] by: MatrixBy,
+        #[serde(default)] accounts: Vec<AccountName>,
+    };
+    /// Every route that an account may call. Instead of an account, grants may be given for one that
+    /// is only thought of.
+    AllowedList {
+        #[serde(default)] account: Option<AccountName>,
+        #[serde(default)] grants: Vec<Grant>,
+    };
     /// What would happen to a request, step by step.
     Explain {
         method: Method,
         target: String,
         #[serde(default)] account: Option<AccountName>,
+        #[serde(default)] grants: Vec<Grant>,
         #[serde(default)] host: Option<String>,
         #[serde(default)] from: Option<IpAddr>,
         #[serde(default)] headers: Vec<(String, String)>,
+        /// Without what would turn it.
+        #[serde(default)] brief: bool,
     };
     /// Refusals that are kept, newest first.
     DenialsList { #[serde(default)] filter: Filter, };
@@ -186,6 +214,8 @@ operations! {
         #[serde(default)] after: Option<u64>,
         #[serde(default)] filter: Filter,
     };
+    /// What one refusal was about, and what the same request would get now.
+    DenialsExplain { id: RequestId, };
     /// Who was refused what and how often.
     DenialsTop { #[serde(default)] filter: Filter, };
     /// How the gateway is.
@@ -216,6 +246,9 @@ impl Operation {
             | Self::AccountsUngrant { name, role, within } => {
                 given(&format_args!("account `{name}`"), role, within)
             }
+            Self::AllowedList { account, .. } => format!("account `{}`", account.as_ref()?),
+            Self::PermissionsWho { permission } => format!("permission `{permission}`"),
+            Self::DenialsExplain { id } => format!("request `{id}`"),
             Self::KeysList { account } => format!("account `{}`", account.as_ref()?),
             Self::KeysRotate { key, .. } | Self::KeysExpire { key, .. } => format!("key `{key}`"),
             Self::RolesCreate { name, .. }
@@ -245,6 +278,7 @@ impl Operation {
             | Self::RoutesList {}
             | Self::RoutesOverlaps { .. }
             | Self::PermissionsList {}
+            | Self::RoutesMatrix { .. }
             | Self::DenialsList { .. }
             | Self::DenialsFollow { .. }
             | Self::DenialsTop { .. }

@@ -1,6 +1,7 @@
 //! The arguments that several commands share, and how their texts are read.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -88,18 +89,40 @@ pub(super) struct OneRole {
     pub(super) within: Within,
 }
 
-/// A request that somebody might make.
+/// Who would make a request, and by which policy it is decided.
 #[derive(Args, Clone, Debug)]
-pub(super) struct Hypothesis {
-    /// Method of the request, such as GET
-    #[arg(value_parser = method)]
-    pub(super) method: Method,
-    /// Path, with the query if there is one
-    #[arg(value_parser = target)]
-    pub(super) path: String,
+pub(super) struct Who {
     /// Account that calls; nobody if left out
-    #[arg(long = "as", value_name = "ACCOUNT")]
+    #[arg(long = "as", value_name = "ACCOUNT", conflicts_with_all = ["role", "within"])]
     pub(super) account: Option<AccountName>,
+    /// Instead of an account: a role of one that is only thought of; repeat it for more
+    #[arg(long, value_name = "ROLE")]
+    role: Vec<RoleName>,
+    #[command(flatten)]
+    within: Within,
+    /// Decide by the policy files in this folder, and the accounts in them, without server and store
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) policies: Option<PathBuf>,
+}
+
+impl Who {
+    /// What the account that is only thought of would hold.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Roles::grants`].
+    pub(super) fn grants(&self) -> Result<Vec<Grant>, Failure> {
+        let roles = Roles {
+            roles: self.role.clone(),
+            within: self.within.clone(),
+        };
+        roles.grants()
+    }
+}
+
+/// What else of a request may decide.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Circumstances {
     /// Address the call comes from; without it addresses are not looked at
     #[arg(long, value_name = "IP")]
     pub(super) from: Option<IpAddr>,

@@ -1,14 +1,15 @@
 //! `portcullis can-i` and `portcullis explain`: the answer a request would get, from the function
-//! that gives it to real ones.
+//! that gives it to real ones; and what a refusal was about that happened.
 
 use clap::Args;
 use serde_json::Value;
 
-use super::arguments::Hypothesis;
+use super::arguments::{Circumstances, Who, method, target};
 use super::output::{BAD, Format, GOOD, ODD, STRONG, styled};
 use super::table::{View, printable};
 use super::transport::Operation;
 use super::{Context, Exit, Failure};
+use crate::words::{Method, RequestId};
 
 const VIEW: View = View {
     plural: "answers",
@@ -16,43 +17,115 @@ const VIEW: View = View {
     columns: &[],
 };
 
+/// What an account's table looks like.
+const TABLE: View = View {
+    plural: "routes that it may call",
+    name: "route",
+    columns: &[
+        ("methods", "methods"),
+        ("path", "path"),
+        ("within", "within"),
+        ("by", "by"),
+    ],
+};
+
 /// A question that is answered yes or no.
 #[derive(Args, Debug)]
 #[command(before_help = "Examples:
   portcullis can-i GET /v1/tenants/acme/devices --as ci
   portcullis can-i DELETE /v1/tenants/acme/devices/7 --as ci --from 10.1.2.3
-  portcullis can-i -q GET /v1/devices --as ci && echo allowed")]
+  portcullis can-i -q GET /v1/devices --as ci && echo allowed
+  portcullis can-i --list --as ci                                   its whole table
+  portcullis can-i GET /v1/devices --role reader --policies policies/    files alone")]
 pub(super) struct CanI {
+    /// Method of the request, such as GET
+    #[arg(value_parser = method, required_unless_present = "list")]
+    method: Option<Method>,
+    /// Path, with the query if there is one
+    #[arg(value_parser = target, required_unless_present = "list")]
+    path: Option<String>,
+    /// List every route that it may call
+    #[arg(long, conflicts_with_all = ["method", "path", "from", "host", "headers"])]
+    list: bool,
     #[command(flatten)]
-    request: Hypothesis,
+    who: Who,
+    #[command(flatten)]
+    circumstances: Circumstances,
 }
 
 /// A question that is answered step by step.
 #[derive(Args, Debug)]
 #[command(before_help = "Examples:
   portcullis explain GET /v1/tenants/acme/devices --as ci
-  portcullis explain GET '/v1/search?tenants=acme,globex' --as ci --header 'X-Site: 7'")]
+  portcullis explain GET '/v1/search?tenants=acme,globex' --as ci --header 'X-Site: 7'
+  portcullis explain 019aab5f-2c1e-7d53-9f0a-5b1c6e2d4f70    a refusal, by its `request_id`
+  portcullis explain GET /v1/devices --role reader --policies policies/    files alone")]
 pub(super) struct Explain {
+    /// Method of the request, such as GET; or the id of a request that was refused
+    #[arg(value_name = "METHOD|REQUEST-ID", value_parser = subject)]
+    subject: Subject,
+    /// Path, with the query if there is one
+    #[arg(value_parser = target)]
+    path: Option<String>,
     #[command(flatten)]
-    request: Hypothesis,
+    who: Who,
+    #[command(flatten)]
+    circumstances: Circumstances,
 }
 
-impl From<Hypothesis> for Operation {
-    fn from(request: Hypothesis) -> Self {
-        Self::Explain {
-            method: request.method,
-            target: request.path,
-            account: request.account,
-            host: request.host,
-            from: request.from,
-            headers: request.headers,
-        }
+/// What is to be explained.
+#[derive(Clone, Copy, Debug)]
+enum Subject {
+    /// A request that is only thought of.
+    Method(Method),
+    /// One that was refused.
+    Refusal(RequestId),
+}
+
+fn subject(text: &str) -> Result<Subject, String> {
+    if let Ok(id) = text.parse() {
+        return Ok(Subject::Refusal(id));
     }
+    method(text).map(Subject::Method).map_err(|known| {
+        format!(
+            "{known}; or the id of a request that was refused, such as \
+             `019aab5f-2c1e-7d53-9f0a-5b1c6e2d4f70`: it is `request_id` of the answer"
+        )
+    })
+}
+
+fn question(
+    (method, path): (Method, String),
+    who: &Who,
+    circumstances: Circumstances,
+    brief: bool,
+) -> Result<Operation, Failure> {
+    Ok(Operation::Explain {
+        method,
+        target: path,
+        account: who.account.clone(),
+        grants: who.grants()?,
+        host: circumstances.host,
+        from: circumstances.from,
+        headers: circumstances.headers,
+        brief,
+    })
 }
 
 /// Prints `yes` or `no: reason: sentence`.
-pub(super) fn can_i(question: CanI, context: &mut Context<'_>) -> Result<Exit, Failure> {
-    let answer = context.ask(question.request.into())?;
+pub(super) fn can_i(asked: CanI, context: &mut Context<'_>) -> Result<Exit, Failure> {
+    let folder = asked.who.policies.clone();
+    let (Some(method), Some(path)) = (asked.method, asked.path) else {
+        let operation = Operation::AllowedList {
+            account: asked.who.account.clone(),
+            grants: asked.who.grants()?,
+        };
+        let answer = context.ask_of(folder.as_deref(), operation)?;
+        context.output.answer(&answer, &TABLE)?;
+        return Ok(Exit::Ok);
+    };
+    let operation = question((method, path), &asked.who, asked.circumstances, true)?;
+    let answer = context.ask_of(folder.as_deref(), operation)?;
     let exit = exit_of(&answer);
     if context.output.is_quiet() {
         return Ok(exit);
@@ -67,16 +140,84 @@ pub(super) fn can_i(question: CanI, context: &mut Context<'_>) -> Result<Exit, F
 }
 
 /// Prints every step.
-pub(super) fn run(question: Explain, context: &mut Context<'_>) -> Result<Exit, Failure> {
-    let answer = context.ask(question.request.into())?;
+pub(super) fn run(asked: Explain, context: &mut Context<'_>) -> Result<Exit, Failure> {
+    let (method, path) = match (asked.subject, asked.path) {
+        (Subject::Method(method), Some(path)) => (method, path),
+        (Subject::Method(method), None) => {
+            return Err(Failure::usage(format_args!(
+                "`explain {method}` needs a path, too: `portcullis explain {method} /v1/devices --as ACCOUNT`"
+            )));
+        }
+        (Subject::Refusal(id), None) => return refusal(id, context),
+        (Subject::Refusal(_), Some(_)) => {
+            return Err(Failure::usage("a request id is enough: leave out the path"));
+        }
+    };
+    let operation = question((method, path), &asked.who, asked.circumstances, false)?;
+    let answer = context.ask_of(asked.who.policies.as_deref(), operation)?;
     let exit = exit_of(&answer);
-    if context.output.format() == Format::Table {
-        let told = tell(&answer);
-        context.output.data(told)?;
-    } else {
-        context.output.answer(&answer, &VIEW)?;
-    }
+    print(&answer, tell, context)?;
     Ok(exit)
+}
+
+fn print(
+    answer: &Value,
+    tell: impl FnOnce(&Value) -> String,
+    context: &mut Context<'_>,
+) -> Result<(), Failure> {
+    if context.output.format() == Format::Table {
+        context.output.data(tell(answer))
+    } else {
+        context.output.answer(answer, &VIEW)
+    }
+}
+
+/// Prints what was refused, and what the same request would get now, which is the exit code.
+fn refusal(id: RequestId, context: &mut Context<'_>) -> Result<Exit, Failure> {
+    let answer = context.ask(Operation::DenialsExplain { id })?;
+    print(&answer, tell_refusal, context)?;
+    Ok(exit_of(answer.get("now").unwrap_or(&Value::Null)))
+}
+
+fn tell_refusal(answer: &Value) -> String {
+    let denial = answer.get("denial").unwrap_or(&Value::Null);
+    let field = |name: &str| text(denial, name).unwrap_or_default();
+    let who = match (field("account"), field("source")) {
+        ("", source) => format!("somebody at {source}"),
+        (account, source) => format!("`{account}` from {source}"),
+    };
+    let then = match field("decision") {
+        "shadow_deny" => "would have been refused, and was forwarded (shadow)",
+        _ => "was refused",
+    };
+    let asked = format!("{} {}", field("method"), field("path"));
+    let status = denial
+        .get("status")
+        .and_then(Value::as_u64)
+        .unwrap_or_default();
+    let sentence = text(answer, "then").unwrap_or_default();
+    let mut told = format!(
+        "{}  {} by {who} {then}: {status} {}: {}\n",
+        field("at"),
+        printable(&asked),
+        field("reason"),
+        printable(sentence),
+    );
+    if let Some(agent) = text(denial, "user_agent") {
+        told += &format!("client: {}\n", printable(agent));
+    }
+    if let Some(now) = answer.get("now").filter(|now| now.is_object()) {
+        let changed = answer.get("changed").and_then(Value::as_bool) == Some(true);
+        told += match changed {
+            true => "\nNow it would be decided differently:\n",
+            false => "\nNow it would be decided in the same way:\n",
+        };
+        told += &tell(now);
+    }
+    if let Some(note) = text(answer, "note") {
+        told += &format!("\n{}\n", printable(note));
+    }
+    told
 }
 
 fn exit_of(answer: &Value) -> Exit {
@@ -112,12 +253,8 @@ fn verdict(answer: &Value) -> String {
 
 /// The steps, the verdict, and what would turn it.
 fn tell(answer: &Value) -> String {
-    let list = |field: &str| {
-        let list = answer.get(field).and_then(Value::as_array);
-        list.into_iter().flatten()
-    };
     let mut told = String::new();
-    for step in list("steps") {
+    for step in list(answer, "steps") {
         let passed = step.get("passed").and_then(Value::as_bool) == Some(true);
         let mark = if passed {
             styled(GOOD, "ok")
@@ -125,19 +262,89 @@ fn tell(answer: &Value) -> String {
             styled(BAD, "no")
         };
         let name = text(step, "step").unwrap_or_default();
+        if name == "caller" {
+            // After the route, what else would match it.
+            told += &beaten(answer);
+        }
         let found = text(step, "found").unwrap_or_default();
         let name = styled(STRONG, format_args!("{name:<10}"));
         told += &format!("{mark}  {name}  {}\n", printable(found));
     }
     told += &format!("\n{}\n", verdict(answer));
-    let remedies: Vec<_> = list("remedies").filter_map(Value::as_str).collect();
-    if !remedies.is_empty() {
-        told += "\nWhat would allow it:\n";
-        for remedy in remedies {
-            told += &format!("  {}\n", printable(remedy));
+    told + &remedies(answer)
+}
+
+fn list<'v>(answer: &'v Value, field: &str) -> impl Iterator<Item = &'v Value> {
+    let list = answer.get(field).and_then(Value::as_array);
+    list.into_iter().flatten()
+}
+
+/// The routes that match and do not count.
+fn beaten(answer: &Value) -> String {
+    let line = |route: &Value| {
+        let field = |name: &str| printable(text(route, name).unwrap_or_default());
+        format!(
+            "    {:<10}  not `{}` ({}): {}\n",
+            "",
+            field("route"),
+            field("file"),
+            field("why")
+        )
+    };
+    list(answer, "beaten").map(line).collect()
+}
+
+/// What would turn the verdict, one way after the other.
+fn remedies(answer: &Value) -> String {
+    let mut told = String::new();
+    for remedy in list(answer, "remedies") {
+        if told.is_empty() {
+            told += "\nWhat would allow it, what opens least first:\n";
         }
+        for (place, line) in list(remedy, "changes").enumerate() {
+            let then = if place > 0 { "and " } else { "" };
+            let change = printable(text(line, "change").unwrap_or_default());
+            told += &match (text(line, "file"), text(line, "into")) {
+                (Some(file), Some(into)) => {
+                    let (file, into) = (printable(file), printable(into));
+                    format!("  {then}{file}: add to {into}:\n      {change}\n")
+                }
+                _ => format!("  {then}{change}\n"),
+            };
+        }
+        told += &opens(remedy);
     }
     told
+}
+
+/// What else it would open.
+fn opens(remedy: &Value) -> String {
+    const NAMED: usize = 3;
+    let Some(opens) = remedy.get("opens") else {
+        return String::new();
+    };
+    let count = opens
+        .get("operations")
+        .and_then(Value::as_u64)
+        .unwrap_or_default();
+    let some: Vec<_> = list(opens, "some")
+        .filter_map(Value::as_str)
+        .map(printable)
+        .collect();
+    let named = some.get(..NAMED).unwrap_or(&some).join("; ");
+    let more = if some.len() > NAMED { "; …" } else { "" };
+    let mut told = match count {
+        0 => "      opens nothing else".to_owned(),
+        count => format!("      opens {count} more: {named}{more}"),
+    };
+    let others = remedy
+        .get("others")
+        .and_then(Value::as_u64)
+        .unwrap_or_default();
+    if others > 0 {
+        told += &format!("; {others} other accounts get the same");
+    }
+    told + "\n"
 }
 
 #[cfg(test)]
@@ -176,7 +383,13 @@ mod tests {
                 {"step": "path", "passed": true, "found": "`/a`"},
                 {"step": "permission", "passed": false, "found": "a:edit is missing"},
             ],
-            "remedies": ["portcullis accounts grant ci --role editor"],
+            "remedies": [
+                {"changes": [{"kind": "command", "change": "portcullis accounts grant ci --role editor"}],
+                 "opens": {"operations": 0, "some": []}},
+                {"changes": [{"kind": "edit", "change": "permissions: [a:view, a:edit]",
+                              "file": "p.yaml:3:5", "into": "role `viewer`"}],
+                 "opens": {"operations": 4, "some": ["PUT /a", "PUT /b", "PUT /c", "PUT /d"]}, "others": 2},
+            ],
         });
         insta::assert_snapshot!(plain(&tell(&answer)), @r"
         ok  path        `/a`
@@ -184,8 +397,12 @@ mod tests {
 
         no: permission_missing: a:edit is missing
 
-        What would allow it:
+        What would allow it, what opens least first:
           portcullis accounts grant ci --role editor
+              opens nothing else
+          p.yaml:3:5: add to role `viewer`:
+              permissions: [a:view, a:edit]
+              opens 4 more: PUT /a; PUT /b; PUT /c; …; 2 other accounts get the same
         ");
     }
 }

@@ -2,23 +2,22 @@
 //!
 //! The policy goes to stdout or into a file; everything else is talk.
 
-use std::io::{IsTerminal, Write};
+mod reading;
+
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::json;
 
-use super::arguments::method;
 use super::output::{Format, ODD, styled};
 use super::table::{View, printable};
 use super::{Context, Exit, Failure};
-use crate::admin;
-use crate::import::foreign;
-use crate::import::openapi::{self, Options, Progress};
-use crate::import::{self, Draft, Notes, Plan, Way};
-use crate::words::{DimensionName, Method, UpstreamName};
+use crate::import::{self, Notes, Plan};
+use crate::words::UpstreamName;
+pub(super) use reading::Reading;
+use reading::read;
 
 /// Most notes that are printed; `--notes` prints them all.
 const NOTES_SHOWN: usize = 20;
@@ -30,13 +29,26 @@ const VIEW: View = View {
     columns: &[],
 };
 
+/// What changes look like.
+const CHANGES: View = View {
+    plural: "changes",
+    name: "entry",
+    columns: &[],
+};
+
 /// What to import, and how
 #[derive(Args, Debug)]
 #[command(before_help = "Examples:
   portcullis routes import api.json > policies/api.yaml
   portcullis routes import api.yaml --write policies/api.yaml --within tenant=org_id
-  portcullis routes import api.json --permission-from path --server https://api.example.com/v2
+  portcullis routes import api.json --merge policies/api.yaml           a newer description
+  portcullis routes import api.json --merge policies/api.yaml --check   is there anything new?
   portcullis routes import --from oathkeeper rules.json --write policies/api.yaml --strict")]
+#[command(
+    after_help = "With `--write FILE` and `--merge FILE`, FILE.imported keeps what was imported. It is how \
+the next merge
+tells what you edited from what the description changed: keep it beside FILE, and leave it alone."
+)]
 pub(super) struct Import {
     /// Descriptions of one API: OpenAPI 2.0, 3.0 or 3.1, JSON or YAML; or what `--from` names
     #[arg(required = true, value_name = "FILE")]
@@ -47,206 +59,45 @@ pub(super) struct Import {
     /// Replace what stands in the file
     #[arg(long, requires = "write")]
     force: bool,
+    /// Policy file to bring up to date; what you edited in it stays
+    #[arg(long, value_name = "FILE", conflicts_with = "write")]
+    merge: Option<PathBuf>,
+    /// Write nothing; exit 1 if the description has changed since it was imported
+    #[arg(long, requires = "merge")]
+    check: bool,
     /// Print every note, not the first twenty
     #[arg(long)]
     notes: bool,
     /// Exit with 1 if anything could not be carried over
     #[arg(long)]
     strict: bool,
+    /// Upstream the routes lead to
+    #[arg(long, value_name = "NAME", default_value = "api")]
+    upstream: UpstreamName,
     #[command(flatten)]
     reading: Reading,
 }
 
-/// What is imported.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Whose {
-    /// Descriptions by OpenAPI
-    Openapi,
-    /// Access rules of Ory Oathkeeper, JSON or YAML
-    Oathkeeper,
-    /// kube-rbac-proxy: its configuration, or a manifest with its flags
-    KubeRbacProxy,
-    /// nginx: locations with `auth_request` and `proxy_pass`
-    Nginx,
-}
-
-impl Whose {
-    /// The format, unless it is OpenAPI, which is read by a reader of its own.
-    fn foreign(self) -> Option<foreign::Format> {
-        match self {
-            Self::Openapi => None,
-            Self::Oathkeeper => Some(foreign::Format::Oathkeeper),
-            Self::KubeRbacProxy => Some(foreign::Format::KubeRbacProxy),
-            Self::Nginx => Some(foreign::Format::Nginx),
-        }
-    }
-}
-
-/// How a description is read.
-#[derive(Args, Clone, Debug)]
-pub(super) struct Reading {
-    /// What is imported
-    #[arg(long, value_enum, default_value_t = Whose::Openapi)]
-    from: Whose,
-    /// Upstream the routes lead to
-    #[arg(long, value_name = "NAME", default_value = "api")]
-    upstream: UpstreamName,
-    /// What permissions are made from where the description names none
-    #[arg(long, value_enum, default_value_t = Source::Tag)]
-    permission_from: Source,
-    /// Methods that only read
-    #[arg(
-        long,
-        value_name = "METHOD",
-        value_delimiter = ',',
-        default_value = "GET,HEAD"
-    )]
-    #[arg(value_parser = method)]
-    read_methods: Vec<Method>,
-    /// Bind a dimension to a parameter of paths, wherever it stands
-    #[arg(long, value_name = "DIMENSION=PARAMETER", value_delimiter = ',')]
-    #[arg(value_parser = pair)]
-    within: Vec<(String, String)>,
-    /// Parameter that may hold several segments of a path
-    #[arg(long, value_name = "PARAMETER", value_delimiter = ',')]
-    multi_segment: Vec<String>,
-    /// Server that is meant, where several are named: its number or a URL
-    #[arg(long, value_name = "NUMBER|URL")]
-    server: Option<String>,
-    /// Value of a variable in a server's URL
-    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
-    server_variable: Vec<(String, String)>,
-}
-
-/// What a permission's resource is made from.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Source {
-    /// The first tag; the path of an operation without one
-    Tag,
-    /// The last part of the path that is not a parameter
-    Path,
-    /// The operation's id up to its first `/`, `.` or `:`
-    OperationId,
-}
-
-fn pair(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("expected `name=value`")?;
-    if name.is_empty() {
-        return Err("expected `name=value`".to_owned());
-    }
-    Ok((name.to_owned(), value.to_owned()))
-}
-
-impl Reading {
-    fn options(&self) -> Result<Options, Failure> {
-        let dimension = |(name, parameter): &(String, String)| {
-            let name: DimensionName = name.parse().map_err(Failure::usage)?;
-            Ok::<_, Failure>((name, parameter.clone()))
-        };
-        Ok(Options {
-            permission_from: match self.permission_from {
-                Source::Tag => openapi::PermissionFrom::Tag,
-                Source::Path => openapi::PermissionFrom::Path,
-                Source::OperationId => openapi::PermissionFrom::OperationId,
-            },
-            read_methods: self.read_methods.iter().copied().collect(),
-            multi_segment: self.multi_segment.clone(),
-            within: self
-                .within
-                .iter()
-                .map(dimension)
-                .collect::<Result<_, _>>()?,
-            server: self.server.clone(),
-            server_variables: self.server_variable.clone(),
-        })
-    }
-
-    /// Reads descriptions, and plans the policy file they become.
-    pub(super) fn plan(&self, files: &[PathBuf]) -> Result<(Plan, Notes), Failure> {
-        let options = self.options()?;
-        let mut draft = Draft::default();
-        for file in files {
-            let name: Arc<Path> = Arc::from(file.as_path());
-            let text = read(file)?;
-            let mut bar = Bar::new();
-            let mut progress = |progress: Progress| bar.show(progress);
-            let found = match self.from.foreign() {
-                Some(format) => foreign::read(format, (&name, &text), &mut draft),
-                None => openapi::read((&name, &text), &options, &mut draft, &mut progress),
-            };
-            bar.clear();
-            found.map_err(Failure::invalid)?;
-        }
-        let mut dimensions: Vec<_> = options
-            .within
-            .iter()
-            .map(|(name, _)| name.clone())
-            .collect();
-        dimensions.sort();
-        dimensions.dedup();
-        let describe = |name: DimensionName| {
-            let description = format!("What {name} a caller is bound to");
-            (name, description)
-        };
-        let way = Way {
-            upstream: self.upstream.clone(),
-            dimensions: dimensions.into_iter().map(describe).collect(),
-            own_endpoints: admin::own_endpoints(),
-        };
-        let (plan, notes) = Plan::of(draft, way);
-        if plan.routes.is_empty() {
-            let notes: Vec<_> = notes
-                .iter()
-                .take(NOTES_SHOWN)
-                .map(ToString::to_string)
-                .collect();
-            let notes = notes.join("\n");
-            return Err(Failure::invalid(format_args!(
-                "there is no operation to import\n{notes}"
-            )));
-        }
-        Ok((plan, notes))
-    }
-}
-
-/// The text of a description.
-fn read(file: &Path) -> Result<String, Failure> {
-    use std::io::Read;
-    let cannot = |error: std::io::Error| {
-        Failure::invalid(format_args!("cannot read `{}`: {error}", file.display()))
-    };
-    let opened = std::fs::File::open(file).map_err(cannot)?;
-    let mut bytes = Vec::new();
-    // One byte more than allowed is enough to know.
-    let most = u64::try_from(openapi::DOCUMENT_BYTES_MAX).unwrap_or(u64::MAX);
-    opened
-        .take(most.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .map_err(cannot)?;
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        Failure::invalid(format_args!(
-            "`{}` is not UTF-8 from byte {at} on",
-            file.display()
-        ))
-    })
-}
-
 /// Imports, and says what was imported.
 pub(super) fn run(arguments: &Import, context: &mut Context<'_>) -> Result<Exit, Failure> {
-    let (plan, notes) = arguments.reading.plan(&arguments.files)?;
+    let (plan, notes) = arguments
+        .reading
+        .plan(&arguments.files, &arguments.upstream)?;
     let text = import::write(&plan);
-    match &arguments.write {
-        None => context.output.data(&text)?,
-        Some(file) => {
-            put(file, &text, arguments.force)?;
-            context
-                .output
-                .remark(format_args!("wrote `{}`", file.display()))?;
-        }
+    if let Some(file) = &arguments.merge {
+        return merge(arguments, (file, &text), context);
     }
     tell(&plan, &notes, arguments.notes, context)?;
-    if arguments.write.is_some() && context.output.format() != Format::Table {
+    let Some(file) = &arguments.write else {
+        context.output.data(&text)?;
+        return Ok(Exit::Ok);
+    };
+    put(file, &text, arguments.force)?;
+    put(&imported(file), &text, true)?;
+    context
+        .output
+        .remark(format_args!("wrote `{}`", file.display()))?;
+    if context.output.format() != Format::Table {
         context.output.answer(&counted(&plan, &notes), &VIEW)?;
     }
     if arguments.strict && notes.count() > 0 {
@@ -256,6 +107,78 @@ pub(super) fn run(arguments: &Import, context: &mut Context<'_>) -> Result<Exit,
         )));
     }
     Ok(Exit::Ok)
+}
+
+/// Where it is kept what was imported: not a name that a policy folder reads.
+pub(super) fn imported(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".imported");
+    name.into()
+}
+
+/// Brings a policy file up to date, or says whether it is.
+fn merge(
+    arguments: &Import,
+    (file, theirs): (&Path, &str),
+    context: &mut Context<'_>,
+) -> Result<Exit, Failure> {
+    let ours = read(file)?;
+    let beside = imported(file);
+    let base = if beside.exists() {
+        Some(read(&beside)?)
+    } else {
+        None
+    };
+    if base.is_none() {
+        context.output.remark(format_args!(
+            "there is no `{}`, so everything in `{}` counts as yours and stays",
+            beside.display(),
+            file.display()
+        ))?;
+    }
+    let (file_name, base_name) = (Arc::from(file), Arc::from(beside.as_path()));
+    let base = base.as_deref().map(|text| (&base_name, text));
+    let merged = import::merge(base, (&file_name, &ours), theirs)?;
+    print(&merged.changes, context)?;
+    if arguments.check {
+        return Ok(if merged.changes.is_empty() {
+            Exit::Ok
+        } else {
+            Exit::No
+        });
+    }
+    if merged.text != ours {
+        put(file, &merged.text, true)?;
+        context
+            .output
+            .remark(format_args!("wrote `{}`", file.display()))?;
+    }
+    put(&beside, theirs, true)?;
+    Ok(Exit::Ok)
+}
+
+fn print(changes: &[import::Change], context: &mut Context<'_>) -> Result<(), Failure> {
+    if context.output.format() == Format::Table {
+        if changes.is_empty() {
+            return context.output.remark("nothing new");
+        }
+        for change in changes {
+            context
+                .output
+                .data(format_args!("{}\n", printable(&change.to_string())))?;
+        }
+        return Ok(());
+    }
+    let row = |change: &import::Change| {
+        json!({
+            "change": change.kind.word(),
+            "section": change.section,
+            "entry": change.entry,
+            "said": change.said,
+        })
+    };
+    let rows: Vec<_> = changes.iter().map(row).collect();
+    context.output.answer(&rows.into(), &CHANGES)
 }
 
 /// Writes a file whole or not at all.
@@ -348,40 +271,4 @@ pub(super) fn tell(
         ))?;
     }
     Ok(())
-}
-
-/// A bar on a terminal, for whoever waits longer than a second.
-struct Bar {
-    began: Instant,
-    bar: Option<indicatif::ProgressBar>,
-    on_terminal: bool,
-}
-
-impl Bar {
-    const AFTER: Duration = Duration::from_secs(1);
-
-    fn new() -> Self {
-        Self {
-            began: Instant::now(),
-            bar: None,
-            on_terminal: std::io::stderr().is_terminal(),
-        }
-    }
-
-    fn show(&mut self, progress: Progress) {
-        if !self.on_terminal || (self.bar.is_none() && self.began.elapsed() < Self::AFTER) {
-            return;
-        }
-        let length = u64::try_from(progress.of).unwrap_or(u64::MAX);
-        let bar = self
-            .bar
-            .get_or_insert_with(|| indicatif::ProgressBar::new(length));
-        bar.set_position(u64::try_from(progress.done).unwrap_or(u64::MAX));
-    }
-
-    fn clear(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
 }

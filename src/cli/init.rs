@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use http::Uri;
 
+use super::import::{self, Reading};
 use super::{Context, Exit, Failure};
+use crate::import::write;
 use crate::schema::Kind;
 
 /// The settings file, with `UPSTREAM` to be filled in.
@@ -21,6 +23,7 @@ const POLICY: &str = include_str!("init/api.yaml");
 #[derive(Args, Debug)]
 #[command(before_help = "Examples:
   portcullis init --upstream http://127.0.0.1:3000
+  portcullis init --openapi api.json --upstream http://127.0.0.1:3000    routes from a description
   portcullis init gateway --upstream unix:/run/app.sock && portcullis check gateway")]
 pub(super) struct Init {
     /// Folder to write into
@@ -30,11 +33,27 @@ pub(super) struct Init {
     #[arg(long, value_name = "URL", value_parser = upstream)]
     #[arg(default_value = "http://127.0.0.1:3000")]
     upstream: String,
+    /// Description of the API, OpenAPI 2.0, 3.0 or 3.1: the policy is made from it, and nothing is
+    /// enforced yet
+    #[arg(long, value_name = "FILE")]
+    openapi: Option<PathBuf>,
+    #[command(flatten)]
+    reading: Reading,
 }
+
+/// What stands in the settings where nothing is enforced yet.
+const SHADOW: &str = "\n\
+# Shadow mode: every decision is made, logged and counted, and none is enforced. Look for a while at who
+# would be refused. `shadow: false` in a policy file enforces what it says, at its next reload; remove
+# both lines when all of it is enforced.
+shadow: true
+default_upstream: api                 # where requests go that no route names
+";
 
 /// Reads an upstream as the settings file will: `http://host:port` or `unix:/path`.
 pub(super) fn upstream(text: &str) -> Result<String, String> {
-    const EXPECTED: &str = "expected `http://host:port` or `unix:/path/to.sock`";
+    const EXPECTED: &str =
+        "expected `http://host:port`, `https://host:port` or `unix:/path/to.sock`";
     if let Some(path) = text.strip_prefix("unix:") {
         let plain = path.starts_with('/') && !path.contains(['"', '\\', '\n']);
         return plain
@@ -42,26 +61,43 @@ pub(super) fn upstream(text: &str) -> Result<String, String> {
             .ok_or_else(|| EXPECTED.to_owned());
     }
     let uri: Uri = text.parse().map_err(|_| EXPECTED.to_owned())?;
-    let plain = uri.scheme_str() == Some("http")
+    let scheme = uri.scheme_str().unwrap_or_default();
+    let plain = matches!(scheme, "http" | "https")
         && matches!(
             uri.path_and_query().map(|rest| rest.as_str()),
             None | Some("/")
         );
     match uri.authority().filter(|_| plain) {
-        Some(authority) if !authority.as_str().contains('@') => Ok(format!("http://{authority}")),
+        Some(authority) if !authority.as_str().contains('@') => {
+            Ok(format!("{scheme}://{authority}"))
+        }
         _ => Err(format!("{EXPECTED}: a path belongs into the routes")),
     }
 }
 
 /// Writes the files.
 pub(super) fn run(init: &Init, context: &mut Context<'_>) -> Result<Exit, Failure> {
-    let mut files = vec![
-        (
-            init.folder.join("portcullis.yaml"),
-            SETTINGS.replace("UPSTREAM", &init.upstream),
-        ),
-        (init.folder.join("policies/api.yaml"), POLICY.to_owned()),
-    ];
+    let (settings, policy) = (
+        init.folder.join("portcullis.yaml"),
+        init.folder.join("policies/api.yaml"),
+    );
+    let mut first = SETTINGS.replace("UPSTREAM", &init.upstream);
+    let mut files = Vec::new();
+    let mut plan = None;
+    if let Some(description) = &init.openapi {
+        let upstream = "api".parse().expect("a plain name");
+        let (planned, notes) = init
+            .reading
+            .plan(std::slice::from_ref(description), &upstream)?;
+        let text = format!("{}{}", modeline(POLICY), write(&planned));
+        first.push_str(SHADOW);
+        files.push((import::imported(&policy), text.clone()));
+        files.push((policy, text));
+        plan = Some((planned, notes));
+    } else {
+        files.push((policy, POLICY.to_owned()));
+    }
+    files.push((settings, first));
     // Beside the files and not behind a URL: an editor without a network finds them, and they are those
     // of this release.
     files.extend(Kind::ALL.map(|kind| {
@@ -82,6 +118,12 @@ pub(super) fn run(init: &Init, context: &mut Context<'_>) -> Result<Exit, Failur
             file.strip_prefix(".").unwrap_or(file).display()
         ))?;
     }
+    if let Some((plan, notes)) = &plan {
+        import::tell(plan, notes, false, context)?;
+        context.output.remark(
+            "nothing is enforced yet: `shadow: true` in portcullis.yaml, which also says how to leave that",
+        )?;
+    }
     let folder = if init.folder == Path::new(".") {
         String::new()
     } else {
@@ -91,6 +133,12 @@ pub(super) fn run(init: &Init, context: &mut Context<'_>) -> Result<Exit, Failur
         "next: `{folder}portcullis check`, then `portcullis serve`"
     ))?;
     Ok(Exit::Ok)
+}
+
+/// The lines of a first file that tell an editor what may stand in it.
+fn modeline(file: &str) -> String {
+    let lines = file.lines().take_while(|line| line.contains("$schema"));
+    lines.map(|line| format!("{line}\n")).collect()
 }
 
 fn write_new(file: &Path, text: &str) -> Result<(), Failure> {
@@ -127,6 +175,7 @@ mod tests {
         for (text, read) in [
             ("http://127.0.0.1:3000", Ok("http://127.0.0.1:3000")),
             ("http://api.internal/", Ok("http://api.internal")),
+            ("https://api.internal:8443", Ok("https://api.internal:8443")),
             ("http://[::1]:3000", Ok("http://[::1]:3000")),
             ("unix:/run/app.sock", Ok("unix:/run/app.sock")),
             ("http://host/v1", Err(())),

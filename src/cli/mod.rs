@@ -15,11 +15,13 @@ mod completions;
 mod demo;
 mod denials;
 mod explain;
+mod export;
 mod failure;
 mod groups;
 mod import;
 mod init;
 mod keys;
+mod matrix;
 mod output;
 mod roles;
 mod routes;
@@ -34,7 +36,7 @@ mod yaml;
 
 use std::ffi::OsString;
 use std::io::{BufRead, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -272,6 +274,17 @@ impl Context<'_> {
     /// Has the running server carry out `operation`, or does it on the store when none runs.
     fn ask(&mut self, operation: Operation) -> Result<Value, Failure> {
         transport::ask(&self.settings()?, operation)
+    }
+
+    /// Asks the policy files in `folder` if one is named, else as [`Context::ask`] does.
+    fn ask_of(&mut self, folder: Option<&Path>, operation: Operation) -> Result<Value, Failure> {
+        match folder {
+            Some(folder) => {
+                let policy = check::policy_in(Some(folder), self)??;
+                transport::ask_policy(policy, operation)
+            }
+            None => self.ask(operation),
+        }
     }
 
     /// The same, and prints the answer.

@@ -9,9 +9,9 @@ use super::arguments::{method, target};
 use super::output::Format;
 use super::table::View;
 use super::transport::Operation;
-use super::{Context, Exit, Failure, check, import};
+use super::{Context, Exit, Failure, check, export, import, matrix};
 use crate::admin::{self, OVERLAPS_LISTED_MAX};
-use crate::words::Method;
+use crate::words::{Method, Permission};
 
 /// What routes look like.
 const VIEW: View = View {
@@ -53,13 +53,28 @@ const PERMISSIONS: View = View {
     ],
 };
 
+/// What holders of a permission look like.
+const HOLDERS: View = View {
+    plural: "accounts that hold it",
+    name: "account",
+    columns: &[
+        ("account", "account"),
+        ("enabled", "enabled"),
+        ("role", "role"),
+        ("within", "within"),
+        ("group", "group"),
+    ],
+};
+
 /// Routes: methods and paths, and what each one needs
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// List all routes
     List,
     /// Write a policy file from the description of an API
-    Import(import::Import),
+    Import(Box<import::Import>),
+    /// Write the route table as an OpenAPI document
+    Export(export::Export),
     /// Say which route answers a request, and which others it must satisfy too
     #[command(before_help = "Examples:
   portcullis routes match GET /v1/tenants/acme/devices")]
@@ -87,13 +102,27 @@ pub(super) enum Command {
         #[arg(long, value_name = "FOLDER")]
         policies: Option<PathBuf>,
     },
+    /// Show who may do what: accounts by permissions, or by routes
+    #[command(before_help = "Examples:
+  portcullis routes matrix
+  portcullis routes matrix --csv > who-may-do-what.csv
+  portcullis routes matrix --by route --account ci --account nightly-export")]
+    Matrix(matrix::Matrix),
 }
 
-/// Permissions: what the policy declares
-#[derive(Clone, Copy, Debug, Subcommand)]
+/// Permissions: what the policy declares, and who holds it
+#[derive(Clone, Debug, Subcommand)]
 pub(super) enum Permissions {
     /// List all permissions
     List,
+    /// Say which accounts hold a permission: by which role, where, and through which group
+    #[command(before_help = "Examples:
+  portcullis permissions who devices:edit
+  portcullis permissions who devices:edit -o name")]
+    Who {
+        /// The permission
+        permission: Permission,
+    },
 }
 
 /// Runs one of them.
@@ -101,6 +130,8 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, F
     match command {
         Command::List => context.perform(Operation::RoutesList {}, &VIEW),
         Command::Import(arguments) => import::run(&arguments, context),
+        Command::Matrix(asked) => matrix::run(asked, context),
+        Command::Export(arguments) => export::run(&arguments, context),
         Command::Match { method, path, host } => {
             let answer = context.ask(Operation::RoutesMatch {
                 method,
@@ -178,8 +209,10 @@ pub(super) fn run_permissions(
     command: Permissions,
     context: &mut Context<'_>,
 ) -> Result<Exit, Failure> {
-    let operation = match command {
-        Permissions::List => Operation::PermissionsList {},
-    };
-    context.perform(operation, &PERMISSIONS)
+    match command {
+        Permissions::List => context.perform(Operation::PermissionsList {}, &PERMISSIONS),
+        Permissions::Who { permission } => {
+            context.perform(Operation::PermissionsWho { permission }, &HOLDERS)
+        }
+    }
 }

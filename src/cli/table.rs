@@ -42,6 +42,19 @@ pub(super) fn draw(value: &Value, view: &View, now: UnixTime) -> String {
     }
 }
 
+/// Rows of text, the first of them headings, aligned.
+pub(super) fn grid(rows: &[Vec<String>]) -> String {
+    let mut table = plain_table();
+    let (headings, rows) = rows
+        .split_first()
+        .map_or((&[][..], rows), |(first, rest)| (first, rest));
+    table.set_header(headings.iter().map(|text| printable(text)));
+    for row in rows {
+        table.add_row(row.iter().map(|text| printable(text)));
+    }
+    lines(&table, Some(STRONG))
+}
+
 /// What `-o name` prints for one thing.
 pub(super) fn name_of(item: &Value, view: &View) -> String {
     match item.get(view.name) {

@@ -15,6 +15,7 @@ mod groups;
 mod record;
 mod shelf;
 
+use std::cmp::Reverse;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -22,7 +23,7 @@ use tokio::sync::Notify;
 
 pub use filter::Filter;
 pub use groups::Group;
-pub use record::{Record, Refused, Text};
+pub use record::{Decision, Needed, Record, Refused, Text};
 pub(crate) use shelf::thin;
 
 use crate::settings;
@@ -188,7 +189,7 @@ impl Denials {
             let all = kept.all().filter(|record| filter.admits(record));
             all.cloned().collect()
         };
-        found.sort_unstable_by(|one, other| other.request_id.cmp(&one.request_id));
+        found.sort_unstable_by_key(|record| Reverse(record.request_id));
         found.truncate(filter.limit());
         found
     }

@@ -72,6 +72,12 @@ impl Directory {
     /// The directory of a policy's own accounts alone, for asking what a policy would do: `check`,
     /// `can-i` without a server. Accounts without an id get one for the occasion.
     pub fn of_files(policy: &Policy) -> Built {
+        let records = Self::records_of_files(policy);
+        Self::build(policy, &records, Arc::default(), None)
+    }
+
+    /// The records that make accounts of a policy's own: an id for each that has none.
+    pub(crate) fn records_of_files(policy: &Policy) -> Records {
         let mut records = Records::default();
         for (name, entry) in &policy.accounts {
             let row = crate::store::FileAccountRecord {
@@ -84,7 +90,7 @@ impl Directory {
             };
             records.file_accounts.insert(name.clone(), row);
         }
-        Self::build(policy, &records, Arc::default(), None)
+        records
     }
 
     /// This directory with the accounts `ids` and their keys worked out again. Costs what those

@@ -17,6 +17,7 @@ pub(super) fn told(preflight: &Preflight, steps: Vec<Step>) -> Explanation {
         sentence: format!("a preflight is {done} here, without a credential"),
         route: Some(route.name.clone()),
         steps,
+        beaten: Vec::new(),
         remedies: Vec::new(),
     }
 }

@@ -1,71 +1,163 @@
-//! What would turn a refusal: the smallest thing to ask for, as a command to copy.
+//! The smallest change that would turn a refusal.
+//!
+//! Nothing is printed that was not tried: each change is made on an account that is only thought
+//! of, and the decision is asked again. What does not turn the verdict is thrown away. Where one
+//! change is not enough (an address and a role, two roles for two routes), several belong together.
 
-use crate::decision::{Denial, Needs};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::Hypothesis;
+use super::change::Line;
+use super::opened::{Opened, Prober};
+use super::search::{Found, Search};
+use super::world::World;
+use crate::decision::{Denial, Needs, Question};
 use crate::policy::Policy;
 use crate::reason::Reason;
-use crate::words::Permission;
+use crate::words::{Account, PermissionSet, RoleName};
 
-/// What would allow a refused call.
-pub(super) fn remedies(policy: &Policy, denial: &Denial) -> Vec<String> {
-    let account = denial
-        .caller
-        .as_ref()
-        .map(|caller| caller.account.name.as_str());
+/// Most remedies that are shown, those that open least first.
+const SHOWN_MAX: usize = 5;
+/// Most ways that are compared by what else they open; those that give fewest permissions.
+const COMPARED_MAX: usize = 16;
+
+/// A way to allow a refused call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Remedy {
+    /// What to do: all of it.
+    pub changes: Vec<Line>,
+    /// What the account could do besides, if it is about an account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opens: Option<Opened>,
+    /// How many other accounts would be given the same.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub others: usize,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for a reference"
+)]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+impl Remedy {
+    pub(super) fn advice(text: impl Into<String>) -> Self {
+        Self {
+            changes: vec![Line::advice(text)],
+            opens: None,
+            others: 0,
+        }
+    }
+
+    /// Its lines as one text.
+    pub fn text(&self) -> String {
+        let line = |line: &Line| match (&line.into, &line.file) {
+            (Some(into), Some(file)) => format!("{file}: add to {into}: {}", line.change),
+            _ => line.change.clone(),
+        };
+        let lines: Vec<_> = self.changes.iter().map(line).collect();
+        lines.join(" and ")
+    }
+}
+
+/// A refused call, and what could be changed.
+pub(super) struct Case<'a> {
+    pub(super) question: &'a Question<'a>,
+    pub(super) call: &'a Hypothesis<'a>,
+    pub(super) world: &'a World,
+}
+
+/// What would allow a refused call, what opens least first. For a caller whose rights are too few
+/// every one was tried out.
+pub(super) fn remedies(case: &Case<'_>, denial: &Denial) -> Vec<Remedy> {
+    let account = denial.caller.as_ref().map(|caller| &caller.account);
     match (denial.reason.status().as_u16(), account) {
-        (401, None) => vec!["call with a token or key of an account".to_owned()],
-        (401, Some(account)) => vec![format!("portcullis accounts enable {account}")],
-        (403, Some(account)) => grants(policy, denial, account),
-        (404, _) => vec!["add a route for the path to a policy file".to_owned()],
-        (405, _) => vec![format!("use one of {}", denial.allow)],
+        (401, None) => vec![Remedy::advice("call with a token or key of an account")],
+        (401 | 403, Some(account)) => ranked(&Search::new(case, account), case, account, denial),
+        (404, _) => {
+            let method = case.call.method;
+            let path = case.question.target.path();
+            let said = format!("add a route for `{method} {path}` to a policy file");
+            vec![Remedy::advice(said)]
+        }
+        (405, _) => vec![Remedy::advice(format!("use one of {}", denial.allow))],
         _ => Vec::new(),
     }
 }
 
-/// One command for every role that would do, the smallest first.
-fn grants(policy: &Policy, denial: &Denial, account: &str) -> Vec<String> {
-    if denial.reason == Reason::AddressNotAllowed {
-        let address = "add the address to the account's `allow_from`";
-        return vec![address.to_owned()];
-    }
-    let Some(needs) = &denial.needs else {
-        return Vec::new();
-    };
-    let (needed, all) = match needs {
-        Needs::All(needed) => (needed, true),
-        Needs::Any(needed) => (needed, false),
-    };
-    let ids: Vec<_> = needed
-        .iter()
+/// The roles that give what a refusal says is missing.
+pub(super) fn roles_that_give<'w>(
+    policy: &Policy,
+    world: &'w World,
+    denial: &Denial,
+) -> Vec<&'w RoleName> {
+    let ids = denial.missing.iter();
+    let ids: Vec<_> = ids
         .filter_map(|name| policy.permission_id(name.as_str()))
         .collect();
-    let gives = |role: &crate::policy::Role| {
-        let mut has = ids.iter().map(|id| role.gives.contains(*id));
-        if all {
-            has.all(|has| has)
-        } else {
-            has.any(|has| has)
-        }
+    let any = matches!(denial.needs, Some(Needs::Any(_)));
+    let gives = |set: &PermissionSet| match any {
+        true => ids.iter().any(|id| set.contains(*id)),
+        false => ids.iter().all(|id| set.contains(*id)),
     };
-    let mut roles: Vec<_> = policy
-        .roles
-        .iter()
-        .filter(|(_, role)| gives(role))
-        .collect();
-    roles.sort_by_key(|(name, role)| (role.gives.iter().count(), (*name).clone()));
-    let within: String = denial
-        .boundary
-        .iter()
-        .filter_map(|(dimension, value)| Some(format!(" --within {dimension}={}", value.as_ref()?)))
-        .collect();
-    if roles.is_empty() {
-        let needed: Vec<_> = needed.iter().map(Permission::as_str).collect();
-        return vec![format!(
-            "no built-in role gives {}: add it to one",
-            needed.join(" and ")
+    let roles = world.roles.iter().filter(|(_, role)| gives(&role.gives));
+    roles.map(|(name, _)| name).collect()
+}
+
+/// What was found, what opens least first; then what fewest others get; then what gives least.
+fn ranked(
+    search: &Search<'_>,
+    case: &Case<'_>,
+    account: &Arc<Account>,
+    denial: &Denial,
+) -> Vec<Remedy> {
+    if denial.reason == Reason::AccountDisabled && !case.world.can_enable {
+        return vec![Remedy::advice(
+            "`portcullis status` says what stands against the account",
         )];
     }
-    roles
+    let mut found = search.found(denial);
+    let given = |found: &Found| -> usize {
+        let holdings = found.after.holdings.iter();
+        holdings.map(|held| held.permissions.iter().count()).sum()
+    };
+    found.sort_by_cached_key(|found| (found.changes.len(), given(found)));
+    found.truncate(COMPARED_MAX);
+    let Some(asked) = search
+        .routes
+        .first()
+        .map(|route| (route.id, case.call.method))
+    else {
+        return Vec::new();
+    };
+    if found.is_empty() {
+        return Vec::new();
+    }
+    let prober = Prober::new(case.question.policy, account, &search.values());
+    let mut ways: Vec<_> = found
         .iter()
-        .map(|(name, _)| format!("portcullis accounts grant {account} --role {name}{within}"))
+        .map(|found| {
+            let remedy = Remedy {
+                changes: search.lines(&found.changes),
+                opens: Some(prober.opened(&found.after, asked)),
+                others: search.others(&found.changes),
+            };
+            (given(found), remedy)
+        })
+        .collect();
+    ways.sort_by_cached_key(|(given, remedy)| {
+        let opens = remedy.opens.as_ref().map_or(0, |opens| opens.operations);
+        // A line more for one account before a line more for whoever holds a role.
+        let shared = remedy.changes.iter().any(Line::is_about_a_role);
+        let lines = remedy.changes.len();
+        (opens, remedy.others, shared, lines, *given, remedy.text())
+    });
+    ways.into_iter()
+        .take(SHOWN_MAX)
+        .map(|(_, remedy)| remedy)
         .collect()
 }

@@ -13,13 +13,18 @@
 //! Not here: files, terminals and clocks. A document is text with a name.
 
 mod draft;
+mod export;
 pub mod foreign;
+mod merge;
 mod names;
 pub mod openapi;
 mod plan;
+mod sheet;
 mod write;
 
 pub use draft::{Draft, Needs, Notes, Operation};
+pub use export::{Export, export};
+pub use merge::{Change, Kind, Merge, merge};
 pub use names::{permission_of, word_of};
 pub use plan::{Overlaps, Plan, Planned, PlannedRole, Way};
 pub use write::write;

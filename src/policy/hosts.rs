@@ -57,7 +57,7 @@ impl Tables {
 const HOST_BYTES_MAX: usize = 255;
 
 /// The host as tables know it: lower case, without a port and without a dot at the end.
-pub(super) fn normal(host: &str) -> Option<Box<str>> {
+pub(crate) fn normal(host: &str) -> Option<Box<str>> {
     with_normal(host, |host| Some(Box::from(host)))
 }
 

@@ -34,6 +34,7 @@ use std::time::Duration;
 
 pub(crate) use file::KEYS as FILE_KEYS;
 use hosts::Tables;
+pub(crate) use hosts::normal as host_as_tables_know_it;
 pub use matcher::{Found, Lookup};
 use overlap::Relation;
 use template::Template;

@@ -7,10 +7,9 @@ use std::sync::Arc;
 
 use super::keys::{ADMIN, DECISIONS, DRAIN, FORMATS, KEYS, LOG, METRICS, OPS, TOKENS};
 use super::{
-    ADMIN_DEFAULT, AUDIENCE_DEFAULT, CACHE_ENTRIES_DEFAULT, CONNECTIONS_MAX_DEFAULT, Control,
-    DRAIN_DELAY_DEFAULT, DRAIN_TIMEOUT_DEFAULT, Drain, ISSUER_DEFAULT, Log,
-    METRIC_ACCOUNTS_DEFAULT, MetricsSettings, OPS_DEFAULT, POLICIES_DEFAULT, STORE_DEFAULT,
-    Settings, StoreSetting, TOKEN_LIFETIME_DEFAULT, Tokens, denials, listener, shadow, upstream,
+    ADMIN_DEFAULT, CONNECTIONS_MAX_DEFAULT, Control, DRAIN_DELAY_DEFAULT, DRAIN_TIMEOUT_DEFAULT,
+    Drain, Log, METRIC_ACCOUNTS_DEFAULT, MetricsSettings, OPS_DEFAULT, POLICIES_DEFAULT,
+    STORE_DEFAULT, Settings, StoreSetting, Tokens, denials, listener, shadow, upstream,
 };
 use crate::words::{Fault, Faults, Place};
 use crate::yaml::shape::Keys;
@@ -157,13 +156,7 @@ impl Reader<'_> {
     }
 
     fn tokens(&self, node: Option<&Node>, store: &StoreSetting, faults: &mut Faults) -> Tokens {
-        let mut tokens = Tokens {
-            issuer: ISSUER_DEFAULT.to_owned(),
-            audience: AUDIENCE_DEFAULT.to_owned(),
-            lifetime: TOKEN_LIFETIME_DEFAULT,
-            signing_key: None,
-            cache_entries: CACHE_ENTRIES_DEFAULT,
-        };
+        let mut tokens = Tokens::default();
         let Some(fields) = node.and_then(|node| Fields::of(node, &TOKENS, faults)) else {
             return tokens;
         };

@@ -214,6 +214,10 @@ pub enum StoreSetting {
 
 /// What an upstream puts up with and asks for; policy files are checked against it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a setting of its own, and every combination of them is meant"
+)]
 pub struct UpstreamRules {
     /// The path classes that are let through to it.
     pub unsafe_allow: ClassSet,
@@ -358,6 +362,18 @@ pub struct Tokens {
     pub signing_key: Option<PathBuf>,
     /// Verified tokens kept in memory.
     pub cache_entries: usize,
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self {
+            issuer: ISSUER_DEFAULT.to_owned(),
+            audience: AUDIENCE_DEFAULT.to_owned(),
+            lifetime: TOKEN_LIFETIME_DEFAULT,
+            signing_key: None,
+            cache_entries: CACHE_ENTRIES_DEFAULT,
+        }
+    }
 }
 
 /// The control socket.

@@ -16,7 +16,6 @@ use crate::directory::Directory;
 use crate::policy::overlap::Relation;
 use crate::policy::proof::Finding;
 use crate::policy::{Expectation, Policy};
-use crate::review::against::Comparison;
 use crate::review::{self, Trials};
 use crate::words::{Fault, Faults, Level, Permission, Place, Rule};
 
@@ -43,8 +42,6 @@ pub(super) struct Report {
     pub(super) counts: Option<BTreeMap<&'static str, usize>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) coverage: Option<Coverage>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) against: Option<Comparison>,
 }
 
 /// A sentence about a place in a file.
@@ -153,7 +150,12 @@ impl From<&review::Failure<'_>> for Line {
             let (wanted, missing) = (list(wanted), list(&failure.missing));
             message += &format!("; expected to miss {wanted}, missing is {missing}");
         }
-        let remedies = found.remedies.join(", or ");
+        let remedies: Vec<_> = found
+            .remedies
+            .iter()
+            .map(crate::explain::Remedy::text)
+            .collect();
+        let remedies = remedies.join(", or ");
         if test.expect == Expectation::Allow && !remedies.is_empty() {
             message += &format!("; this would allow it: {remedies}");
         }
@@ -202,17 +204,11 @@ impl Report {
         self
     }
 
-    /// The same with what differs from another version, and what is wrong with that.
-    pub(super) fn compared(mut self, comparison: Comparison, fault: Option<Line>) -> Self {
-        self.faults.extend(fault);
-        self.against = Some(comparison);
-        self
-    }
-
-    /// Valid if nothing in it weighs as much as `level`.
-    pub(super) fn judge(&mut self, level: Level) {
+    /// The same, valid if nothing in it weighs as much as `level`.
+    pub(super) fn judged(mut self, level: Level) -> Self {
         let valid = self.lines().all(|line| line.level < level);
         self.valid = valid;
+        self
     }
 
     /// Everything, what weighs least first: the last line on a terminal is the one that is read.
@@ -255,9 +251,6 @@ impl Report {
         }
         if let Some(coverage) = self.coverage.as_ref().filter(|_| !output.is_quiet()) {
             output.data(coverage)?;
-        }
-        if let Some(comparison) = &self.against {
-            super::against::print(comparison, output)?;
         }
         self.end(context)
     }

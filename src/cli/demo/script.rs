@@ -324,9 +324,11 @@ fn foretell(stage: &Stage, method: Method, path: &str) -> Result<Value, Failure>
         method,
         target: path.to_owned(),
         account: Some(stage.account.clone()),
+        grants: Vec::new(),
         host: None,
         from: None,
         headers: Vec::new(),
+        brief: true,
     };
     transport::ask(&stage.settings, question)
 }

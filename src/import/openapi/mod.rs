@@ -22,6 +22,8 @@ use security::Security;
 use servers::Server;
 
 pub use document::DOCUMENT_BYTES_MAX;
+pub(super) use operations::MULTI_SEGMENT_KEY;
+pub(super) use security::PERMISSION_KEY;
 
 use super::draft::Draft;
 use crate::words::{DimensionName, Fault, Method, MethodSet};

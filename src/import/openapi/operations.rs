@@ -12,6 +12,9 @@ use crate::import::draft::{Draft, Needs, Operation};
 use crate::words::{Fault, Method, MethodSet, Place};
 use crate::yaml::quoted;
 
+/// Says of a parameter that it may hold several segments of a path.
+pub(in crate::import) const MULTI_SEGMENT_KEY: &str = "x-multi-segment";
+
 /// Most operations: four times the largest published description, and what a policy holds.
 const OPERATIONS_MAX: usize = 50_000;
 /// Most parameters that are read of one operation, its path's included.
@@ -210,8 +213,8 @@ impl<'w, 'd> Walk<'w, 'd> {
             Security::Scopes(alternatives) => {
                 let (needs, more) = self.scopes.needs(&alternatives);
                 if more {
-                    let message = "its `security` is a choice between several sets of scopes, which a route cannot say: it asks for all of them";
-                    self.draft.notes.push(place.clone(), message);
+                    let message = "its `security` is a choice between several sets of scopes, which a route cannot say: it asks for all of them, as every operation with such a choice does";
+                    self.draft.notes.once(|| place.clone(), message);
                 }
                 Some(needs)
             }
@@ -227,11 +230,10 @@ impl<'w, 'd> Walk<'w, 'd> {
         let prefix = server.prefix(self.options);
         let message = match &prefix {
             Ok(_) => format!(
-                "{} has a server of its own, {}: its route leads to the same upstream as the others, say `upstream` there if that is wrong",
-                quoted(&item.path),
+                "the server here is another one, {}, and the route leads to the same upstream as the others: say `upstream` there if that is wrong",
                 quoted(&server.url)
             ),
-            Err(error) => format!("{}: {error}", quoted(&item.path)),
+            Err(error) => error.clone(),
         };
         self.draft.notes.once(|| place.clone(), message);
         prefix.unwrap_or_else(|_| self.prefix.clone())
@@ -266,7 +268,7 @@ impl<'w, 'd> Walk<'w, 'd> {
         if text("in")? != "path" {
             return None;
         }
-        let spans = text("x-multi-segment").is_some_and(|said| said == "true");
+        let spans = text(MULTI_SEGMENT_KEY).is_some_and(|said| said == "true");
         Some((text("name")?.into_owned(), spans))
     }
 

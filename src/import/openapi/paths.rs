@@ -112,8 +112,7 @@ impl Reader {
             "a query"
         };
         self.remark(format!(
-            "{} is {what}: routes are told apart by their path, so it was dropped",
-            quoted(rest)
+            "the path ends in {what}: routes are told apart without it, so operations that differ only there are one route, which asks for what all of them ask"
         ));
     }
 

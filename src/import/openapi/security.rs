@@ -13,7 +13,7 @@ use crate::import::names::{permission_of, word_of};
 use crate::words::Permission;
 
 /// Our own words in a document.
-pub(super) const PERMISSION_KEY: &str = "x-portcullis-permission";
+pub(in crate::import) const PERMISSION_KEY: &str = "x-portcullis-permission";
 
 /// Most alternatives and scopes of one operation that are read: more is no requirement anybody wrote.
 const LISTED_MAX: usize = 64;

@@ -82,6 +82,9 @@ impl Server {
         let server = |node| {
             let entries = document.entries(node)?;
             let url = document.text(find(&entries, "url")?)?;
+            // Some descriptions hold a placeholder that is no URL at all.
+            url.contains(|c: char| c.is_ascii_alphanumeric() || c == '/')
+                .then_some(())?;
             let variables = find(&entries, "variables").and_then(|node| document.entries(node));
             let variables = variables.unwrap_or_default().into_iter().map(|entry| {
                 let fields = document.entries(entry.value).unwrap_or_default();

@@ -16,8 +16,8 @@ use crate::words::{Fault, Place};
 const DEPTH_MAX: usize = 200;
 /// Most values that are kept: eight times what the largest published description keeps.
 const NODES_MAX: usize = 4_000_000;
-/// Most merge keys followed from one mapping into the next: they can go in circles.
-const MERGES_MAX: usize = 8;
+/// Most mappings that are merged into one.
+const MERGES_MAX: usize = 32;
 
 /// The tree; its root is number 0.
 #[derive(Debug)]
@@ -100,47 +100,62 @@ impl Tree {
 
     /// The entries of a mapping, at most `most`; those it merges come before its own.
     pub(super) fn entries(&self, number: usize, most: usize) -> Option<Vec<(usize, usize)>> {
-        let mut entries = Vec::new();
-        self.merged(number, (most, MERGES_MAX), &mut entries)?;
-        Some(entries)
+        let mut merged = Merged {
+            most,
+            seen: Vec::new(),
+            entries: Vec::new(),
+        };
+        self.merge(number, &mut merged)?;
+        Some(merged.entries)
     }
 
     /// Of a key that stands twice the last value counts, so a mapping's own win over what it merges.
-    fn merged(
-        &self,
-        number: usize,
-        (most, merges): (usize, usize),
-        entries: &mut Vec<(usize, usize)>,
-    ) -> Option<()> {
-        let Kind::Mapping(own) = &self.follow(number)?.kind else {
+    fn merge(&self, number: usize, merged: &mut Merged) -> Option<()> {
+        let number = self.followed(number);
+        let Kind::Mapping(own) = &self.0.get(number)?.kind else {
             return None;
         };
+        // Merge keys can lead into each other, and into the same mapping again and again.
+        if merged.seen.contains(&number) || merged.seen.len() > MERGES_MAX {
+            return Some(());
+        }
+        merged.seen.push(number);
         let is_merge = |(key, _): &&(usize, usize)| self.text(*key) == Some("<<");
         for (_, from) in own.iter().filter(is_merge) {
-            let Some(merges) = merges.checked_sub(1) else {
-                break;
-            };
-            if self.merged(*from, (most, merges), entries).is_none() {
+            if self.merge(*from, merged).is_none() {
                 let several = self.items(*from, MERGES_MAX).into_iter().flatten();
                 for one in several {
-                    self.merged(one, (most, merges), entries);
+                    self.merge(one, merged);
                 }
             }
         }
-        let left = most.saturating_sub(entries.len());
+        let left = merged.most.saturating_sub(merged.entries.len());
         let own = own.iter().filter(|entry| !is_merge(entry)).take(left);
-        entries.extend(own.copied());
+        merged.entries.extend(own.copied());
         Some(())
     }
 
     /// The item itself, or what an alias stands for.
     fn follow(&self, number: usize) -> Option<&Item> {
-        let item = self.0.get(number)?;
-        match item.kind {
-            Kind::Alias(other) => self.0.get(other),
-            Kind::Scalar(_) | Kind::List(_) | Kind::Mapping(_) | Kind::Nothing => Some(item),
+        self.0.get(self.followed(number))
+    }
+
+    fn followed(&self, number: usize) -> usize {
+        match self.0.get(number).map(|item| &item.kind) {
+            Some(Kind::Alias(other)) => *other,
+            Some(Kind::Scalar(_) | Kind::List(_) | Kind::Mapping(_) | Kind::Nothing) | None => {
+                number
+            }
         }
     }
+}
+
+/// The entries of a mapping, as they are gathered.
+struct Merged {
+    most: usize,
+    /// The mappings that are in it.
+    seen: Vec<usize>,
+    entries: Vec<(usize, usize)>,
 }
 
 #[derive(Default)]

@@ -1,0 +1,229 @@
+//! Reading descriptions of an API: the arguments that say how, the files, and a bar for who waits.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+
+use super::NOTES_SHOWN;
+use crate::admin;
+use crate::cli::Failure;
+use crate::cli::arguments::method;
+use crate::import::foreign;
+use crate::import::openapi::{self, Options, Progress};
+use crate::import::{Draft, Notes, Plan, Way};
+use crate::words::{DimensionName, Method, UpstreamName};
+
+/// What is imported.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Whose {
+    /// Descriptions by OpenAPI
+    Openapi,
+    /// Access rules of Ory Oathkeeper, JSON or YAML
+    Oathkeeper,
+    /// kube-rbac-proxy: its configuration, or a manifest with its flags
+    KubeRbacProxy,
+    /// nginx: locations with `auth_request` and `proxy_pass`
+    Nginx,
+}
+
+impl Whose {
+    /// The format, unless it is OpenAPI, which is read by a reader of its own.
+    fn foreign(self) -> Option<foreign::Format> {
+        match self {
+            Self::Openapi => None,
+            Self::Oathkeeper => Some(foreign::Format::Oathkeeper),
+            Self::KubeRbacProxy => Some(foreign::Format::KubeRbacProxy),
+            Self::Nginx => Some(foreign::Format::Nginx),
+        }
+    }
+}
+
+/// How a description is read.
+#[derive(Args, Clone, Debug)]
+pub(in crate::cli) struct Reading {
+    /// What is imported
+    #[arg(long, value_enum, default_value_t = Whose::Openapi)]
+    from: Whose,
+    /// What permissions are made from where the description names none
+    #[arg(long, value_enum, default_value_t = Source::Tag)]
+    permission_from: Source,
+    /// Methods that only read
+    #[arg(
+        long,
+        value_name = "METHOD",
+        value_delimiter = ',',
+        default_value = "GET,HEAD"
+    )]
+    #[arg(value_parser = method)]
+    read_methods: Vec<Method>,
+    /// Bind a dimension to a parameter of paths, wherever it stands
+    #[arg(long, value_name = "DIMENSION=PARAMETER", value_delimiter = ',')]
+    #[arg(value_parser = pair)]
+    within: Vec<(String, String)>,
+    /// Parameter that may hold several segments of a path
+    #[arg(long, value_name = "PARAMETER", value_delimiter = ',')]
+    multi_segment: Vec<String>,
+    /// Server that is meant, where several are named: its number or a URL
+    #[arg(long, value_name = "NUMBER|URL")]
+    server: Option<String>,
+    /// Value of a variable in a server's URL
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    server_variable: Vec<(String, String)>,
+}
+
+/// What a permission's resource is made from.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Source {
+    /// The first tag; the path of an operation without one
+    Tag,
+    /// The last part of the path that is not a parameter
+    Path,
+    /// The operation's id up to its first `/`, `.` or `:`
+    OperationId,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected `name=value`")?;
+    if name.is_empty() {
+        return Err("expected `name=value`".to_owned());
+    }
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+impl Reading {
+    fn options(&self) -> Result<Options, Failure> {
+        let dimension = |(name, parameter): &(String, String)| {
+            let name: DimensionName = name.parse().map_err(Failure::usage)?;
+            Ok::<_, Failure>((name, parameter.clone()))
+        };
+        Ok(Options {
+            permission_from: match self.permission_from {
+                Source::Tag => openapi::PermissionFrom::Tag,
+                Source::Path => openapi::PermissionFrom::Path,
+                Source::OperationId => openapi::PermissionFrom::OperationId,
+            },
+            read_methods: self.read_methods.iter().copied().collect(),
+            multi_segment: self.multi_segment.clone(),
+            within: self
+                .within
+                .iter()
+                .map(dimension)
+                .collect::<Result<_, _>>()?,
+            server: self.server.clone(),
+            server_variables: self.server_variable.clone(),
+        })
+    }
+
+    /// Reads descriptions, and plans the policy file they become.
+    pub(in crate::cli) fn plan(
+        &self,
+        files: &[PathBuf],
+        upstream: &UpstreamName,
+    ) -> Result<(Plan, Notes), Failure> {
+        let options = self.options()?;
+        let mut draft = Draft::default();
+        for file in files {
+            let name: Arc<Path> = Arc::from(file.as_path());
+            let text = read(file)?;
+            let mut bar = Bar::new();
+            let mut progress = |progress: Progress| bar.show(progress);
+            let found = match self.from.foreign() {
+                Some(format) => foreign::read(format, (&name, &text), &mut draft),
+                None => openapi::read((&name, &text), &options, &mut draft, &mut progress),
+            };
+            bar.clear();
+            found.map_err(Failure::invalid)?;
+        }
+        let mut dimensions: Vec<_> = options
+            .within
+            .iter()
+            .map(|(name, _)| name.clone())
+            .collect();
+        dimensions.sort();
+        dimensions.dedup();
+        let describe = |name: DimensionName| {
+            let description = format!("What {name} a caller is bound to");
+            (name, description)
+        };
+        let way = Way {
+            upstream: upstream.clone(),
+            dimensions: dimensions.into_iter().map(describe).collect(),
+            own_endpoints: admin::own_endpoints(),
+        };
+        let (plan, notes) = Plan::of(draft, way);
+        if plan.routes.is_empty() {
+            let notes: Vec<_> = notes
+                .iter()
+                .take(NOTES_SHOWN)
+                .map(ToString::to_string)
+                .collect();
+            let notes = notes.join("\n");
+            return Err(Failure::invalid(format_args!(
+                "there is no operation to import\n{notes}"
+            )));
+        }
+        Ok((plan, notes))
+    }
+}
+
+/// The text of a description.
+pub(super) fn read(file: &Path) -> Result<String, Failure> {
+    use std::io::Read;
+    let cannot = |error: std::io::Error| {
+        Failure::invalid(format_args!("cannot read `{}`: {error}", file.display()))
+    };
+    let opened = std::fs::File::open(file).map_err(cannot)?;
+    let mut bytes = Vec::new();
+    // One byte more than allowed is enough to know.
+    let most = u64::try_from(openapi::DOCUMENT_BYTES_MAX).unwrap_or(u64::MAX);
+    opened
+        .take(most.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(cannot)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Failure::invalid(format_args!(
+            "`{}` is not UTF-8 from byte {at} on",
+            file.display()
+        ))
+    })
+}
+
+/// A bar on a terminal, for whoever waits longer than a second.
+struct Bar {
+    began: Instant,
+    bar: Option<indicatif::ProgressBar>,
+    on_terminal: bool,
+}
+
+impl Bar {
+    const AFTER: Duration = Duration::from_secs(1);
+
+    fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            bar: None,
+            on_terminal: std::io::stderr().is_terminal(),
+        }
+    }
+
+    fn show(&mut self, progress: Progress) {
+        if !self.on_terminal || (self.bar.is_none() && self.began.elapsed() < Self::AFTER) {
+            return;
+        }
+        let length = u64::try_from(progress.of).unwrap_or(u64::MAX);
+        let bar = self
+            .bar
+            .get_or_insert_with(|| indicatif::ProgressBar::new(length));
+        bar.set_position(u64::try_from(progress.done).unwrap_or(u64::MAX));
+    }
+
+    fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
