@@ -4,6 +4,7 @@
 mod commands;
 mod corpus;
 mod hostile;
+mod large;
 mod roundtrip;
 
 use std::path::Path;

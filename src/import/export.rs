@@ -75,7 +75,7 @@ pub fn export(title: &str, routes: &Value, permissions: &Value) -> Export {
         }
     }
     Export {
-        document: document(title, described, scopes(permissions)),
+        document: document(title, &described, &scopes(permissions)),
         left_out,
     }
 }
@@ -143,12 +143,9 @@ fn operation(row: &Row, template: &Template, method: Method) -> Value {
     if let Some(security) = security(&row.needs) {
         operation.insert("security".to_owned(), security);
     }
-    match &row.needs {
-        // It asks for an account and no scope, which no scheme can say.
-        Value::String(word) if word == "any_account" => {
-            operation.insert(PERMISSION_KEY.to_owned(), "any_account".into());
-        }
-        _ => {}
+    // It asks for an account and no scope, which no scheme can say.
+    if row.needs == "any_account" {
+        operation.insert(PERMISSION_KEY.to_owned(), "any_account".into());
     }
     if !row.within.is_null() && row.within != "unlimited" {
         operation.insert("x-portcullis-within".to_owned(), row.within.clone());
@@ -197,7 +194,7 @@ fn scopes(permissions: &Value) -> Map<String, Value> {
     rows.iter().filter_map(scope).collect()
 }
 
-fn document(title: &str, paths: Map<String, Value>, scopes: Map<String, Value>) -> Value {
+fn document(title: &str, paths: &Map<String, Value>, scopes: &Map<String, Value>) -> Value {
     let refused = |description: &str| {
         json!({
             "description": description,

@@ -64,6 +64,10 @@ fn mark(text: &str) -> String {
 }
 
 /// `resource:action`, from any two texts. The gateway's own resources are not given away.
+///
+/// # Panics
+///
+/// Never: what [`word_of`] gives is a name.
 pub fn permission_of(resource: &str, action: &str) -> Permission {
     let mut resource = word_of(resource);
     if resource == "portcullis" || resource.starts_with("portcullis.") {

@@ -173,12 +173,12 @@ impl Scopes {
     /// What the permissions are for, by the scopes they were made from.
     pub(super) fn described(self) -> BTreeMap<Permission, String> {
         let taken = self.taken.into_iter();
-        let described = taken.filter_map(|(permission, scope)| {
+        let described = taken.map(|(permission, scope)| {
             let description = self.descriptions.get(&scope).map(String::as_str);
             let description = description.filter(|text| !text.trim().is_empty());
             let text =
                 description.map_or_else(|| format!("What the API calls {scope}"), str::to_owned);
-            Some((permission, text))
+            (permission, text)
         });
         described.collect()
     }
@@ -317,8 +317,8 @@ pub(super) fn by_rule(
     reads: bool,
 ) -> Permission {
     let of_id = id.map(|id| {
-        let words = id.split(['/', '.', ':']);
-        words.filter(|word| !word.is_empty()).next().unwrap_or(id)
+        let mut words = id.split(['/', '.', ':']);
+        words.find(|word| !word.is_empty()).unwrap_or(id)
     });
     let resource = match options.permission_from {
         PermissionFrom::Tag => tag,

@@ -191,6 +191,11 @@ impl Builder {
                 return;
             }
             Event::UnresolvedAlias(_) => (Kind::Nothing, 0, false),
+            Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentStart(..)
+            | Event::DocumentEnd
+            | Event::Anchor(..) => return,
             // Whatever the parser may learn to tell of besides, it is no value.
             _ => return,
         };

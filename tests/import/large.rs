@@ -1,0 +1,92 @@
+//! A description of twelve thousand operations and twenty megabytes: all of it is imported, and compiles.
+//! How long that takes and what memory it needs is held to in the long run of a release build.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::process::Command;
+
+use portcullis::import::openapi::Options;
+use tempfile::TempDir;
+
+use super::{decided, import};
+use crate::harness::{long, tool};
+
+/// Longest an import of it may take, in seconds.
+const SECONDS_MAX: f64 = 3.0;
+/// Most memory it may take, in kibibytes: 500 MB.
+const MEMORY_KIB_MAX: u64 = 500_000_000 / 1024;
+
+/// Two operations a path, with responses as published descriptions write them out.
+fn description(operations: usize) -> String {
+    let properties: Vec<_> = (0..28)
+        .map(|number| {
+            format!("\"p{number}\":{{\"type\":\"string\",\"description\":\"What it is\"}}")
+        })
+        .collect();
+    let schema = format!(
+        "{{\"type\":\"object\",\"properties\":{{{}}}}}",
+        properties.join(",")
+    );
+    let mut text = "{\"openapi\":\"3.0.3\",\"info\":{\"title\":\"Large\"},\"paths\":{".to_owned();
+    for number in 0..operations / 2 {
+        let comma = if number == 0 { "" } else { ",\n" };
+        write!(
+            text,
+            "{comma}\"/kind{}/{{id}}/part{number}/{{part-id}}\":{{",
+            number % 400
+        )
+        .unwrap();
+        for (method, comma) in [("get", ","), ("patch", "}")] {
+            write!(
+                text,
+                "\"{method}\":{{\"operationId\":\"{method}.{number}\",\"tags\":[\"kind{}\"],\"parameters\":[{{\"name\":\"id\",\"in\":\"path\"}}],\
+                 \"responses\":{{\"200\":{{\"content\":{{\"application/json\":{{\"schema\":{schema}}}}}}}}}}}{comma}",
+                number % 400
+            )
+            .unwrap();
+        }
+    }
+    text + "}}"
+}
+
+#[test]
+fn twelve_thousand_operations_are_imported_and_compile() {
+    let operations = long::sized(1_200, 12_000);
+    let text = description(operations);
+    let imported = import("large.json", &text, &Options::default()).unwrap();
+    assert_eq!(imported.plan.routes.len(), operations);
+    assert_eq!(imported.notes.count(), 0);
+    let policy = decided(&imported.text).unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(policy.routes.len(), operations);
+    if long::is_strict() {
+        is_quick_and_small(&text);
+    }
+}
+
+/// Runs the binary that is shipped, and asks the system what it took.
+fn is_quick_and_small(text: &str) {
+    assert!(text.len() > 18_000_000, "{}", text.len());
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("large.json"), text).unwrap();
+    let script = "import resource, subprocess, sys, time; began = time.monotonic(); \
+                  code = subprocess.run(sys.argv[1:]).returncode; took = time.monotonic() - began; \
+                  print(took, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(code)";
+    let binary = std::env::var_os("PORTCULLIS_TEST_BINARY").unwrap();
+    let output = Command::new(tool("venv/bin/python"))
+        .args(["-c", script])
+        .arg(binary)
+        .args(["routes", "import", "large.json", "--write", "large.yaml"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let (seconds, memory) = told.trim().split_once(' ').unwrap();
+    eprintln!("{} bytes in {seconds} s, {memory} KiB", text.len());
+    assert!(seconds.parse::<f64>().unwrap() <= SECONDS_MAX, "{told}");
+    assert!(memory.parse::<u64>().unwrap() <= MEMORY_KIB_MAX, "{told}");
+}
