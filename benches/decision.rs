@@ -24,6 +24,9 @@ use portcullis::words::{ClassSet, Method, MethodSet, RequestIds, RouteId, UnixTi
 
 const ROUTES: &str = include_str!("data/github-routes.txt");
 
+/// Routes of a small table.
+const SMALL: usize = 100;
+
 /// Routes of a large table: as many as a gateway before ten of GitHub's size would have.
 const LARGE: usize = 12_000;
 
@@ -74,7 +77,7 @@ fn requests(entries: &[Entry]) -> Vec<(Method, String)> {
 
 fn lookups(c: &mut Criterion) {
     let mut group = c.benchmark_group("route lookup");
-    for count in [20, 1_223, LARGE] {
+    for count in [20, SMALL, 1_223, LARGE] {
         let entries = entries(count);
         let requests = requests(&entries);
         let table = Table::build(entries);
@@ -94,6 +97,19 @@ fn lookups(c: &mut Criterion) {
             .collect();
         let mut next = missing.iter().cycle();
         group.bench_function(format!("missed among {count}"), |b| {
+            b.iter(|| {
+                let (method, path) = next.next().unwrap();
+                table.find(black_box(*method), black_box(path))
+            });
+        });
+    }
+    // The same requests before both tables: what is compared is the table, and not how many different
+    // paths the caches of the machine have to hold.
+    let asked = requests(&entries(SMALL));
+    for count in [SMALL, LARGE] {
+        let table = Table::build(entries(count));
+        let mut next = asked.iter().cycle();
+        group.bench_function(format!("the same {SMALL} found among {count}"), |b| {
             b.iter(|| {
                 let (method, path) = next.next().unwrap();
                 table.find(black_box(*method), black_box(path))

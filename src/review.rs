@@ -5,6 +5,7 @@
 //! before, and the rest is which calls to put, and how to tell what came of them. What can be said of
 //! a policy without a call is in `policy::proof`.
 
+pub mod against;
 mod trials;
 
 pub use trials::{Exercise, Failure, Trials, run_tests};

@@ -5,6 +5,8 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+mod against;
+mod corpora;
 mod sarif;
 
 const POLICY: &str = "upstream: items

@@ -4,6 +4,7 @@
 //! that editors and pipelines find the place without help of ours; `-o json` and `-o sarif` say the
 //! same for programs.
 
+mod against;
 mod coverage;
 mod report;
 mod sarif;
@@ -35,6 +36,7 @@ const VIEW: View = View {
   portcullis check policies/             a policy folder alone
   portcullis check --fail-on warning     for a pipeline: warnings end it too
   portcullis check --coverage            which routes the policy's tests exercise
+  portcullis check --against main/       whose verdicts change, for a review
   portcullis check -o sarif > check.sarif")]
 pub(super) struct Check {
     /// Policy folder, or a folder with a portcullis.yaml; what the settings name if left out
@@ -49,6 +51,12 @@ pub(super) struct Check {
     /// Exit with 1 if tests exercise a smaller part of the routes than this
     #[arg(long, value_name = "PERCENT")]
     fail_under: Option<Percent>,
+    /// Say whose verdicts change compared with this policy folder; exit with 1 if any widens
+    #[arg(long, value_name = "FOLDER")]
+    against: Option<PathBuf>,
+    /// Let verdicts widen
+    #[arg(long, requires = "against")]
+    allow_widening: bool,
 }
 
 /// From which level on a finding fails the check.
@@ -73,14 +81,25 @@ impl FailOn {
     }
 }
 
-/// Prints everything that was found and every test that failed.
+/// Prints everything that was found, every test that failed and every verdict that changed.
 pub(super) fn run(check: &Check, context: &mut Context<'_>) -> Result<Exit, Failure> {
-    let report = match policy_in(check.folder.as_deref(), context)? {
-        Ok(policy) => Report::of(&policy),
+    let mut report = match loaded(check.folder.as_deref(), context)? {
+        Ok((policy, settings)) => {
+            let report = Report::of(&policy).covered(check.coverage, check.fail_under);
+            match &check.against {
+                Some(folder) => {
+                    let new = (&policy, settings.as_ref());
+                    let comparison = against::with(folder, new, context)?;
+                    let widens = against::fault(&comparison, &policy, folder);
+                    let widens = widens.filter(|_| !check.allow_widening);
+                    report.compared(comparison, widens)
+                }
+                None => report,
+            }
+        }
         Err(faults) => Report::of_faults(&faults),
     };
-    let report = report.covered(check.coverage, check.fail_under);
-    let report = report.judged(check.fail_on.level());
+    report.judge(check.fail_on.level());
     if context.output.format() == Format::Sarif {
         let folder = std::env::current_dir().unwrap_or_default();
         let log = sarif::log(&report, &folder);
@@ -97,16 +116,39 @@ pub(super) fn policy_in(
     folder: Option<&Path>,
     context: &Context<'_>,
 ) -> Result<Result<Policy, Faults>, Failure> {
-    let settings = match folder.map(|folder| (folder, folder.join("portcullis.yaml"))) {
+    Ok(loaded(folder, context)?.map(|(policy, _)| policy))
+}
+
+type Loaded = Result<(Policy, Option<Settings>), Faults>;
+
+fn loaded(folder: Option<&Path>, context: &Context<'_>) -> Result<Loaded, Failure> {
+    let settings = settings_in(folder, context)?;
+    Ok(match (settings, folder) {
+        (Some(settings), _) => settings.and_then(|settings| {
+            let policy = compiled(&settings.policies, Some(&settings))?;
+            Ok((policy, Some(settings)))
+        }),
+        (None, Some(folder)) => compiled(folder, None).map(|policy| (policy, None)),
+        // Not reached: without a folder the settings are asked for.
+        (None, None) => Err(Faults::default()),
+    })
+}
+
+/// The settings in `folder`, if there are any; those of the command line if no folder is named.
+fn settings_in(
+    folder: Option<&Path>,
+    context: &Context<'_>,
+) -> Result<Option<Result<Settings, Faults>>, Failure> {
+    let file = match folder.map(|folder| folder.join("portcullis.yaml")) {
         None => context.settings_file()?,
-        Some((_, settings)) if settings.is_file() => settings,
-        Some((folder, _)) => return Ok(compile(folder, None)),
+        Some(file) if file.is_file() => file,
+        Some(_) => return Ok(None),
     };
-    Ok(Settings::load(&settings).and_then(|settings| compile(&settings.policies, Some(&settings))))
+    Ok(Some(Settings::load(&file)))
 }
 
 /// The policy in `folder`, held against the settings if there are any.
-fn compile(folder: &Path, settings: Option<&Settings>) -> Result<Policy, Faults> {
+fn compiled(folder: &Path, settings: Option<&Settings>) -> Result<Policy, Faults> {
     let alone = || policy::compile::Context {
         upstreams: None,
         own_endpoints: admin::own_endpoints(),

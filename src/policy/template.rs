@@ -149,7 +149,7 @@ impl Template {
     }
 
     /// Says whether the template ends in `{x...}`.
-    pub(super) fn has_rest(&self) -> bool {
+    pub fn has_rest(&self) -> bool {
         matches!(self.segments.last(), Some(Segment::Rest))
     }
 

@@ -84,6 +84,8 @@ rules! {
         "One of the policy's own tests does not hold.";
     CoverageLow = "coverage_low", Error,
         "Fewer routes are exercised by tests than `--fail-under` asks for.";
+    VerdictsWidened = "verdicts_widened", Error,
+        "More goes through than under the policy it is compared with.";
     OverlapAsksBoth = "overlap_asks_both", Warning,
         "Two routes that ask for different things match some request in common, which must satisfy both.";
     WeakerBehind = "weaker_behind", Warning,

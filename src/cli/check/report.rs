@@ -16,6 +16,7 @@ use crate::directory::Directory;
 use crate::policy::overlap::Relation;
 use crate::policy::proof::Finding;
 use crate::policy::{Expectation, Policy};
+use crate::review::against::Comparison;
 use crate::review::{self, Trials};
 use crate::words::{Fault, Faults, Level, Permission, Place, Rule};
 
@@ -42,6 +43,8 @@ pub(super) struct Report {
     pub(super) counts: Option<BTreeMap<&'static str, usize>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) coverage: Option<Coverage>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) against: Option<Comparison>,
 }
 
 /// A sentence about a place in a file.
@@ -204,11 +207,17 @@ impl Report {
         self
     }
 
-    /// The same, valid if nothing in it weighs as much as `level`.
-    pub(super) fn judged(mut self, level: Level) -> Self {
+    /// The same with what differs from another version, and what is wrong with that.
+    pub(super) fn compared(mut self, comparison: Comparison, fault: Option<Line>) -> Self {
+        self.faults.extend(fault);
+        self.against = Some(comparison);
+        self
+    }
+
+    /// Valid if nothing in it weighs as much as `level`.
+    pub(super) fn judge(&mut self, level: Level) {
         let valid = self.lines().all(|line| line.level < level);
         self.valid = valid;
-        self
     }
 
     /// Everything, what weighs least first: the last line on a terminal is the one that is read.
@@ -251,6 +260,9 @@ impl Report {
         }
         if let Some(coverage) = self.coverage.as_ref().filter(|_| !output.is_quiet()) {
             output.data(coverage)?;
+        }
+        if let Some(comparison) = &self.against {
+            super::against::print(comparison, output)?;
         }
         self.end(context)
     }
