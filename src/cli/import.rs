@@ -8,12 +8,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::output::{Format, ODD, styled};
 use super::table::{View, printable};
 use super::{Context, Exit, Failure};
+use crate::import::foreign;
 use crate::import::{self, Notes, Plan};
 use crate::words::UpstreamName;
 pub(super) use reading::Reading;
@@ -41,9 +42,9 @@ const CHANGES: View = View {
 #[command(before_help = "Examples:
   portcullis routes import api.json > policies/api.yaml
   portcullis routes import api.yaml --write policies/api.yaml --within tenant=org_id
+  portcullis routes import --from nginx site.conf --write policies/api.yaml --strict
   portcullis routes import api.json --merge policies/api.yaml           a newer description
-  portcullis routes import api.json --merge policies/api.yaml --check   is there anything new?
-  portcullis routes import --from oathkeeper rules.json --write policies/api.yaml --strict")]
+  portcullis routes import api.json --merge policies/api.yaml --check   is there anything new?")]
 #[command(
     after_help = "With `--write FILE` and `--merge FILE`, FILE.imported keeps what was imported. It is how \
 the next merge
@@ -53,6 +54,12 @@ pub(super) struct Import {
     /// Descriptions of one API: OpenAPI 2.0, 3.0 or 3.1, JSON or YAML; or what `--from` names
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// What is imported
+    #[arg(long, value_enum, default_value_t = Whose::Openapi)]
+    from: Whose,
+    /// Exit with 1 if anything could not be carried over
+    #[arg(long)]
+    strict: bool,
     /// Policy file to write; stdout if left out
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
@@ -68,9 +75,6 @@ pub(super) struct Import {
     /// Print every note, not the first twenty
     #[arg(long)]
     notes: bool,
-    /// Exit with 1 if anything could not be carried over
-    #[arg(long)]
-    strict: bool,
     /// Upstream the routes lead to
     #[arg(long, value_name = "NAME", default_value = "api")]
     upstream: UpstreamName,
@@ -80,9 +84,11 @@ pub(super) struct Import {
 
 /// Imports, and says what was imported.
 pub(super) fn run(arguments: &Import, context: &mut Context<'_>) -> Result<Exit, Failure> {
-    let (plan, notes) = arguments
-        .reading
-        .plan(&arguments.files, &arguments.upstream)?;
+    let (plan, notes) = arguments.reading.plan(
+        &arguments.files,
+        &arguments.upstream,
+        arguments.from.foreign(),
+    )?;
     let text = import::write(&plan);
     if let Some(file) = &arguments.merge {
         return merge(arguments, (file, &text), context);
@@ -90,7 +96,7 @@ pub(super) fn run(arguments: &Import, context: &mut Context<'_>) -> Result<Exit,
     tell(&plan, &notes, arguments.notes, context)?;
     let Some(file) = &arguments.write else {
         context.output.data(&text)?;
-        return Ok(Exit::Ok);
+        return complete(arguments, &notes);
     };
     put(file, &text, arguments.force)?;
     put(&imported(file), &text, true)?;
@@ -100,6 +106,11 @@ pub(super) fn run(arguments: &Import, context: &mut Context<'_>) -> Result<Exit,
     if context.output.format() != Format::Table {
         context.output.answer(&counted(&plan, &notes), &VIEW)?;
     }
+    complete(arguments, &notes)
+}
+
+/// Under `--strict` an import with notes has failed, though it is done as far as it can be.
+fn complete(arguments: &Import, notes: &Notes) -> Result<Exit, Failure> {
     if arguments.strict && notes.count() > 0 {
         return Err(Failure::invalid(format_args!(
             "{} things could not be carried over as they are, see the notes",
@@ -107,6 +118,31 @@ pub(super) fn run(arguments: &Import, context: &mut Context<'_>) -> Result<Exit,
         )));
     }
     Ok(Exit::Ok)
+}
+
+/// What is imported.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Whose {
+    /// Descriptions by OpenAPI
+    Openapi,
+    /// Access rules of Ory Oathkeeper, JSON or YAML
+    Oathkeeper,
+    /// kube-rbac-proxy: its configuration, or a manifest with its flags
+    KubeRbacProxy,
+    /// nginx: locations with `auth_request` and `proxy_pass`
+    Nginx,
+}
+
+impl Whose {
+    /// The format, unless it is OpenAPI, which is read by a reader of its own.
+    fn foreign(self) -> Option<foreign::Format> {
+        match self {
+            Self::Openapi => None,
+            Self::Oathkeeper => Some(foreign::Format::Oathkeeper),
+            Self::KubeRbacProxy => Some(foreign::Format::KubeRbacProxy),
+            Self::Nginx => Some(foreign::Format::Nginx),
+        }
+    }
 }
 
 /// Where it is kept what was imported: not a name that a policy folder reads.

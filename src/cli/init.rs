@@ -86,9 +86,9 @@ pub(super) fn run(init: &Init, context: &mut Context<'_>) -> Result<Exit, Failur
     let mut plan = None;
     if let Some(description) = &init.openapi {
         let upstream = "api".parse().expect("a plain name");
-        let (planned, notes) = init
-            .reading
-            .plan(std::slice::from_ref(description), &upstream)?;
+        let (planned, notes) =
+            init.reading
+                .plan(std::slice::from_ref(description), &upstream, None)?;
         let text = format!("{}{}", modeline(POLICY), write(&planned));
         first.push_str(SHADOW);
         files.push((import::imported(&policy), text.clone()));

@@ -16,37 +16,9 @@ use crate::import::openapi::{self, Options, Progress};
 use crate::import::{Draft, Notes, Plan, Way};
 use crate::words::{DimensionName, Method, UpstreamName};
 
-/// What is imported.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Whose {
-    /// Descriptions by OpenAPI
-    Openapi,
-    /// Access rules of Ory Oathkeeper, JSON or YAML
-    Oathkeeper,
-    /// kube-rbac-proxy: its configuration, or a manifest with its flags
-    KubeRbacProxy,
-    /// nginx: locations with `auth_request` and `proxy_pass`
-    Nginx,
-}
-
-impl Whose {
-    /// The format, unless it is OpenAPI, which is read by a reader of its own.
-    fn foreign(self) -> Option<foreign::Format> {
-        match self {
-            Self::Openapi => None,
-            Self::Oathkeeper => Some(foreign::Format::Oathkeeper),
-            Self::KubeRbacProxy => Some(foreign::Format::KubeRbacProxy),
-            Self::Nginx => Some(foreign::Format::Nginx),
-        }
-    }
-}
-
 /// How a description is read.
 #[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct Reading {
-    /// What is imported
-    #[arg(long, value_enum, default_value_t = Whose::Openapi)]
-    from: Whose,
     /// What permissions are made from where the description names none
     #[arg(long, value_enum, default_value_t = Source::Tag)]
     permission_from: Source,
@@ -117,11 +89,12 @@ impl Reading {
         })
     }
 
-    /// Reads descriptions, and plans the policy file they become.
+    /// Reads descriptions, or what is `foreign`, and plans the policy file they become.
     pub(in crate::cli) fn plan(
         &self,
         files: &[PathBuf],
         upstream: &UpstreamName,
+        foreign: Option<foreign::Format>,
     ) -> Result<(Plan, Notes), Failure> {
         let options = self.options()?;
         let mut draft = Draft::default();
@@ -130,7 +103,7 @@ impl Reading {
             let text = read(file)?;
             let mut bar = Bar::new();
             let mut progress = |progress: Progress| bar.show(progress);
-            let found = match self.from.foreign() {
+            let found = match foreign {
                 Some(format) => foreign::read(format, (&name, &text), &mut draft),
                 None => openapi::read((&name, &text), &options, &mut draft, &mut progress),
             };
