@@ -52,7 +52,7 @@ pub fn compare(old: Side<'_>, new: Side<'_>) -> Comparison {
         old,
         new,
         forms: (Forms::of(old.policy), Forms::of(new.policy)),
-        subjects: callers::subjects(old, new),
+        subjects: callers::subjects(old, new).into(),
         seen: BTreeSet::new(),
         result: Comparison::default(),
     };
@@ -76,7 +76,7 @@ struct Comparing<'a> {
     old: Side<'a>,
     new: Side<'a>,
     forms: (Forms, Forms),
-    subjects: Vec<callers::Subject>,
+    subjects: Arc<[callers::Subject]>,
     seen: BTreeSet<Seen>,
     result: Comparison,
 }
@@ -156,30 +156,31 @@ impl<'a> Comparing<'a> {
                 }
             }
         }
-        for number in 0..self.subjects.len() {
-            let Some(subject) = self.subjects.get(number).cloned() else {
-                continue;
-            };
-            if !changed && !subject.changed {
-                continue;
-            }
-            let (requests, whole) = places::requests((host, method, path), both, &subject);
+        let subjects = Arc::clone(&self.subjects);
+        for subject in subjects.iter().filter(|it| changed || it.changed) {
+            self.subject((host, method, path), both, subject);
+        }
+    }
+
+    /// One account, group or role of the files: as it is, and with what else is needed where it may hold
+    /// more.
+    fn subject(
+        &mut self,
+        call: (Option<&str>, Method, &str),
+        both: &Both<'a>,
+        subject: &callers::Subject,
+    ) {
+        let (requests, whole) = places::requests(call, both, subject);
+        self.result.incomplete |= !whole;
+        let mut sides = vec![(subject.old.clone(), subject.new.clone())];
+        if subject.changed && subject.open {
+            let (helped, whole) = callers::helped((self.old, self.new), both, subject);
             self.result.incomplete |= !whole;
+            sides.extend(helped);
+        }
+        for accounts in sides {
             for request in &requests {
-                self.put(
-                    &subject.who,
-                    request,
-                    (subject.old.clone(), subject.new.clone()),
-                );
-            }
-            if subject.changed && subject.open {
-                let (sides, whole) = callers::helped((self.old, self.new), both, &subject);
-                self.result.incomplete |= !whole;
-                for accounts in sides {
-                    for request in &requests {
-                        self.put(&subject.who, request, accounts.clone());
-                    }
-                }
+                self.put(&subject.who, request, accounts.clone());
             }
         }
     }

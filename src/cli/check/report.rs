@@ -326,9 +326,10 @@ fn told(line: &Line, width: usize) -> String {
         Level::Warning => styled(ODD, line.level),
         Level::Note => styled(Style::new().bold(), line.level),
     };
-    let level = match line.rule {
-        Rule::TestFailed => styled(BAD, "test failed"),
-        _ => level,
+    let level = if line.rule == Rule::TestFailed {
+        styled(BAD, "test failed")
+    } else {
+        level
     };
     let rule = styled(FAINT, format_args!("[{}]", line.rule.code()));
     let place = format!("{}:", line.spot.shown);

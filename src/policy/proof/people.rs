@@ -143,6 +143,10 @@ fn parameters(policy: &Policy, findings: &mut Findings) {
 /// What one account of the files holds: permissions, and the dimensions each grant is limited to.
 type Held<'p> = Vec<(&'p PermissionSet, BTreeSet<DimensionId>)>;
 
+/// What a route asks for, as far as it matters here: permissions, whether all of them, and the
+/// dimensions it binds.
+type Asked = (Vec<PermissionId>, bool, Option<Vec<DimensionId>>);
+
 /// Routes that no account of the files can satisfy, whatever it asks for.
 fn callers(policy: &Policy, findings: &mut Findings) {
     let held: Vec<Held<'_>> = policy
@@ -158,8 +162,7 @@ fn callers(policy: &Policy, findings: &mut Findings) {
             grants.filter_map(|grant| held(policy, grant)).collect()
         })
         .collect();
-    let mut known: HashMap<(Vec<PermissionId>, bool, Option<Vec<DimensionId>>), bool> =
-        HashMap::new();
+    let mut known: HashMap<Asked, bool> = HashMap::new();
     for route in &policy.routes {
         let (ids, all) = match &route.requirement {
             Requirement::Public | Requirement::AnyAccount => continue,

@@ -196,7 +196,7 @@ pub(super) fn requests(call: Call<'_>, both: &Both<'_>, subject: &Subject) -> (V
         let longer = |row: &Vec<Option<String>>| -> Vec<Vec<Option<String>>> {
             let choices = choices.iter();
             choices
-                .map(|choice| [row.as_slice(), &[choice.clone()]].concat())
+                .map(|choice| [row.as_slice(), std::slice::from_ref(choice)].concat())
                 .collect()
         };
         rows = rows.iter().flat_map(longer).collect();
