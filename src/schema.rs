@@ -1,6 +1,6 @@
 //! What editors help with: JSON Schema, draft-07, of the two kinds of files people write.
 //!
-//! Draft-07, because the YAML language server and the editors of JetBrains read no later one well. It is
+//! Draft-07, because the YAML language server and the editors of `JetBrains` read no later one well. It is
 //! made from the tables that the readers of the files read by ([`crate::yaml::shape`]), so it knows no key,
 //! bound or choice that they do not know.
 //!

@@ -39,6 +39,10 @@ const CHANGES: View = View {
 
 /// What to import, and how
 #[derive(Args, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own on the command line"
+)]
 #[command(before_help = "Examples:
   portcullis routes import api.json > policies/api.yaml
   portcullis routes import api.yaml --write policies/api.yaml --within tenant=org_id

@@ -210,6 +210,7 @@ fn of_regex(regex: &str) -> Result<Templates, String> {
 }
 
 /// The directives of `text`.
+#[expect(clippy::too_many_lines, reason = "a list of cases, each a line or two")]
 fn parse(file: &Arc<Path>, text: &str) -> Result<Vec<Directive>, Fault> {
     let mut open: Vec<Directive> = Vec::new();
     let mut done: Vec<Directive> = Vec::new();
@@ -367,21 +368,30 @@ impl<'t> Scanner<'t> {
             if next.is_whitespace() || next == ';' || (next == '{' && !word.ends_with('$')) {
                 break;
             }
-            if next == '{' || next == '\\' {
-                word.extend(self.take());
-                while let Some(inside) = self.left.peek().copied() {
-                    if inside.is_whitespace() || inside == ';' {
-                        break;
-                    }
-                    word.extend(self.take());
-                    if next == '\\' || inside == '}' {
-                        break;
-                    }
-                }
-                continue;
-            }
             word.extend(self.take());
+            match next {
+                '{' => self.rest_of_name(&mut word),
+                '\\' if self.goes_on() => word.extend(self.take()),
+                _ => {}
+            }
         }
         Token::Word(word)
+    }
+
+    /// Reads on to the `}` of `${name}`.
+    fn rest_of_name(&mut self, word: &mut String) {
+        while self.goes_on() {
+            let next = self.take();
+            word.extend(next);
+            if next == Some('}') {
+                break;
+            }
+        }
+    }
+
+    /// Says whether what comes next is still of the same word.
+    fn goes_on(&mut self) -> bool {
+        let next = self.left.peek();
+        next.is_some_and(|c| !c.is_whitespace() && *c != ';')
     }
 }

@@ -17,6 +17,7 @@ pub(super) fn read(root: &Node, draft: &mut Draft) {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a list of cases, each a line or two")]
 fn read_rule(rule: &Node, draft: &mut Draft) {
     let id = text_at(rule, &["id"]);
     let name = id.map_or_else(
@@ -185,6 +186,7 @@ fn glob_hole(source: &str) -> Result<(Piece, Option<String>), String> {
 }
 
 /// What a rule asks; nothing if it lets nobody through.
+#[expect(clippy::too_many_lines, reason = "a list of cases, each a line or two")]
 fn asks(
     rule: &Node,
     name: &str,
