@@ -293,6 +293,8 @@ fn what_has_the_form_of_ours_is_found_wherever_it_hides() {
         "Bearer opaque".to_owned(),
         "pck".to_owned(),
         "Bearer aapck_9".to_owned(),
+        "Bearer aa-pck_9".to_owned(),
+        "Bearer aa_pck_9".to_owned(),
         format!("Bearer {}", jwt("https://other.example.com")),
         format!("Bearer {}", jwt(&format!("{US}/"))),
         basic_value(b"user:password"),

@@ -21,6 +21,8 @@ routes:
   GET /at/{tenant}: { needs: a:view, within: { tenant: path.tenant } }
   GET /edit/{tenant}: { needs: a:edit, within: { tenant: path.tenant } }
   GET /asked: { needs: a:view, within: { tenant: query.tenant } }
+  GET /page: { needs: a:view, cors: answer }
+  GET /shared/{x}: { needs: public, cors: answer }
   GET /raw/{x}: { needs: a:view, unsafe_allow: [semicolon] }
 accounts:
   bound: { description: A, grants: [{ role: viewer, within: { tenant: [acme] } }] }
@@ -169,4 +171,19 @@ fn a_credential_that_is_off_still_names_its_account() {
     };
     assert_eq!(denial.reason, Reason::AddressNotAllowed);
     assert_eq!(denial.caller.unwrap().account.name.as_str(), "off");
+}
+
+/// So that the page it is for can read why.
+#[test]
+fn a_refusal_says_what_its_route_says_of_pages() {
+    let world = World::new(POLICY);
+    for (target, said) in [
+        ("/page", true),
+        ("/shared/a;b", true),
+        ("/view", false),
+        ("/nowhere", false),
+    ] {
+        let denial = world.denial(&get("-", target));
+        assert_eq!(denial.cors.is_some(), said, "{target}");
+    }
 }
