@@ -383,6 +383,10 @@ fn what_comes_to_stand_against_a_stream_is_told_at_its_end() {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "each place that tells of it, one after the other"
+)]
 fn who_looks_is_told_that_something_is_not_enforced() {
     let upstream = Upstream::start();
     let gateway = whole(&upstream.url())

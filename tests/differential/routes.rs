@@ -195,7 +195,10 @@ fn gateway(servers: &[(&'static str, Server)]) -> Gateway {
         skipped("A46 before Java (there is no JDK)");
     }
     let (_, first) = &servers[0];
-    let mut fixture = Fixture::before(&url("python", first)).policy("items.yaml", PERMISSIONS);
+    let mut fixture = Fixture::before(&url("python", first))
+        .policy("items.yaml", PERMISSIONS)
+        // The long run takes longer than a token usually lives.
+        .settings("tokens: { lifetime: 24h }");
     for (name, server) in servers {
         fixture = fixture.upstream_at(name, &url(name, server));
         // Tokens are asked for at `gate.test`.

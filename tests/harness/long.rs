@@ -38,10 +38,15 @@ pub(crate) fn passed(row: &str, said: &str) {
     std::fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
-/// Says that something was left out, past whatever keeps the words of tests that pass.
+/// Says that something was left out.
 pub(crate) fn skipped(what: &str) {
+    told(&format!("skipped: {what}"));
+}
+
+/// Says `what`, past whatever keeps the words of tests that pass.
+pub(crate) fn told(what: &str) {
     use std::io::Write as _;
-    let line = format!("\nskipped: {what}\n");
+    let line = format!("\n{what}\n");
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
 

@@ -126,8 +126,8 @@ fn every_published_description_becomes_a_policy_that_compiles() {
             writeln!(faults, "{name}: {}", first.join("; ")).unwrap();
         }
     }
-    eprintln!(
+    long::told(&format!(
         "{documents} documents, {asked} of which had to be told the server: {operations} operations"
-    );
+    ));
     assert!(faults.is_empty(), "{faults}");
 }

@@ -86,7 +86,8 @@ fn is_quick_and_small(text: &str) {
         String::from_utf8_lossy(&output.stderr)
     );
     let (seconds, memory) = told.trim().split_once(' ').unwrap();
-    eprintln!("{} bytes in {seconds} s, {memory} KiB", text.len());
+    let bytes = text.len();
+    long::told(&format!("{bytes} bytes in {seconds} s, {memory} KiB"));
     assert!(seconds.parse::<f64>().unwrap() <= SECONDS_MAX, "{told}");
     assert!(memory.parse::<u64>().unwrap() <= MEMORY_KIB_MAX, "{told}");
 }

@@ -601,12 +601,12 @@ fn random_request(dice: &mut Dice) -> (Method, String, HeaderMap) {
     (method, target, headers)
 }
 
+/// A caller as two policies know it.
+type BeforeAndAfter = (Option<Arc<Account>>, Option<Arc<Account>>);
+
 /// Who may ask, before and after: nobody, the accounts of the files, and some of a store that hold
 /// roles of the files.
-fn callers(
-    dice: &mut Dice,
-    (old, new): (&Policy, &Policy),
-) -> Vec<(Option<Arc<Account>>, Option<Arc<Account>>)> {
+fn callers(dice: &mut Dice, (old, new): (&Policy, &Policy)) -> Vec<BeforeAndAfter> {
     let (before, after) = (accounts(old), accounts(new));
     let mut callers = vec![(None, None)];
     for name in ["one", "two"] {

@@ -39,6 +39,10 @@ pub(super) struct File {
 /// The rules of an upstream.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "as the settings have them: each is one of its own"
+)]
 pub(super) struct Upstream {
     pub(super) unsafe_allow: Vec<String>,
     pub(super) unsafe_header_names: Vec<String>,
