@@ -9,6 +9,7 @@ dimensions: { tenant: The customer }
 permissions: { a:view: A, a:edit: B }
 roles:
   viewer: { description: Sees, permissions: [a:view] }
+  changer: { description: Changes, permissions: [a:edit] }
 upstream: plain
 routes:
   GET /open: public
@@ -21,12 +22,18 @@ routes:
   GET /at/{tenant}: { needs: a:view, within: { tenant: path.tenant } }
   GET /edit/{tenant}: { needs: a:edit, within: { tenant: path.tenant } }
   GET /asked: { needs: a:view, within: { tenant: query.tenant } }
+  GET /x/{a}/end: a:view
+  GET /x/end/{b}: a:edit
+  GET /y/{tenant}/end: { needs: a:view, within: { tenant: path.tenant } }
+  GET /y/end/{b}: a:edit
   GET /page: { needs: a:view, cors: answer }
   GET /shared/{x}: { needs: public, cors: answer }
   GET /raw/{x}: { needs: a:view, unsafe_allow: [semicolon] }
 accounts:
   bound: { description: A, grants: [{ role: viewer, within: { tenant: [acme] } }] }
   nothing: { description: B, grants: [] }
+  changer: { description: D, grants: [{ role: changer }] }
+  half: { description: E, grants: [{ role: changer }, { role: viewer, within: { tenant: [acme] } }] }
   off: { description: C, grants: [], allow_from: [10.0.0.0/8] }
 ";
 
@@ -185,5 +192,25 @@ fn a_refusal_says_what_its_route_says_of_pages() {
     ] {
         let denial = world.denial(&get("-", target));
         assert_eq!(denial.cors.is_some(), said, "{target}");
+    }
+}
+
+/// Of several routes that count, it is the one not satisfied that says what is needed.
+#[test]
+fn a_refusal_tells_what_the_route_needs_that_is_not_satisfied() {
+    let world = World::new(POLICY);
+    for (account, target, reason) in [
+        ("changer", "/x/end/end", Reason::PermissionMissing),
+        ("half", "/y/end/end", Reason::OutsideBoundary),
+    ] {
+        let denial = world.denial(&get(account, target));
+        assert_eq!(denial.reason, reason, "{target}");
+        let view = "a:view".parse().unwrap();
+        assert_eq!(denial.needs, Some(Needs::All(vec![view])), "{target}");
+        let primary = denial.route.map(|route| route.template.to_string());
+        assert!(
+            primary.is_some_and(|it| it.contains("/end/{b}")),
+            "{target}"
+        );
     }
 }

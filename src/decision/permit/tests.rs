@@ -16,6 +16,7 @@ upstream: plain
 routes:
   GET /open: public
   GET /open/slow: { needs: public, timeout: 5s, pass_authorization: foreign }
+  GET /open/watched: { needs: public, shadow: true }
   GET /own: { needs: a:view, timeout: 9s }
   GET /foreign: { needs: a:view, pass_authorization: foreign }
   GET /watched: { needs: b:view, shadow: true }
@@ -145,6 +146,7 @@ fn a_foreign_authorization_passes_where_every_route_passes_it() {
     for (account, target, passes, may) in [
         ("free", "/open", false, false),
         ("free", "/open/slow", true, true),
+        ("free", "/open/watched", true, true),
         ("free", "/own", false, false),
         ("free", "/foreign", true, true),
         // In shadow it goes through for whom the route would refuse, and is no fault of anybody.

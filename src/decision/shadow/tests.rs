@@ -62,6 +62,7 @@ fn came_of(world: &World, account: &str, method: Method, target: &str) -> String
         Outcome::Denied(denial) => denial.reason.to_string(),
         Outcome::Shadowed(permit, denial) => {
             assert!(permit.identity().is_none() && permit.passes_authorization());
+            assert_eq!(permit.is_raw(), denial.class.is_some());
             let upstream = world.policy.upstream(permit.upstream());
             format!("{} > {upstream}{}", denial.reason, permit.path_and_query())
         }
