@@ -77,6 +77,11 @@ const GOOD: &[&str] = &[
     "completions bash",
     "man --dir pages",
     "version -o json",
+    "schema",
+    "schema settings",
+    "schema policy --dir schemas",
+    "routes import --from oathkeeper rules.json --strict",
+    "check policies --against before --allow-widening --coverage --fail-under 80 --fail-on warning",
     "key list",
     "account list",
 ];
