@@ -63,7 +63,9 @@ pub(super) fn way(question: &Question<'_>, matched: Option<&Matched>) -> Option<
     }
     let class = refused_class(question, matched);
     let shadow = &question.policy.shadow;
-    if class.is_some() && !shadow.takes_raw(matched.primary.upstream) {
+    // A class that is allowed is a second reading all the same, and that may be an enforced route's.
+    let shows = !question.target.classes().is_empty();
+    if shows && !shadow.takes_raw(matched.primary.upstream) {
         return None;
     }
     if (class.is_some() || stand_in.is_some()) && shadow.is_nearly_own(question.target.path()) {

@@ -3,7 +3,7 @@
 use super::super::tests::world::{Call, World};
 use super::*;
 use crate::settings::{UpstreamAddress, UpstreamRules};
-use crate::words::Method;
+use crate::words::{Method, PathClass};
 
 const POLICY: &str = r"
 permissions: { a:view: A }
@@ -308,5 +308,29 @@ fn came_of_typed(world: &World, account: &str, method: Method, path: &str) -> St
     match crate::request::Target::from_text(path, world.policy.classes_read) {
         Ok(_) => came_of(world, account, method, path),
         Err(_) => "path_ambiguous".to_owned(),
+    }
+}
+
+/// What an upstream takes for data is a second reading all the same, and may be an enforced route's.
+#[test]
+fn a_class_that_is_allowed_goes_on_only_where_nothing_is_enforced() {
+    for (port, came) in [
+        (8080, "credential_missing > quiet/half;x/7"),
+        (80, "credential_missing"),
+    ] {
+        let quiet = UpstreamRules {
+            is_default: true,
+            unsafe_allow: [PathClass::Semicolon].into_iter().collect(),
+            ..rules(true, at("10.0.0.1", 80))
+        };
+        let calm = rules(true, at("10.0.0.2", 80));
+        let loud = rules(false, at("api.internal", port));
+        let upstreams = vec![("quiet", quiet), ("calm", calm), ("loud", loud)];
+        let world = World::of(POLICY, upstreams);
+        assert_eq!(
+            came_of(&world, "-", Method::Get, "/half;x/7"),
+            came,
+            "{port}"
+        );
     }
 }
