@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// The licences a dependency may come under.
-const LICENCES: [&str; 7] = [
+const LICENCES: [&str; 8] = [
     "Apache-2.0",
     "BSD-2-Clause",
     "BSD-3-Clause",
     "ISC",
     "MIT",
+    "MIT-0",
     "Unicode-3.0",
     "Zlib",
 ];
