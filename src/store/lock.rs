@@ -9,11 +9,18 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use super::StoreError;
 
 /// Longest text read from a lock file, in bytes: a process id is at most ten.
 const HOLDER_BYTES_MAX: u64 = 64;
+
+/// How often the lock is tried, and how long between: two seconds in all. A command without a server
+/// holds it for milliseconds, and a server that starts just then has no reason to give up.
+const TRIES: usize = 40;
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Held until dropped.
 #[derive(Debug)]
@@ -39,7 +46,7 @@ impl Lock {
             .mode(0o600)
             .open(&lock_path)
             .map_err(failed)?;
-        match file.try_lock() {
+        match try_for_a_while(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let holder = holder(&mut file);
@@ -56,6 +63,16 @@ impl Lock {
             .map_err(failed)?;
         Ok(Self { _file: file })
     }
+}
+
+fn try_for_a_while(file: &File) -> Result<(), TryLockError> {
+    for _ in 1..TRIES {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => sleep(PAUSE),
+            tried => return tried,
+        }
+    }
+    file.try_lock()
 }
 
 /// When root makes the lock file of somebody's store, it is that somebody's, or his server could
@@ -86,4 +103,27 @@ pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(ending);
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_holds_the_lock_for_a_moment_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("p.db");
+        let held = Lock::take(&store).unwrap();
+        let next = std::thread::scope(|scope| {
+            let next = scope.spawn(|| Lock::take(&store));
+            sleep(PAUSE);
+            drop(held);
+            next.join().unwrap()
+        });
+        let held = next.unwrap();
+        let error = Lock::take(&store).unwrap_err();
+        let holder = format!("process {}", std::process::id());
+        assert!(error.to_string().contains(&holder), "{error}");
+        drop(held);
+    }
 }

@@ -30,9 +30,16 @@ const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
 ///
 /// What the service says, or why it could not be reached or opened.
 pub fn ask(settings: &Settings, operation: Operation) -> Result<Value, AdminError> {
-    match Client::find(settings)? {
-        Some(client) => client.call(&operation),
-        None => open_offline(settings, Clock::System)?.execute(operation, &Actor::Offline),
+    if let Some(client) = Client::find(settings)? {
+        return client.call(&operation);
+    }
+    match open_offline(settings, Clock::System) {
+        Ok(service) => service.execute(operation, &Actor::Offline),
+        // Whoever holds the store may be a server that was only starting, and answers by now.
+        Err(error) => match Client::find(settings)? {
+            Some(client) => client.call(&operation),
+            None => Err(error),
+        },
     }
 }
 

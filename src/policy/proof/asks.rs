@@ -60,7 +60,7 @@ pub(crate) fn is_listed(route: &Route) -> bool {
 /// Says whether every built-in role that satisfies what `a` needs satisfies what `b` needs. Then
 /// nobody can do the one without the other, unless a custom role is made for it.
 pub(crate) fn as_much_by_roles(policy: &Policy, a: &Route, b: &Route) -> bool {
-    if a.shadow || !reaches_no_further(a, b) {
+    if (a.shadow && !b.shadow) || !reaches_no_further(a, b) {
         return false;
     }
     let implied = |given: PermissionId, other: PermissionId| {

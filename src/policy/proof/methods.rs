@@ -140,7 +140,7 @@ fn weight(policy: &Policy, method: Method, (wide, strong): (&[&Route], &Route)) 
     }
     if wide
         .iter()
-        .all(|route| !asks::is_listed(route) || route.shadow)
+        .all(|route| !asks::is_listed(route) || (route.shadow && !strong.shadow))
     {
         return Some(Level::Warning);
     }
