@@ -255,7 +255,8 @@ fn who_follows_sees_refusals_as_they_come() {
     });
     let denial: Value = serde_json::from_str(&line.unwrap()).unwrap();
     assert_eq!(denial["reason"], "credential_missing");
-    kill_process(Pid::from_child(&tail), Signal::INT).unwrap();
+    // As the system ends it, like Ctrl-C; that one is ignored by all that a script puts behind it by `&`.
+    kill_process(Pid::from_child(&tail), Signal::TERM).unwrap();
     let ended = tail.wait_with_output().unwrap();
     assert_eq!(String::from_utf8(ended.stderr).unwrap(), "");
 }
