@@ -30,8 +30,8 @@ fn f03_five_hundred_slow_readers() {
     let gateway = before(&api).start();
     let each = slow::slow_readers(&gateway, 500, Duration::from_secs(sized(5, 70)));
     let said = say("F03", format!("{} KiB a reader", each / 1024));
-    // The aim is 64, of which the process itself takes some for the first of them.
-    assert!(each <= 80 * 1024, "{each} bytes a reader");
+    // The aim is 64, and 64 to 70 is what was seen; the rest is for what an allocator keeps besides.
+    assert!(each <= 112 * 1024, "{each} bytes a reader");
     api.wait_for_open(0);
     passed("F03", &said);
 }
