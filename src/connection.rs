@@ -3,7 +3,8 @@
 //! The HTTP libraries do the framing; what they let through and a gateway may not is refused later,
 //! request by request (see `head`). What they refuse themselves never becomes a request. Of HTTP/1 it
 //! is answered, counted and logged here. Of HTTP/2 the library answers it, by a reset, a goodbye or a
-//! bare 431; that is seen on its way out (see `refused`), and counted and logged once a connection.
+//! bare 431; that is seen on its way out (see `refused`), counted once a connection, and said now and
+//! then: a line for each would be a way to fill the disk, or to make every core wait for its reader.
 
 mod frames;
 mod http1;

@@ -98,15 +98,19 @@ pub(super) async fn serve<S>(
     }
 }
 
-/// Puts on record what the library refused: once a connection, and the worst of it.
+/// Puts on record what the library refused: counted once a connection, by the worst of it, and said
+/// now and then.
 fn record(gateway: &Gateway, connection: &Connection, refused: Refused) {
     let Some(cause) = refused.cause() else {
         gateway.refused_unread(connection, Reason::HeadersTooLarge, Version::HTTP_2);
         return;
     };
-    gateway.recorder.metrics().doors().closed(cause);
-    let client = connection.client();
-    tracing::info!(%client, cause = cause.code(), %refused, "HTTP/2 refused");
+    let doors = gateway.recorder.metrics().doors();
+    doors.closed(cause);
+    if doors.is_due(cause, gateway.clock.now()) {
+        let client = connection.client();
+        tracing::info!(%client, cause = cause.code(), %refused, "HTTP/2 refused");
+    }
 }
 
 fn builder(starts: Starts, limits: &ListenerLimits) -> http2::Builder<Starts> {

@@ -250,6 +250,22 @@ mod tests {
         }
     }
 
+    /// The library may have frames of it in its buffer when a reset comes.
+    #[test]
+    fn what_is_written_of_a_stream_that_was_reset_begins_no_answer() {
+        let now = Instant::now();
+        for (before, after) in [
+            (vec![], vec![frame(HEADERS, b""), frame(0, b"x")]),
+            (vec![frame(HEADERS, b"")], vec![frame(0, b"x")]),
+        ] {
+            let mut said = Said::new();
+            said.wrote(&before.concat(), now);
+            said.was_reset(1);
+            said.wrote(&after.concat(), now);
+            assert_eq!(said.still(now), 0, "{before:?} {after:?}");
+        }
+    }
+
     #[test]
     fn what_an_upstream_broke_off_is_not_held_against_the_client() {
         let mut said = Said::new();

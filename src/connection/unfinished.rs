@@ -4,6 +4,8 @@
 //! an answer, nobody else knows of it. It is seen from outside by what does not come: a stream whose
 //! head went out, and of which no frame has been written for a long time.
 
+use std::collections::VecDeque;
+
 use tokio::time::Instant;
 
 use super::frames::{DATA, END_STREAM, Frame, HEADERS, RST_STREAM};
@@ -13,18 +15,30 @@ use super::frames::{DATA, END_STREAM, Frame, HEADERS, RST_STREAM};
 pub(super) struct Unfinished {
     /// Each by the number of its stream, and when a frame of it went out last.
     answers: Vec<(u32, Instant)>,
+    /// Streams that were over before their head went out: it may lie in the library's buffer still, and
+    /// nothing follows it. The last of them: a buffer holds few heads.
+    early: VecDeque<u32>,
 }
+
+/// Most streams kept that were over early.
+const EARLY_MOST: usize = 64;
 
 impl Unfinished {
     /// A frame goes out, now.
     pub(super) fn wrote(&mut self, frame: Frame, now: Instant) {
         match frame.kind {
-            RST_STREAM => self.over(frame.stream),
-            HEADERS | DATA if frame.flags & END_STREAM != 0 => self.over(frame.stream),
+            RST_STREAM => {
+                self.ended(frame.stream);
+            }
+            HEADERS | DATA if frame.flags & END_STREAM != 0 => {
+                self.ended(frame.stream);
+            }
             HEADERS | DATA => {
                 let mut answers = self.answers.iter_mut().rev();
                 match answers.find(|(stream, _)| *stream == frame.stream) {
                     Some((_, at)) => *at = now,
+                    // What still comes of a stream that is over begins none.
+                    None if frame.kind == DATA || self.early.contains(&frame.stream) => {}
                     None => self.answers.push((frame.stream, now)),
                 }
             }
@@ -32,12 +46,20 @@ impl Unfinished {
         }
     }
 
-    /// Nothing more of this one goes out.
+    /// The client has given this one up: nothing is begun of it any more.
     pub(super) fn over(&mut self, stream: u32) {
-        let mut answers = self.answers.iter();
-        if let Some(place) = answers.rposition(|(number, _)| *number == stream) {
-            self.answers.swap_remove(place);
+        if self.ended(stream).is_none() {
+            self.early.truncate(EARLY_MOST - 1);
+            self.early.push_front(stream);
         }
+    }
+
+    fn ended(&mut self, stream: u32) -> Option<(u32, Instant)> {
+        let place = self
+            .answers
+            .iter()
+            .rposition(|(number, _)| *number == stream)?;
+        Some(self.answers.swap_remove(place))
     }
 
     /// How many have stood still since then.

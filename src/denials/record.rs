@@ -296,7 +296,8 @@ fn place(denial: &Denial) -> BTreeMap<String, Vec<String>> {
         let short = value
             .as_ref()
             .filter(|value| value.len() <= VALUE_BYTES_MAX);
-        values.extend(short.filter(|_| values.len() < LIST_MAX).cloned());
+        let short = short.filter(|_| values.len() < LIST_MAX);
+        values.extend(short.map(|value| clean(value.as_bytes())));
     }
     place
 }
@@ -307,7 +308,11 @@ fn clean(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let plain = |c: char| {
         let odd = c.is_control()
-            || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+            || matches!(
+                c,
+                '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+            )
+            || matches!(c, '\u{2066}'..='\u{2069}' | '\u{feff}');
         if odd { '?' } else { c }
     };
     let text: String = text.chars().map(plain).collect();

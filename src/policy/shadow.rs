@@ -15,6 +15,8 @@
 
 use std::sync::Arc;
 
+use percent_encoding::percent_decode_str;
+
 use super::matcher::{Entry, Lookup, Table};
 use super::template::Template;
 use super::{Policy, Route, reading};
@@ -67,15 +69,11 @@ impl Shadow {
         }
     }
 
-    /// Says whether a path, in canonical form, is one of our own endpoints to everybody but us:
+    /// Says whether a path, in canonical form, is one of our own endpoints to anybody but us:
     /// `//oauth/token` is what a slash too many makes of it, and a secret stands in its body.
     pub(crate) fn is_nearly_own(&self, path: &str) -> bool {
-        let named = |path: &str| {
-            let segments = path.split('/').filter(|segment| !segment.is_empty());
-            segments.map(str::to_ascii_lowercase).collect::<Vec<_>>()
-        };
-        let path = named(path);
-        self.own.iter().any(|own| named(own) == path)
+        let path = carelessly(path);
+        self.own.iter().any(|own| carelessly(own) == path)
     }
 
     /// Where requests go that no route names.
@@ -189,5 +187,61 @@ impl NotEnforced {
     /// Says whether everything is enforced.
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+/// Most times a path is decoded: who decodes more often than that reads no client's path.
+const DECODED_MOST: usize = 4;
+
+/// The segments of a path to the most careless reader: decoded again and again, backslashes for
+/// slashes, parameters dropped, dots followed, case ignored.
+fn carelessly(path: &str) -> Vec<String> {
+    let mut text = path.to_owned();
+    for _ in 0..DECODED_MOST {
+        text = percent_decode_str(&text).decode_utf8_lossy().into_owned();
+    }
+    let mut segments = Vec::new();
+    for segment in text.split(['/', '\\']) {
+        match segment.split([';', '?', '#']).next().unwrap_or_default() {
+            "" | "." => {}
+            ".." => drop(segments.pop()),
+            name => segments.push(name.to_ascii_lowercase()),
+        }
+    }
+    segments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_endpoint_is_known_in_every_spelling() {
+        let shadow = Shadow::new(Vec::new(), None, vec!["/oauth/token".to_owned()]);
+        for path in [
+            "/oauth/token",
+            "//oauth/token",
+            "/OAuth/Token/",
+            "/oauth%2Ftoken",
+            "/oauth%252Ftoken",
+            "/oauth/./token",
+            "/x/../oauth/token",
+            "/oauth;a=b/token;c",
+            "/oauth\\token",
+            "/oauth%5Ctoken",
+            "/x/%2E%2E/oauth/token",
+            "/oauth/token%3Fa=b",
+        ] {
+            assert!(shadow.is_nearly_own(path), "{path}");
+        }
+        for path in [
+            "/",
+            "/oauth",
+            "/oauth/tokens",
+            "/oauth/token/x",
+            "/../token",
+        ] {
+            assert!(!shadow.is_nearly_own(path), "{path}");
+        }
     }
 }

@@ -1,8 +1,14 @@
 //! What can be counted of connections and certificates: the doors, and who was not let in.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::maker::Maker;
+use crate::words::UnixTime;
+
+/// At most one line about a cause in this time, in milliseconds.
+const SAY_EVERY: u64 = 10_000;
 
 /// Why a connection was closed by us, or streams of it were, without or beside an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +60,8 @@ pub struct Doors {
     fragments: IntCounter,
     certificate_failures: IntCounter,
     certificates: IntGaugeVec,
+    /// When something was last said of each cause, in milliseconds since 1970.
+    said: [AtomicU64; Closed::ALL.len()],
 }
 
 impl Doors {
@@ -82,6 +90,7 @@ impl Doors {
                 "When the certificate of a listener runs out.",
                 &["listener"],
             )?,
+            said: Default::default(),
         };
         for cause in Closed::ALL {
             doors.closed.with_label_values(&[cause.code()]);
@@ -99,6 +108,17 @@ impl Doors {
     /// A connection was closed by us.
     pub fn closed(&self, cause: Closed) {
         self.closed.with_label_values(&[cause.code()]).inc();
+    }
+
+    /// Whether a line about `cause` is due: strangers make them, and whoever writes diagnostics waits
+    /// for their reader. The counter has them all.
+    pub fn is_due(&self, cause: Closed, now: UnixTime) -> bool {
+        let now = now.as_millis();
+        let said = self.said.get(cause as usize);
+        said.is_some_and(|said| {
+            let due = |last: u64| (last == 0 || now >= last + SAY_EVERY).then_some(now);
+            said.fetch_update(Relaxed, Relaxed, due).is_ok()
+        })
     }
 
     /// A connection could not be accepted.

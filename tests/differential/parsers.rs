@@ -42,9 +42,8 @@ fn b46_three_parsers_read_what_is_sent_on_as_it_was_meant() {
     for round in 0..rounds {
         let (recorded, log) = send(round, cases);
         let requests = recorded.iter().map(|one| one.requests.len()).sum::<usize>();
-        // A third of them on a machine at rest; a slow one is too late with some.
         assert!(
-            requests > cases / 2,
+            requests > cases,
             "only {requests} of {} requests got through",
             3 * cases
         );

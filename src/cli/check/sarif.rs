@@ -111,11 +111,11 @@ mod tests {
 
     #[test]
     fn a_file_below_the_folder_is_named_from_there() {
-        let folder = Path::new("/work/api");
+        let folder = Path::new("/srv/api");
         for (file, expected) in [
             ("policies/a.yaml", "policies/a.yaml"),
             ("./policies/a b.yaml", "policies/a%20b.yaml"),
-            ("/work/api/policies/a.yaml", "policies/a.yaml"),
+            ("/srv/api/policies/a.yaml", "policies/a.yaml"),
             (
                 "/etc/portcullis/ü.yaml",
                 "file:///etc/portcullis/%C3%BC.yaml",
