@@ -11,7 +11,7 @@ use comfy_table::{Table, presets};
 use serde_json::Value;
 
 use super::output::{STRONG, styled};
-use crate::words::{Boundary, UnixTime};
+use crate::words::{self, Boundary, UnixTime};
 
 /// What a kind of thing looks like in a table.
 #[derive(Debug)]
@@ -162,17 +162,7 @@ fn object(field: &str, value: &Value, now: UnixTime) -> String {
 
 /// `text` with its control characters escaped, so that a description cannot move the cursor.
 pub(super) fn printable(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control()
-            || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        {
-            safe.extend(character.escape_default());
-        } else {
-            safe.push(character);
-        }
-    }
-    safe
+    words::printable(text).into_owned()
 }
 
 /// The steps in which people tell a span, longest first.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 
 use super::rights::Satisfied;
 use super::{Matched, Question};
@@ -14,7 +14,7 @@ use crate::policy::cors::Cors;
 use crate::policy::shadow::NOWHERE;
 use crate::policy::{Requirement, Route, RouteBoundary, Source};
 use crate::request::Target;
-use crate::words::{Boundary, Caller, PermissionId, UpstreamId};
+use crate::words::{Boundary, Caller, PermissionId, UNRESERVED, UpstreamId};
 
 /// Proof that the rules let a request through.
 ///
@@ -262,13 +262,6 @@ fn permissions(question: &Question<'_>, mut satisfied: Satisfied) -> Option<Head
 /// section of 16 KiB, which is what common upstreams read.
 const BOUNDARY_BYTES_MAX: usize = 8 * 1024;
 
-/// What stands as itself in a value of `X-Portcullis-Boundary`: RFC 3986 unreserved characters.
-const VALUE: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
-
 /// One entry per grant, never merged: `tenant=acme|globex;site=7, *`. Only grants that give all of
 /// what each forwarding route needs count, so a caller that holds two needed permissions by two
 /// grants is sent on with an empty list, which allows nothing. Entries only ever add rights, so those that do not fit are
@@ -305,7 +298,7 @@ fn entry(within: &Boundary) -> String {
     let dimension = |(name, values): (_, &std::collections::BTreeSet<String>)| {
         let values: Vec<_> = values
             .iter()
-            .map(|value| utf8_percent_encode(value, VALUE).to_string())
+            .map(|value| utf8_percent_encode(value, UNRESERVED).to_string())
             .collect();
         format!("{name}={}", values.join("|"))
     };

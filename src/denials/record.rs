@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::decision::{Denial, Needs};
 use crate::policy::Route;
 use crate::reason::Reason;
-use crate::words::{Account, AccountId, AccountName, KeyId, RequestId, UnixTime};
+use crate::words::{Account, AccountId, AccountName, KeyId, RequestId, UnixTime, steers};
 
 /// Longest path that is kept, in bytes. Those of real clients stay far below.
 const PATH_BYTES_MAX: usize = 1024;
@@ -306,15 +306,7 @@ fn place(denial: &Denial) -> BTreeMap<String, Vec<String>> {
 /// text are `?`, and what has the form of a secret of ours is cut.
 fn clean(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    let plain = |c: char| {
-        let odd = c.is_control()
-            || matches!(
-                c,
-                '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
-            )
-            || matches!(c, '\u{2066}'..='\u{2069}' | '\u{feff}');
-        if odd { '?' } else { c }
-    };
+    let plain = |c: char| if steers(c) { '?' } else { c };
     let text: String = text.chars().map(plain).collect();
     without_secrets(&text)
 }
@@ -345,6 +337,17 @@ fn without_secrets(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_kept_of_a_place_is_plain_too() {
+        let value = "a\u{9b}2J\u{202e}pcs_0123".to_owned();
+        let denial = Denial {
+            boundary: vec![("tenant".parse().unwrap(), Some(value))],
+            ..Denial::new(Reason::OutsideBoundary)
+        };
+        let kept = place(&denial);
+        assert_eq!(kept["tenant"], ["a?2J?pcs_\u{2026}"]);
+    }
 
     #[test]
     fn what_is_kept_of_a_text_is_short_plain_and_no_secret() {

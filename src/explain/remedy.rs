@@ -14,7 +14,7 @@ use super::opened::{Opened, Prober};
 use super::search::{Found, Search};
 use super::world::World;
 use crate::decision::{Denial, Needs, Question};
-use crate::policy::Policy;
+use crate::policy::{Lookup, Policy};
 use crate::reason::Reason;
 use crate::words::{Account, PermissionSet, RoleName};
 
@@ -24,7 +24,7 @@ const SHOWN_MAX: usize = 5;
 const COMPARED_MAX: usize = 16;
 
 /// A way to allow a refused call.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Remedy {
     /// What to do: all of it.
     pub changes: Vec<Line>,
@@ -48,8 +48,7 @@ impl Remedy {
     pub(super) fn advice(text: impl Into<String>) -> Self {
         Self {
             changes: vec![Line::advice(text)],
-            opens: None,
-            others: 0,
+            ..Self::default()
         }
     }
 
@@ -76,17 +75,30 @@ pub(super) struct Case<'a> {
 pub(super) fn remedies(case: &Case<'_>, denial: &Denial) -> Vec<Remedy> {
     let account = denial.caller.as_ref().map(|caller| &caller.account);
     match (denial.reason.status().as_u16(), account) {
-        (401, None) => vec![Remedy::advice("call with a token or key of an account")],
-        (401 | 403, Some(account)) => ranked(&Search::new(case, account), case, account, denial),
-        (404, _) => {
-            let method = case.call.method;
-            let path = case.question.target.path();
-            let said = format!("add a route for `{method} {path}` to a policy file");
-            vec![Remedy::advice(said)]
+        (401, None) => {
+            let mut remedy = Remedy::advice("call with a token or key of an account");
+            // Who he is would not help then.
+            if let Lookup::Nothing = case.question.lookup {
+                remedy.changes.push(new_route(case));
+            }
+            vec![remedy]
         }
+        (401 | 403, Some(account)) => ranked(&Search::new(case, account), case, account, denial),
+        (404, _) => vec![Remedy {
+            changes: vec![new_route(case)],
+            ..Remedy::default()
+        }],
         (405, _) => vec![Remedy::advice(format!("use one of {}", denial.allow))],
         _ => Vec::new(),
     }
+}
+
+fn new_route(case: &Case<'_>) -> Line {
+    let method = case.call.method;
+    let path = case.question.target.path();
+    Line::advice(format!(
+        "add a route for `{method} {path}` to a policy file"
+    ))
 }
 
 /// The roles that give what a refusal says is missing.

@@ -7,13 +7,13 @@
 use std::collections::BTreeMap;
 
 use http::{HeaderMap, HeaderValue};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 
 use crate::decision::{self, Outcome, Question};
 use crate::policy::matcher::Lookup;
 use crate::policy::{Policy, Route, RouteBoundary, Source};
 use crate::request::Target;
-use crate::words::{Caller, DimensionId, Method, RouteId};
+use crate::words::{Caller, DimensionId, Method, RouteId, UNRESERVED};
 
 /// What stands for a parameter nobody reads. No literal that people write.
 const FILLER: &str = "~";
@@ -21,12 +21,6 @@ const FILLER: &str = "~";
 const ELSEWHERE: &str = "~elsewhere";
 /// Most places looked at for one route; beyond it some are left out, and that is said.
 const PLACES_MAX: usize = 256;
-
-const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
 
 /// Values of dimensions that make a difference.
 pub(super) type Values = BTreeMap<DimensionId, Vec<String>>;
@@ -102,9 +96,9 @@ impl Sample {
                 Source::Path(param) => *params.get_mut(*param)? = Some(value),
                 Source::Query { name, .. } => {
                     query.push(if query.is_empty() { '?' } else { '&' });
-                    query.extend(utf8_percent_encode(name, PLAIN));
+                    query.extend(utf8_percent_encode(name, UNRESERVED));
                     query.push('=');
-                    query.extend(utf8_percent_encode(value, PLAIN));
+                    query.extend(utf8_percent_encode(value, UNRESERVED));
                 }
                 Source::Header(name) => {
                     headers.insert(name, HeaderValue::from_str(value).ok()?);
@@ -158,7 +152,7 @@ fn filled(template: &str, params: &[Option<&str>]) -> String {
     for part in parts {
         let after = part.split_once('}').map_or("", |(_, after)| after);
         let value = params.next().copied().flatten().unwrap_or(FILLER);
-        path.extend(utf8_percent_encode(value, PLAIN));
+        path.extend(utf8_percent_encode(value, UNRESERVED));
         path.push_str(after);
     }
     path

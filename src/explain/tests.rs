@@ -105,6 +105,12 @@ fn every_step_is_told_up_to_the_one_that_settled_it() {
     beaten PATCH /v1/{tenant}/devices: it answers PATCH
     => call with a token or key of an account
     ");
+    insta::assert_snapshot!(told("nobody", "GET /nowhere"), @r"
+    ok path: `/nowhere`
+    no route: no route matches
+    no caller: a credential is required
+    => call with a token or key of an account and add a route for `GET /nowhere` to a policy file
+    ");
     insta::assert_snapshot!(told("ci", "GET /nowhere"), @r"
     ok path: `/nowhere`
     no route: no route matches

@@ -153,3 +153,27 @@ impl Drop for Open {
         self.0.dec();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::event::AccountLabels;
+    use crate::telemetry::metrics::Metrics;
+
+    #[test]
+    fn a_cause_is_said_once_in_ten_seconds_and_others_beside_it() {
+        let metrics = Metrics::new(AccountLabels::Off);
+        let doors = metrics.doors();
+        let at = |seconds: u64| UnixTime::from_secs(1_000 + seconds);
+        for (cause, seconds, due) in [
+            (Closed::Flood, 0, true),
+            (Closed::Flood, 0, false),
+            (Closed::Protocol, 1, true),
+            (Closed::Flood, 9, false),
+            (Closed::Flood, 10, true),
+            (Closed::Flood, 11, false),
+        ] {
+            assert_eq!(doors.is_due(cause, at(seconds)), due, "{cause:?} {seconds}");
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! What is wrong with a file, and where.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -60,17 +61,11 @@ impl Fault {
     /// A fault at `place` against `rule`. What would steer a terminal is written as an escape: a
     /// message repeats what a file holds, and is one line.
     pub fn of(rule: Rule, place: Place, message: impl Into<String>) -> Self {
-        let mut message = message.into();
-        if message.contains(steers) {
-            message = message.chars().fold(String::new(), |mut shown, character| {
-                if steers(character) {
-                    shown.extend(character.escape_default());
-                } else {
-                    shown.push(character);
-                }
-                shown
-            });
-        }
+        let message = message.into();
+        let message = match printable(&message) {
+            Cow::Borrowed(_) => message,
+            Cow::Owned(escaped) => escaped,
+        };
         Self {
             place,
             message,
@@ -85,10 +80,28 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Says whether `character` would steer a terminal rather than stand on it: a control, or one that
-/// turns the direction of what follows.
+/// Says whether `character` would steer a terminal rather than stand on it: a control, one that turns
+/// the direction of text, or one that stands there unseen.
 pub fn steers(character: char) -> bool {
-    character.is_control() || ('\u{2028}'..='\u{202e}').contains(&character)
+    character.is_control()
+        || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
+        || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// `text` with what would steer a terminal written as escapes.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        if steers(character) {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    Cow::Owned(shown)
 }
 
 /// Everything that is wrong, in the order of files and lines, one fault a line.

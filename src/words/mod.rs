@@ -20,7 +20,7 @@ mod time;
 
 pub use boundary::Boundary;
 pub use caller::{Account, AddressRules, Caller, Evidence, Holding, Limit};
-pub use fault::{Fault, Faults, Place, nearest, steers};
+pub use fault::{Fault, Faults, Place, nearest, printable, steers};
 pub use ids::{AccountId, RequestId, RequestIds, RouteId, UpstreamId};
 pub use key::{KeyId, KeyIdError, Secret, SecretDigest, SecretDigestError, SecretError};
 pub use method::{Method, MethodSet};
@@ -31,7 +31,7 @@ pub use names::{
 pub use path_class::{Allowable, ClassSet, PathClass};
 pub use permission_set::{DimensionId, PermissionId, PermissionSet};
 pub use rule::{Level, Rule};
-pub use spelling::{Folding, Spelling};
+pub use spelling::{Folding, Spelling, UNRESERVED};
 pub use time::UnixTime;
 
 pub(crate) use key::random_base62;

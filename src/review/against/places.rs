@@ -9,27 +9,20 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, percent_decode_str, utf8_percent_encode};
 
 use super::Both;
 use super::callers::Subject;
 use super::paths::OPEN;
 use crate::policy::cors::Cors;
 use crate::policy::{Policy, Route, RouteBoundary, Source};
-use crate::words::{DimensionId, Method};
+use crate::words::{DimensionId, Method, UNRESERVED};
 
 /// Most requests for one path and caller.
 const REQUESTS_MAX: usize = 4_096;
 
-/// What stands as itself in a value.
-const VALUE: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
-
 /// The rest of a path may hold slashes too.
-const REST: &AsciiSet = &VALUE.remove(b'/');
+const REST: &AsciiSet = &UNRESERVED.remove(b'/');
 
 /// A part of a request that says a place.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -225,7 +218,7 @@ fn made((host, method, path): Call<'_>, spots: &[Spot], values: &[Option<String>
                 let set = if matches!(spot, Spot::Rest(_)) {
                     REST
                 } else {
-                    VALUE
+                    UNRESERVED
                 };
                 if is_open(path, spot)
                     && let Some(segment) = segments.get_mut(*at)
@@ -235,10 +228,10 @@ fn made((host, method, path): Call<'_>, spots: &[Spot], values: &[Option<String>
             }
             Spot::Query(name) => {
                 let between = if query.is_empty() { '?' } else { '&' };
-                let name = utf8_percent_encode(name, VALUE);
+                let name = utf8_percent_encode(name, UNRESERVED);
                 query.push_str(&format!(
                     "{between}{name}={}",
-                    utf8_percent_encode(value, VALUE)
+                    utf8_percent_encode(value, UNRESERVED)
                 ));
             }
             Spot::Header(name) => {
