@@ -305,9 +305,12 @@ pub(super) fn tell(
         ))?;
     }
     if plan.to_review() > 0 {
+        let routes = match plan.to_review() {
+            1 => "1 route".to_owned(),
+            more => format!("{more} routes"),
+        };
         output.complain(format_args!(
-            "{} routes to review: the description lets everybody in there; `check` refuses `review_public` until a person has written what is meant",
-            plan.to_review(),
+            "{routes} to review: the description lets everybody in there; `check` refuses `review_public` until a person has written what is meant",
         ))?;
     }
     Ok(())

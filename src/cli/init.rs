@@ -45,7 +45,7 @@ pub(super) struct Init {
 const SHADOW: &str = "\n\
 # Shadow mode: every decision is made, logged and counted, and none is enforced. Look for a while at who
 # would be refused. `shadow: false` in a policy file enforces what it says, at its next reload; remove
-# both lines when all of it is enforced.
+# both lines, and start anew, when all of it is enforced.
 shadow: true
 default_upstream: api                 # where requests go that no route names
 ";
@@ -129,8 +129,15 @@ pub(super) fn run(init: &Init, context: &mut Context<'_>) -> Result<Exit, Failur
     } else {
         format!("cd {} && ", init.folder.display())
     };
+    // Neither command takes the policy before that is decided.
+    let review = plan.is_some_and(|(plan, _)| plan.to_review() > 0);
+    let first = if review {
+        "say in policies/api.yaml what each `review_public` needs, then "
+    } else {
+        ""
+    };
     context.output.remark(format_args!(
-        "next: `{folder}portcullis check`, then `portcullis serve`"
+        "next: {first}`{folder}portcullis check`, then `portcullis serve`"
     ))?;
     Ok(Exit::Ok)
 }

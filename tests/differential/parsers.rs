@@ -28,6 +28,7 @@ const ROUNDS_LONG: u64 = 20;
 
 /// Clients at a time. Most of what they do is wait.
 const CLIENTS: u64 = 8;
+const CLIENTS_LONG: u64 = 64;
 
 /// How long a client waits for a gateway that waits for the client.
 const SILENCE: Duration = Duration::from_millis(150);
@@ -81,12 +82,13 @@ fn send(round: u64, cases: usize) -> (Vec<Recorded>, HashMap<String, Value>) {
         .listener("limits: { header_timeout: 100ms, body_idle: 100ms }")
         .start();
     let token = gateway.token(&gateway.account("owner", &["owner"]));
+    let clients = sized(CLIENTS, CLIENTS_LONG);
     std::thread::scope(|scope| {
-        for client in 0..CLIENTS {
-            let mut heads = Heads::new(round * CLIENTS + client, &token);
+        for client in 0..clients {
+            let mut heads = Heads::new(round * clients + client, &token);
             let address = gateway.address();
             scope.spawn(move || {
-                for _ in 0..cases / CLIENTS as usize {
+                for _ in 0..cases / clients as usize {
                     converse(address, &heads.next());
                 }
             });

@@ -67,13 +67,27 @@ fn the_policy_goes_to_stdout_and_the_talk_to_stderr() {
         told.starts_with("3 operations: 3 routes, 2 permissions, 3 roles\n"),
         "{told}"
     );
-    assert!(told.contains("1 routes to review"), "{told}");
+    assert!(told.contains("\n1 route to review"), "{told}");
     assert!(
         !told.contains('\u{1b}') && !told.contains('\r'),
         "no bar where nobody looks: {told}"
     );
     let (_, told) = folder.ends("-q routes import api.json", 0);
     assert_eq!(told, "");
+}
+
+/// The next command that is named is one that will be taken.
+#[test]
+fn a_beginning_with_something_to_review_says_so_first() {
+    let folder = Folder::new();
+    let (_, told) = folder.ends("init new --openapi api.json", 0);
+    let next = told.lines().last().unwrap();
+    assert!(next.starts_with("next: say in policies/api.yaml"), "{next}");
+    folder.ends("check new", 1);
+    let policy = folder.0.path().join("new/policies/api.yaml");
+    let text = std::fs::read_to_string(&policy).unwrap();
+    std::fs::write(&policy, text.replace("review_public", "public")).unwrap();
+    folder.ends("check new", 0);
 }
 
 #[test]
