@@ -44,7 +44,7 @@
 //! 5  main  cli  app                                                    the shell
 //! 4  listener connection gateway judge forward reject record oauth      one request, one process
 //!    admin telemetry shutdown
-//! 3  verify  directory  denials  store  policy::reload                 memory and disk
+//! 3  verify  directory  denials  store  audit  policy::reload          memory and disk
 //! 2  credential head source request policy decision explain import     decisions: no I/O, no clock, no log
 //!    schema
 //! 1  words  reason  settings  yaml  clock                              words
@@ -74,6 +74,7 @@ pub mod verify;
 
 // Beside the way.
 pub mod admin;
+pub mod audit;
 pub mod denials;
 pub mod import;
 pub mod oauth;

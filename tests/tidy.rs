@@ -25,6 +25,7 @@ const LAYERS: [&[&str]; 5] = [
     ],
     // Memory and disk.
     &[
+        "audit",
         "denials",
         "directory",
         "policy::folder",

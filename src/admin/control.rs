@@ -119,7 +119,7 @@ impl Listener for Guarded {
             };
             match stream.peer_cred() {
                 Ok(peer) if peer.uid() == 0 || peer.uid() == me => {
-                    return (stream, Actor::Local { uid: peer.uid() });
+                    return (stream, Actor::peer(peer.uid(), peer.pid()));
                 }
                 Ok(peer) => tracing::warn!(uid = peer.uid(), "turned away from the control socket"),
                 Err(error) => tracing::warn!(%error, "a control peer did not say who it is"),
@@ -128,9 +128,7 @@ impl Listener for Guarded {
     }
 
     fn local_addr(&self) -> io::Result<Actor> {
-        Ok(Actor::Local {
-            uid: rustix::process::geteuid().as_raw(),
-        })
+        Ok(Actor::Gateway)
     }
 }
 

@@ -22,39 +22,17 @@ mod roles;
 mod service;
 mod view;
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::store::StoreError;
 
+pub use crate::audit::Actor;
 pub use look::{declared, routes};
 pub use open::{OpenError, open_files, open_offline, open_server, own_endpoints, policy_context};
 pub use operation::{Grant, MatrixBy, Operation, Token};
 pub use overlaps::{OVERLAPS_LISTED_MAX, overlaps};
 pub use service::{Host, ReplaceError, Service};
-
-/// Who asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Actor {
-    /// A process on this machine, known by its user id.
-    Local {
-        /// The user id.
-        uid: u32,
-    },
-    /// A command that opened the store itself.
-    Offline,
-}
-
-impl fmt::Display for Actor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Local { uid } => write!(f, "user id {uid}"),
-            Self::Offline => f.write_str("an offline command"),
-        }
-    }
-}
 
 /// What kind of no it is. Commands make an exit code of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -29,7 +29,7 @@ pub(super) fn ask(settings: &Settings, operation: Operation) -> Result<Value, Fa
 /// What the service says.
 pub(super) fn ask_policy(policy: Policy, operation: Operation) -> Result<Value, Failure> {
     let service = admin::open_files(Arc::new(policy), Clock::System)?;
-    Ok(service.execute(operation, &Actor::Offline)?)
+    Ok(service.execute(operation, &Actor::local())?)
 }
 
 impl From<AdminError> for Failure {

@@ -34,7 +34,7 @@ pub fn ask(settings: &Settings, operation: Operation) -> Result<Value, AdminErro
         return client.call(&operation);
     }
     match open_offline(settings, Clock::System) {
-        Ok(service) => service.execute(operation, &Actor::Offline),
+        Ok(service) => service.execute(operation, &Actor::local()),
         // Whoever holds the store may be a server that was only starting, and answers by now.
         Err(error) => match Client::find(settings)? {
             Some(client) => client.call(&operation),

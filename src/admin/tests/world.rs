@@ -70,7 +70,7 @@ impl World {
 
     pub(in crate::admin) fn ask(&self, operation: Value) -> Result<Value, AdminError> {
         let operation: Operation = serde_json::from_value(operation).unwrap();
-        self.service.execute(operation, &Actor::Offline)
+        self.service.execute(operation, &Actor::local())
     }
 
     pub(in crate::admin) fn done(&self, operation: Value) -> Value {
