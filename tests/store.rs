@@ -5,8 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use portcullis::store::{
-    AccountRecord, Adoption, Change, GrantRecord, GroupRecord, Holder, KeyRecord, Pepper, Records,
-    RoleRecord, SigningKeyRecord, Sqlite, Store, StoreError, pepper_path,
+    AccountRecord, Adoption, Change, GrantRecord, GroupRecord, Holder, KeyLimits, KeyRecord,
+    KeyUse, Pepper, Records, RoleRecord, SigningKeyRecord, Sqlite, Store, StoreError, pepper_path,
 };
 use portcullis::words::{AccountId, AccountName, Boundary, KeyId, UnixTime};
 use proptest::prelude::*;
@@ -87,6 +87,7 @@ mod promises {
             description: String::new(),
             members: BTreeSet::from([AccountId::random()]),
             grants: vec![grant(1, 1)],
+            applied_as: None,
             created_at: time(1),
             updated_at: time(1),
         };
@@ -97,6 +98,11 @@ mod promises {
                 old_ends_at: time(9),
             },
             Change::CreateGroup(group),
+            Change::Batch(vec![
+                Change::CreateRole(role(1, 2, time(2))),
+                Change::CreateKey(key(2, &owner.id)),
+                Change::DeleteGroup("nobody".parse().unwrap()),
+            ]),
             Change::Adopt(Adoption {
                 seen: vec![("f".parse().unwrap(), AccountId::random())],
                 gone: vec!["nobody".parse().unwrap()],
@@ -192,11 +198,18 @@ mod promises {
         store.apply(&Change::CreateAccount(owner.clone())).unwrap();
         store.apply(&Change::CreateKey(key.clone())).unwrap();
         for at in [5, 3] {
-            let (keys, accounts) = (vec![(key.id, time(at))], vec![(owner.id.clone(), time(at))]);
+            let keys = vec![KeyUse {
+                id: key.id,
+                at: time(at),
+                from: Some([192, 0, 2, u8::try_from(at).unwrap()].into()),
+            }];
+            let accounts = vec![(owner.id.clone(), time(at))];
             store.apply(&Change::Used { keys, accounts }).unwrap();
         }
         let records = store.load().unwrap();
-        assert_eq!(records.key(&key.id).unwrap().last_used_at, Some(time(5)));
+        let used = records.key(&key.id).unwrap();
+        assert_eq!(used.last_used_at, Some(time(5)));
+        assert_eq!(used.last_used_from, Some([192, 0, 2, 5].into()));
         assert_eq!(records.accounts[&owner.id].last_used_at, Some(time(5)));
     }
 
@@ -254,7 +267,7 @@ fn change(records: &Records, (kind, a, b): (u8, u8, u8), now: UnixTime) -> Optio
         0 => Some(Holder::Group(group())),
         _ => known(a).map(Holder::Account),
     };
-    Some(match kind % 21 {
+    Some(match kind % 24 {
         0 | 1 => Change::CreateAccount(account(a % 5)),
         2 => {
             let description = (b % 2 == 0).then(|| format!("d{b}"));
@@ -263,6 +276,7 @@ fn change(records: &Records, (kind, a, b): (u8, u8, u8), now: UnixTime) -> Optio
                 id: known(a)?,
                 description,
                 allow_from,
+                applied_as: b.is_multiple_of(4).then(|| "gitops".parse().unwrap()),
                 now,
             }
         }
@@ -314,6 +328,7 @@ fn change(records: &Records, (kind, a, b): (u8, u8, u8), now: UnixTime) -> Optio
             description: format!("d{b}"),
             members: known(b).into_iter().collect(),
             grants: vec![grant(b, a), grant(a, b), grant(a, b)],
+            applied_as: b.is_multiple_of(3).then(|| "gitops".parse().unwrap()),
             created_at: now,
             updated_at: now,
         }),
@@ -362,9 +377,35 @@ fn change(records: &Records, (kind, a, b): (u8, u8, u8), now: UnixTime) -> Optio
                 },
             }
         }
+        20 => Change::UpdateKey {
+            id: any_key(a)?,
+            description: b.is_multiple_of(2).then(|| format!("u{b}")),
+            limits: b
+                .is_multiple_of(3)
+                .then(|| key(b, &AccountId::random()).limits),
+            now,
+        },
+        21 => Change::UpdateGroup {
+            name: group(),
+            description: b.is_multiple_of(2).then(|| format!("u{b}")),
+            applied_as: b
+                .is_multiple_of(3)
+                .then(|| format!("s{b}").parse().unwrap()),
+            now,
+        },
+        22 => Change::Batch(
+            [(5, a, b), (7, b, a), (8, a, b), (19, a, b)]
+                .into_iter()
+                .filter_map(|numbers| change(records, numbers, now))
+                .collect(),
+        ),
         _ => Change::Used {
             keys: any_key(a)
-                .map(|id| (id, time(u64::from(b))))
+                .map(|id| KeyUse {
+                    id,
+                    at: time(u64::from(b)),
+                    from: b.is_multiple_of(2).then(|| [192, 0, 2, b].into()),
+                })
                 .into_iter()
                 .collect(),
             accounts: [known(a), filed(b)]
@@ -391,6 +432,7 @@ fn account(number: u8) -> AccountRecord {
         created_at: time(1),
         updated_at: time(1),
         last_used_at: None,
+        applied_as: None,
     }
 }
 
@@ -419,6 +461,16 @@ fn key(number: u8, account: &AccountId) -> KeyRecord {
         updated_at: time(1),
         expires_at: number.is_multiple_of(2).then(|| time(7)),
         last_used_at: None,
+        last_used_from: None,
+        limits: KeyLimits {
+            only: number
+                .is_multiple_of(3)
+                .then(|| vec!["devices:view".parse().unwrap()]),
+            allow_from: match number % 2 {
+                0 => vec!["192.0.2.0/24".parse().unwrap()],
+                _ => Vec::new(),
+            },
+        },
     }
 }
 
@@ -431,6 +483,8 @@ fn role(number: u8, other: u8, now: UnixTime) -> RoleRecord {
             "devices:view".parse().unwrap(),
         ],
         include: vec![format!("r{}", other % 3).parse().unwrap()],
+        api_access: other.is_multiple_of(2),
+        applied_as: other.is_multiple_of(3).then(|| "gitops".parse().unwrap()),
         created_at: now,
         updated_at: now,
     }

@@ -34,6 +34,7 @@ pub(super) fn create(
         created_at: desk.now,
         updated_at: desk.now,
         last_used_at: None,
+        applied_as: None,
     };
     desk.change(&Change::CreateAccount(account))?;
     show(desk, name)
@@ -72,6 +73,7 @@ pub(super) fn update(
         id,
         description,
         allow_from,
+        applied_as: None,
         now,
     })?;
     show(desk, name)

@@ -25,6 +25,7 @@ pub(super) fn create(
         description,
         members: BTreeSet::new(),
         grants: desk.check_grants(grants, &[])?,
+        applied_as: None,
         created_at: desk.now,
         updated_at: desk.now,
     };

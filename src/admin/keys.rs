@@ -11,7 +11,7 @@ use super::service::Used;
 use super::{AdminError, ErrorKind, view};
 use crate::directory::{Directory, Key};
 use crate::policy::FileKey;
-use crate::store::{Change, KeyRecord, Pepper, Records};
+use crate::store::{Change, KeyLimits, KeyRecord, KeyUse, Pepper, Records};
 use crate::words::{AccountId, AccountName, KeyId, Secret, UnixTime};
 
 /// Longest overlap of a rotation: longer, and nobody remembers that the old key is still alive.
@@ -103,6 +103,8 @@ fn new_key(
         updated_at: desk.now,
         expires_at,
         last_used_at: None,
+        last_used_from: None,
+        limits: KeyLimits::default(),
     };
     Ok((key, secret))
 }
@@ -249,7 +251,11 @@ pub(super) fn used_since(directory: &Directory, records: &Records) -> Used {
             .key(&key.id)
             .is_some_and(|known| known.last_used_at < Some(used))
         {
-            keys.push((key.id, used));
+            keys.push(KeyUse {
+                id: key.id,
+                at: used,
+                from: None,
+            });
         }
     }
     let rows = records.file_accounts.values();

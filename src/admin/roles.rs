@@ -26,6 +26,8 @@ pub(super) fn create(
         description,
         permissions,
         include,
+        api_access: true,
+        applied_as: None,
         created_at: desk.now,
         updated_at: desk.now,
     };

@@ -411,6 +411,6 @@ impl std::error::Error for ReplaceError {}
 
 /// When keys and accounts were used, as far as the store does not know it yet.
 pub(super) struct Used {
-    pub(super) keys: Vec<(crate::words::KeyId, UnixTime)>,
+    pub(super) keys: Vec<crate::store::KeyUse>,
     pub(super) accounts: Vec<(crate::words::AccountId, UnixTime)>,
 }

@@ -43,6 +43,8 @@ fn role(name: &str, permissions: &[&str], include: &[&str]) -> RoleRecord {
             .map(|text| text.parse().unwrap())
             .collect(),
         include: include.iter().map(|text| text.parse().unwrap()).collect(),
+        api_access: true,
+        applied_as: None,
         created_at: UnixTime::default(),
         updated_at: UnixTime::default(),
     }
@@ -162,6 +164,7 @@ fn many(count: u32) -> Records {
             created_at: UnixTime::default(),
             updated_at: UnixTime::default(),
             last_used_at: None,
+            applied_as: None,
         };
         records.put_key(KeyRecord {
             id: KeyId::random(),
@@ -172,6 +175,8 @@ fn many(count: u32) -> Records {
             updated_at: UnixTime::default(),
             expires_at: None,
             last_used_at: None,
+            last_used_from: None,
+            limits: Default::default(),
         });
         records.accounts.insert(account.id.clone(), account);
     }

@@ -1,9 +1,13 @@
 //! What may change in a store: one [`Change`], one transaction.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 
-use super::{AccountRecord, GroupRecord, KeyRecord, RoleRecord, SigningKeyRecord};
-use crate::words::{AccountId, AccountName, Boundary, GroupName, KeyId, RoleName, UnixTime};
+use super::{AccountRecord, GroupRecord, KeyLimits, KeyRecord, RoleRecord, SigningKeyRecord};
+use crate::words::{
+    AccountId, AccountName, Boundary, GroupName, KeyId, RoleName, SetName, UnixTime,
+};
 
 /// Who holds a grant.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +31,8 @@ pub enum Change {
         description: Option<String>,
         /// Where it may call from.
         allow_from: Option<Vec<IpNet>>,
+        /// The set of files it is applied from now.
+        applied_as: Option<SetName>,
         /// When.
         now: UnixTime,
     },
@@ -79,6 +85,17 @@ pub enum Change {
         /// When.
         now: UnixTime,
     },
+    /// Another description, other limits; `None` leaves them.
+    UpdateKey {
+        /// The key.
+        id: KeyId,
+        /// Where it is used.
+        description: Option<String>,
+        /// What it is limited to.
+        limits: Option<KeyLimits>,
+        /// When.
+        now: UnixTime,
+    },
     /// A new key, and an end for the one it replaces.
     RotateKey {
         /// The new key.
@@ -96,6 +113,17 @@ pub enum Change {
     DeleteRole(RoleName),
     /// A new group, with its grants.
     CreateGroup(GroupRecord),
+    /// Another description of a group, another set it is applied from; `None` leaves them.
+    UpdateGroup {
+        /// The group.
+        name: GroupName,
+        /// What it is for.
+        description: Option<String>,
+        /// The set of files it is applied from now.
+        applied_as: Option<SetName>,
+        /// When.
+        now: UnixTime,
+    },
     /// Removes a group.
     DeleteGroup(GroupName),
     /// Puts an account into a group.
@@ -137,12 +165,25 @@ pub enum Change {
     /// Writes back when keys and accounts were last used. Never moves a time backwards.
     Used {
         /// The keys.
-        keys: Vec<(KeyId, UnixTime)>,
+        keys: Vec<KeyUse>,
         /// The accounts.
         accounts: Vec<(AccountId, UnixTime)>,
     },
     /// A new signing key; all others retire.
     AddSigningKey(SigningKeyRecord),
+    /// Several, in this order; none of them if one is refused.
+    Batch(Vec<Change>),
+}
+
+/// The last use of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyUse {
+    /// The key.
+    pub id: KeyId,
+    /// When.
+    pub at: UnixTime,
+    /// From where, if anybody knows.
+    pub from: Option<IpAddr>,
 }
 
 /// What a policy that is about to be put in force changes in the store.

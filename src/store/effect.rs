@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    AccountRecord, Adoption, Change, FileAccountRecord, GrantRecord, Holder, KeyRecord, Records,
-    RoleRecord,
+    AccountRecord, Adoption, Change, FileAccountRecord, GrantRecord, Holder, KeyRecord, KeyUse,
+    Records, RoleRecord,
 };
 use crate::words::{AccountId, AccountName, GroupName, KeyId, UnixTime};
 
@@ -59,8 +59,12 @@ impl Records {
                 id,
                 description,
                 allow_from,
+                applied_as,
                 now,
             } => self.change_account(id, |account| {
+                if applied_as.is_some() {
+                    account.applied_as.clone_from(applied_as);
+                }
                 if let Some(description) = description {
                     account.description.clone_from(description);
                 }
@@ -98,6 +102,7 @@ impl Records {
             }),
             Change::CreateKey(key) => self.create_key(key),
             Change::ExpireKey { id, at, now } => self.end_key(id, *at, *now),
+            Change::UpdateKey { .. } => self.update_key(change),
             Change::RotateKey {
                 new,
                 old,
@@ -131,6 +136,7 @@ impl Records {
                 self.groups.insert(group.name.clone(), group);
                 Touched::everybody()
             }
+            Change::UpdateGroup { .. } => self.update_group(change),
             Change::DeleteGroup(name) => self.delete_group(name),
             Change::AddMember {
                 group,
@@ -164,6 +170,13 @@ impl Records {
                 self.signing_keys.push(key.clone());
                 Touched::default()
             }
+            Change::Batch(changes) => changes.iter().fold(Touched::default(), |mut all, change| {
+                let touched = self.apply(change);
+                all.accounts.extend(touched.accounts);
+                all.gone.extend(touched.gone);
+                all.everybody |= touched.everybody;
+                all
+            }),
         }
     }
 
@@ -232,6 +245,52 @@ impl Records {
         key.expires_at = Some(at);
         key.updated_at = now;
         Touched::one(&key.account)
+    }
+
+    fn update_key(&mut self, change: &Change) -> Touched {
+        let Change::UpdateKey {
+            id,
+            description,
+            limits,
+            now,
+        } = change
+        else {
+            return Touched::default();
+        };
+        let Some(key) = self.keys.get_mut(id) else {
+            return Touched::default();
+        };
+        if let Some(description) = description {
+            key.description.clone_from(description);
+        }
+        if let Some(limits) = limits {
+            key.limits.clone_from(limits);
+        }
+        key.updated_at = *now;
+        Touched::one(&key.account)
+    }
+
+    fn update_group(&mut self, change: &Change) -> Touched {
+        let Change::UpdateGroup {
+            name,
+            description,
+            applied_as,
+            now,
+        } = change
+        else {
+            return Touched::default();
+        };
+        if let Some(group) = self.groups.get_mut(name) {
+            if let Some(description) = description {
+                group.description.clone_from(description);
+            }
+            if applied_as.is_some() {
+                group.applied_as.clone_from(applied_as);
+            }
+            group.updated_at = *now;
+        }
+        // Neither is worth anything to a member.
+        Touched::default()
     }
 
     fn delete_group(&mut self, name: &GroupName) -> Touched {
@@ -308,13 +367,15 @@ impl Records {
         Touched::one(&row.id)
     }
 
-    fn used(&mut self, keys: &[(KeyId, UnixTime)], accounts: &[(AccountId, UnixTime)]) -> Touched {
+    fn used(&mut self, keys: &[KeyUse], accounts: &[(AccountId, UnixTime)]) -> Touched {
         let later = |known: &mut Option<UnixTime>, time: UnixTime| {
             *known = (*known).max(Some(time));
         };
-        for (id, time) in keys {
-            if let Some(key) = self.keys.get_mut(id) {
-                later(&mut key.last_used_at, *time);
+        for used in keys {
+            let key = self.keys.get_mut(&used.id);
+            if let Some(key) = key.filter(|key| key.last_used_at < Some(used.at)) {
+                key.last_used_at = Some(used.at);
+                key.last_used_from = used.from;
             }
         }
         for (id, time) in accounts {

@@ -16,14 +16,14 @@ mod pepper;
 mod records;
 mod sqlite;
 
-pub use change::{Adoption, Change, Holder};
+pub use change::{Adoption, Change, Holder, KeyUse};
 pub use effect::Touched;
 pub use error::StoreError;
 pub use none::NoStore;
 pub use pepper::{Pepper, PepperError};
 pub use records::{
-    AccountRecord, FileAccountRecord, GrantRecord, GroupRecord, KeyRecord, Records, RoleRecord,
-    SigningKeyRecord,
+    AccountRecord, FileAccountRecord, GrantRecord, GroupRecord, KeyLimits, KeyRecord, Records,
+    RoleRecord, SigningKeyRecord,
 };
 pub use sqlite::Sqlite;
 

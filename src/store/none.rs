@@ -28,14 +28,20 @@ impl Store for NoStore {
             Change::CreateKey(key) | Change::RotateKey { new: key, .. } => {
                 format!("the keys of account `{}`", key.account)
             }
-            Change::ExpireKey { id, .. } | Change::EndFileKey { id, .. } => format!("key `{id}`"),
+            Change::ExpireKey { id, .. }
+            | Change::UpdateKey { id, .. }
+            | Change::EndFileKey { id, .. } => format!("key `{id}`"),
             Change::CreateRole(role) | Change::UpdateRole(role) => format!("role `{}`", role.name),
             Change::DeleteRole(name) => format!("role `{name}`"),
             Change::CreateGroup(group) => format!("group `{}`", group.name),
             Change::DeleteGroup(group)
+            | Change::UpdateGroup { name: group, .. }
             | Change::AddMember { group, .. }
             | Change::RemoveMember { group, .. } => format!("group `{group}`"),
             Change::AddSigningKey(_) => "the signing key".to_owned(),
+            Change::Batch(changes) => {
+                return changes.iter().try_for_each(|change| self.apply(change));
+            }
             // Bookkeeping nobody asked for by name: without a store there is none to keep.
             Change::Adopt(_) | Change::Used { .. } => return Ok(()),
         };

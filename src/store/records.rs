@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 
 use crate::words::{
-    AccountId, AccountName, Boundary, GroupName, KeyId, PermissionPattern, RoleName, UnixTime,
+    AccountId, AccountName, Boundary, GroupName, KeyId, PermissionPattern, RoleName, SetName,
+    UnixTime,
 };
 
 /// Everything in a store.
@@ -86,6 +89,8 @@ pub struct AccountRecord {
     pub updated_at: UnixTime,
     /// When it last made a request, as far as that was written back.
     pub last_used_at: Option<UnixTime>,
+    /// The set of files it was applied from, if it was.
+    pub applied_as: Option<SetName>,
 }
 
 /// A role given to an account or a group.
@@ -119,6 +124,19 @@ pub struct KeyRecord {
     pub expires_at: Option<UnixTime>,
     /// When it was last used, as far as that was written back.
     pub last_used_at: Option<UnixTime>,
+    /// From where, if anybody knew.
+    pub last_used_from: Option<IpAddr>,
+    /// What it is limited to.
+    pub limits: KeyLimits,
+}
+
+/// What a key is limited to, within what its account may do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyLimits {
+    /// The only permissions it may use; `None` is no such limit.
+    pub only: Option<Vec<PermissionPattern>>,
+    /// The only addresses it may be used from, besides what its account says; none means any.
+    pub allow_from: Vec<IpNet>,
 }
 
 impl std::fmt::Debug for KeyRecord {
@@ -142,6 +160,10 @@ pub struct RoleRecord {
     pub permissions: Vec<PermissionPattern>,
     /// The roles it includes, built-in or custom.
     pub include: Vec<RoleName>,
+    /// Whether accounts and groups can be given it.
+    pub api_access: bool,
+    /// The set of files it was applied from, if it was.
+    pub applied_as: Option<SetName>,
     /// When it was made.
     pub created_at: UnixTime,
     /// When somebody last changed it.
@@ -159,6 +181,8 @@ pub struct GroupRecord {
     pub members: BTreeSet<AccountId>,
     /// What its members hold.
     pub grants: Vec<GrantRecord>,
+    /// The set of files it was applied from, if it was.
+    pub applied_as: Option<SetName>,
     /// When it was made.
     pub created_at: UnixTime,
     /// When somebody last changed it.

@@ -26,9 +26,10 @@ use crate::settings;
 use crate::words::{RequestId, UnixTime};
 
 /// Every format there ever was, oldest first; the format of a file is how many it has been through.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("migrations/001-begin.sql"),
     include_str!("migrations/002-denials.sql"),
+    include_str!("migrations/003-keys.sql"),
 ];
 
 /// Marks the file as ours: `Prtc`.

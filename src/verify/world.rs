@@ -86,6 +86,7 @@ impl World {
             created_at: START,
             updated_at: START,
             last_used_at: None,
+            applied_as: None,
         };
         let (key, secret) = (KeyId::random(), Secret::random());
         self.records.put_key(KeyRecord {
@@ -97,6 +98,8 @@ impl World {
             updated_at: START,
             expires_at: None,
             last_used_at: None,
+            last_used_from: None,
+            limits: Default::default(),
         });
         self.keys.insert(name, (key, secret));
         self.records.accounts.entry(id).or_insert(account)

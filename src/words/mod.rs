@@ -26,7 +26,7 @@ pub use key::{KeyId, KeyIdError, Secret, SecretDigest, SecretDigestError, Secret
 pub use method::{Method, MethodSet};
 pub use names::{
     AccountName, DimensionName, GroupName, NAME_PATTERN, NameError, Permission, PermissionPattern,
-    RoleName, UpstreamName,
+    RoleName, SetName, UpstreamName,
 };
 pub use path_class::{Allowable, ClassSet, PathClass};
 pub use permission_set::{DimensionId, PermissionId, PermissionSet};

@@ -133,6 +133,8 @@ macro_rules! names {
 }
 
 names! {
+    /// The name of a set of files that accounts, groups and roles are applied from.
+    SetName: "the name of a set", NAME_RULE, is_name;
     /// The name of a service account. It never changes; see [`super::AccountId`] for what survives
     /// a name that is used again.
     AccountName: "an account name", NAME_RULE, is_name;

@@ -7,7 +7,7 @@ use super::upkeep;
 use crate::store::{
     AccountRecord, Change, GrantRecord, GroupRecord, Holder, KeyRecord, RoleRecord, StoreError,
 };
-use crate::words::{AccountId, Boundary, GroupName, KeyId, RoleName, UnixTime};
+use crate::words::{AccountId, Boundary, GroupName, KeyId, RoleName, SetName, UnixTime};
 
 /// Why a change was not made: a rule, or the engine.
 pub(super) enum Refusal {
@@ -50,6 +50,7 @@ pub(super) fn apply(tx: Tx<'_>, change: &Change) -> Done {
         }
         Change::CreateKey(key) => create_key(tx, key),
         Change::ExpireKey { id, at, now } => end_key(tx, id, *at, *now),
+        Change::UpdateKey { .. } => update_key(tx, change),
         Change::RotateKey {
             new,
             old,
@@ -62,6 +63,7 @@ pub(super) fn apply(tx: Tx<'_>, change: &Change) -> Done {
         Change::UpdateRole(role) => update_role(tx, role),
         Change::DeleteRole(name) => delete_named(tx, "role", name.as_str()),
         Change::CreateGroup(group) => create_group(tx, group),
+        Change::UpdateGroup { .. } => update_group(tx, change),
         Change::DeleteGroup(name) => delete_named(tx, "group", name.as_str()),
         Change::AddMember {
             group,
@@ -82,6 +84,7 @@ pub(super) fn apply(tx: Tx<'_>, change: &Change) -> Done {
         Change::EndFileKey { id, at } => upkeep::end_file_key(tx, id, *at),
         Change::Used { keys, accounts } => upkeep::used(tx, keys, accounts),
         Change::AddSigningKey(key) => upkeep::add_signing_key(tx, key),
+        Change::Batch(changes) => changes.iter().try_for_each(|change| apply(tx, change)),
     }
 }
 
@@ -97,7 +100,7 @@ fn create_account(tx: Tx<'_>, account: &AccountRecord) -> Done {
     run(
         tx,
         "INSERT INTO accounts (id, name, description, enabled, allow_from, created_at, updated_at, \
-         last_used_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+         last_used_at, applied_as) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         params![
             account.id.as_str(),
             name,
@@ -106,7 +109,8 @@ fn create_account(tx: Tx<'_>, account: &AccountRecord) -> Done {
             json(&account.allow_from),
             millis(account.created_at),
             millis(account.updated_at),
-            account.last_used_at.map(millis)
+            account.last_used_at.map(millis),
+            text(account.applied_as.as_ref())
         ],
     )?;
     let holder = Holder::Account(account.id.clone());
@@ -121,6 +125,7 @@ fn update_account(tx: Tx<'_>, change: &Change) -> Done {
         id,
         description,
         allow_from,
+        applied_as,
         now,
     } = change
     else {
@@ -129,12 +134,14 @@ fn update_account(tx: Tx<'_>, change: &Change) -> Done {
     let changed = run(
         tx,
         "UPDATE accounts SET description = coalesce(?2, description), \
-         allow_from = coalesce(?3, allow_from), updated_at = ?4 WHERE id = ?1",
+         allow_from = coalesce(?3, allow_from), applied_as = coalesce(?5, applied_as), \
+         updated_at = ?4 WHERE id = ?1",
         params![
             id.as_str(),
             description,
             allow_from.as_ref().map(json),
-            millis(*now)
+            millis(*now),
+            text(applied_as.as_ref())
         ],
     )?;
     found(changed, "account", id.as_str())
@@ -247,7 +254,8 @@ fn create_key(tx: Tx<'_>, key: &KeyRecord) -> Done {
     run(
         tx,
         "INSERT INTO keys (id, account, description, digest, created_at, updated_at, expires_at, \
-         last_used_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+         last_used_at, last_used_from, may_use, allow_from) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         params![
             id,
             key.account.as_str(),
@@ -256,7 +264,10 @@ fn create_key(tx: Tx<'_>, key: &KeyRecord) -> Done {
             millis(key.created_at),
             millis(key.updated_at),
             key.expires_at.map(millis),
-            key.last_used_at.map(millis)
+            key.last_used_at.map(millis),
+            key.last_used_from.map(|from| from.to_string()),
+            key.limits.only.as_ref().map(json),
+            json(&key.limits.allow_from)
         ],
     )?;
     Ok(())
@@ -268,20 +279,48 @@ fn end_key(tx: Tx<'_>, id: &KeyId, at: UnixTime, now: UnixTime) -> Done {
     found(changed, "key", id.as_str())
 }
 
+fn update_key(tx: Tx<'_>, change: &Change) -> Done {
+    let Change::UpdateKey {
+        id,
+        description,
+        limits,
+        now,
+    } = change
+    else {
+        return Ok(());
+    };
+    let update = "UPDATE keys SET description = coalesce(?2, description), updated_at = ?3 \
+                  WHERE id = ?1";
+    let changed = run(tx, update, params![id.as_str(), description, millis(*now)])?;
+    found(changed, "key", id.as_str())?;
+    if let Some(limits) = limits {
+        let update = "UPDATE keys SET may_use = ?2, allow_from = ?3 WHERE id = ?1";
+        let only = limits.only.as_ref().map(json);
+        run(
+            tx,
+            update,
+            params![id.as_str(), only, json(&limits.allow_from)],
+        )?;
+    }
+    Ok(())
+}
+
 fn create_role(tx: Tx<'_>, role: &RoleRecord) -> Done {
     let name = role.name.as_str();
     refuse_twice(tx, "SELECT 1 FROM roles WHERE name = ?1", "role", name)?;
     run(
         tx,
-        "INSERT INTO roles (name, description, permissions, include, created_at, updated_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO roles (name, description, permissions, include, created_at, updated_at, \
+         api_access, applied_as) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         params![
             name,
             role.description,
             json(&role.permissions),
             json(&role.include),
             millis(role.created_at),
-            millis(role.updated_at)
+            millis(role.updated_at),
+            role.api_access,
+            text(role.applied_as.as_ref())
         ],
     )?;
     Ok(())
@@ -290,14 +329,16 @@ fn create_role(tx: Tx<'_>, role: &RoleRecord) -> Done {
 fn update_role(tx: Tx<'_>, role: &RoleRecord) -> Done {
     let changed = run(
         tx,
-        "UPDATE roles SET description = ?2, permissions = ?3, include = ?4, updated_at = ?5 \
-         WHERE name = ?1",
+        "UPDATE roles SET description = ?2, permissions = ?3, include = ?4, updated_at = ?5, \
+         api_access = ?6, applied_as = ?7 WHERE name = ?1",
         params![
             role.name.as_str(),
             role.description,
             json(&role.permissions),
             json(&role.include),
-            millis(role.updated_at)
+            millis(role.updated_at),
+            role.api_access,
+            text(role.applied_as.as_ref())
         ],
     )?;
     found(changed, "role", role.name.as_str())
@@ -308,12 +349,14 @@ fn create_group(tx: Tx<'_>, group: &GroupRecord) -> Done {
     refuse_twice(tx, "SELECT 1 FROM groups WHERE name = ?1", "group", name)?;
     run(
         tx,
-        "INSERT INTO groups (name, description, created_at, updated_at) VALUES (?1, ?2, ?3, ?4)",
+        "INSERT INTO groups (name, description, created_at, updated_at, applied_as) \
+         VALUES (?1, ?2, ?3, ?4, ?5)",
         params![
             name,
             group.description,
             millis(group.created_at),
-            millis(group.updated_at)
+            millis(group.updated_at),
+            text(group.applied_as.as_ref())
         ],
     )?;
     let holder = Holder::Group(group.name.clone());
@@ -325,6 +368,24 @@ fn create_group(tx: Tx<'_>, group: &GroupRecord) -> Done {
         .members
         .iter()
         .try_for_each(|member| insert_member(tx, &group.name, member))
+}
+
+fn update_group(tx: Tx<'_>, change: &Change) -> Done {
+    let Change::UpdateGroup {
+        name,
+        description,
+        applied_as,
+        now,
+    } = change
+    else {
+        return Ok(());
+    };
+    let update = "UPDATE groups SET description = coalesce(?2, description), \
+                  applied_as = coalesce(?3, applied_as), updated_at = ?4 WHERE name = ?1";
+    let set = text(applied_as.as_ref());
+    let row = params![name.as_str(), description, set, millis(*now)];
+    let changed = run(tx, update, row)?;
+    found(changed, "group", name.as_str())
 }
 
 fn delete_named(tx: Tx<'_>, what: &'static str, name: &str) -> Done {
@@ -351,6 +412,11 @@ fn remove_member(tx: Tx<'_>, group: &GroupName, account: &AccountId, now: UnixTi
     let delete = "DELETE FROM group_members WHERE group_name = ?1 AND account = ?2";
     let gone = run(tx, delete, [group.as_str(), account.as_str()])?;
     found(gone, "member", account.as_str())
+}
+
+/// A name as it stands in a column that may be empty.
+fn text(name: Option<&SetName>) -> Option<&str> {
+    name.map(SetName::as_str)
 }
 
 pub(super) fn run(tx: Tx<'_>, statement: &str, row: impl Params) -> Result<usize, Refusal> {

@@ -3,20 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
-use rusqlite::types::Type;
+use rusqlite::types::{Type, ValueRef};
 use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::store::{
-    AccountRecord, FileAccountRecord, GrantRecord, GroupRecord, KeyRecord, Records, RoleRecord,
-    SigningKeyRecord,
+    AccountRecord, FileAccountRecord, GrantRecord, GroupRecord, KeyLimits, KeyRecord, Records,
+    RoleRecord, SigningKeyRecord,
 };
 use crate::words::{AccountId, GroupName, UnixTime};
 
 const ACCOUNT: &str = "SELECT id, name, description, enabled, allow_from, created_at, updated_at, \
-                       last_used_at FROM accounts";
-const GROUP: &str = "SELECT name, description, created_at, updated_at FROM groups";
+                       last_used_at, applied_as FROM accounts";
+const GROUP: &str = "SELECT name, description, created_at, updated_at, applied_as FROM groups";
 
 pub(super) fn load(connection: &Connection) -> rusqlite::Result<Records> {
     let dead = "SELECT id FROM ids WHERE dead_at IS NOT NULL";
@@ -67,7 +67,7 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Records> {
         }
     }
     let query = "SELECT id, account, description, digest, created_at, updated_at, expires_at, \
-                 last_used_at FROM keys";
+                 last_used_at, last_used_from, may_use, allow_from FROM keys";
     for key in all::<Vec<_>, _>(connection, query, key_row)? {
         records.put_key(key);
     }
@@ -95,7 +95,8 @@ pub(super) fn insert_signing_key(
 fn roles(
     connection: &Connection,
 ) -> rusqlite::Result<BTreeMap<crate::words::RoleName, RoleRecord>> {
-    let query = "SELECT name, description, permissions, include, created_at, updated_at FROM roles";
+    let query = "SELECT name, description, permissions, include, created_at, updated_at, \
+                 api_access, applied_as FROM roles";
     all(connection, query, |row| {
         let role = RoleRecord {
             name: parsed(row, 0)?,
@@ -104,6 +105,8 @@ fn roles(
             include: listed(row, 3)?,
             created_at: time(row, 4)?,
             updated_at: time(row, 5)?,
+            api_access: row.get(6)?,
+            applied_as: maybe(row, 7)?,
         };
         Ok((role.name.clone(), role))
     })
@@ -152,6 +155,7 @@ fn account_row(row: &Row<'_>) -> rusqlite::Result<AccountRecord> {
         created_at: time(row, 5)?,
         updated_at: time(row, 6)?,
         last_used_at: maybe_time(row, 7)?,
+        applied_as: maybe(row, 8)?,
     })
 }
 
@@ -163,6 +167,7 @@ fn group_row(row: &Row<'_>) -> rusqlite::Result<GroupRecord> {
         grants: Vec::new(),
         created_at: time(row, 2)?,
         updated_at: time(row, 3)?,
+        applied_as: maybe(row, 4)?,
     })
 }
 
@@ -176,6 +181,17 @@ fn key_row(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
         updated_at: time(row, 5)?,
         expires_at: maybe_time(row, 6)?,
         last_used_at: maybe_time(row, 7)?,
+        last_used_from: maybe(row, 8)?,
+        limits: KeyLimits {
+            only: match row.get_ref(9)? {
+                ValueRef::Null => None,
+                ValueRef::Integer(_)
+                | ValueRef::Real(_)
+                | ValueRef::Text(_)
+                | ValueRef::Blob(_) => Some(listed(row, 9)?),
+            },
+            allow_from: listed(row, 10)?,
+        },
     })
 }
 
@@ -207,6 +223,17 @@ where
 {
     let text = row.get_ref(column)?.as_str()?;
     text.parse()
+        .map_err(|error: T::Err| unreadable(column, error))
+}
+
+/// The same, in a column that may be empty.
+fn maybe<T: FromStr>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    let text: Option<String> = row.get(column)?;
+    let read = text.map(|text| text.parse());
+    read.transpose()
         .map_err(|error: T::Err| unreadable(column, error))
 }
 

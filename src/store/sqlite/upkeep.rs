@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::apply::{Done, Tx, found, give_id, refuse_twice, run};
 use super::rows::{insert_signing_key, millis};
-use crate::store::{Adoption, Holder, SigningKeyRecord};
+use crate::store::{Adoption, Holder, KeyUse, SigningKeyRecord};
 use crate::words::{AccountId, AccountName, KeyId, UnixTime};
 
 /// How long a key that ended is still shown: a quarter, in which somebody who looks into an incident
@@ -84,18 +84,19 @@ pub(super) fn override_file_account(
     found(changed, "account", name.as_str())
 }
 
-pub(super) fn used(
-    tx: Tx<'_>,
-    keys: &[(KeyId, UnixTime)],
-    accounts: &[(AccountId, UnixTime)],
-) -> Done {
+pub(super) fn used(tx: Tx<'_>, keys: &[KeyUse], accounts: &[(AccountId, UnixTime)]) -> Done {
     // Rows that are gone by now are passed over: nobody asks when a dead key was last used.
     let later = "SET last_used_at = max(coalesce(last_used_at, 0), ?2) WHERE id = ?1";
-    let mut key = tx.prepare(&format!("UPDATE keys {later}"))?;
+    // The address belongs to the moment: both change, or neither.
+    let mut key = tx.prepare(
+        "UPDATE keys SET last_used_at = ?2, last_used_from = ?3 \
+         WHERE id = ?1 AND coalesce(last_used_at, -1) < ?2",
+    )?;
     let mut account = tx.prepare(&format!("UPDATE accounts {later}"))?;
     let mut file_account = tx.prepare(&format!("UPDATE file_accounts {later}"))?;
-    for (id, time) in keys {
-        key.execute(params![id.as_str(), millis(*time)])?;
+    for used in keys {
+        let from = used.from.map(|from| from.to_string());
+        key.execute(params![used.id.as_str(), millis(used.at), from])?;
     }
     for (id, time) in accounts {
         account.execute(params![id.as_str(), millis(*time)])?;
