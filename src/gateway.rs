@@ -167,7 +167,7 @@ impl Gateway {
             }
             Act::Token => Box::pin(self.token(&asked, body, &mut ticket)).await,
             Act::Answer(headers) => {
-                linger::pass_over(body, &parts, &connection.line).await;
+                linger::pass_over(body, &parts, &connection.line);
                 answered(headers)
             }
             Act::Refuse(denial) => {
@@ -177,7 +177,7 @@ impl Gateway {
                 if is_last(ticket.verdict()) {
                     linger::let_go(body, parts.version);
                 } else {
-                    linger::pass_over(body, &parts, &connection.line).await;
+                    linger::pass_over(body, &parts, &connection.line);
                 }
                 response
             }

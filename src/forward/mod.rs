@@ -186,7 +186,7 @@ impl Forwarder {
         };
         if upload.is_too_large() {
             if let Some(body) = upload.take() {
-                linger::pass_over(body, &parts, terms.line).await;
+                linger::pass_over(body, &parts, terms.line);
             }
             return Err(Reason::BodyTooLarge);
         }

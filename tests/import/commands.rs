@@ -85,8 +85,8 @@ fn a_beginning_with_something_to_review_says_so_first() {
     assert!(next.starts_with("next: say in policies/api.yaml"), "{next}");
     folder.ends("check new", 1);
     let policy = folder.0.path().join("new/policies/api.yaml");
-    let text = std::fs::read_to_string(&policy).unwrap();
-    std::fs::write(&policy, text.replace("review_public", "public")).unwrap();
+    let text = fs::read_to_string(&policy).unwrap();
+    fs::write(&policy, text.replace("review_public", "public")).unwrap();
     folder.ends("check new", 0);
 }
 

@@ -61,3 +61,17 @@ fn b24_the_body_of_a_refused_request_is_no_request() {
     }
     assert_eq!(upstream.bytes(), 0);
 }
+
+/// Whoever is refused need not send a body to hear so, and may send the next request behind it.
+#[test]
+fn a_refusal_does_not_wait_for_the_body_of_its_request() {
+    let upstream = Upstream::start();
+    let gateway = fixture(&upstream).start();
+    let mut client = Client::connect(gateway.address());
+    client.send(b"POST /sums/x HTTP/1.1\r\nHost: gate.test\r\nContent-Length: 11\r\n\r\n");
+    let refusal = client.response();
+    assert_eq!(refusal.status(), 413);
+    assert_eq!(refusal.header("connection"), None);
+    client.send([b"hello world".to_vec(), request("GET /a%2fb", &[], b"")].concat());
+    assert_eq!(client.response().status(), 400);
+}
