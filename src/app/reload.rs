@@ -18,7 +18,7 @@ use crate::policy::shadow::NotEnforced;
 use crate::review;
 use crate::settings::Settings;
 use crate::telemetry::metrics::Metrics;
-use crate::words::{AccountName, Level, UpstreamName};
+use crate::words::{AccountName, Fault, Faults, Level, UpstreamName};
 
 /// Reloads the policy.
 pub(super) struct Reloader {
@@ -110,10 +110,37 @@ impl Reloader {
     }
 
     fn replace(&self) -> Result<(), String> {
-        let policy = super::policy_in_force(&self.settings).map_err(|faults| faults.to_string())?;
+        let policy = super::policy_in_force(&self.settings);
+        let policy = policy.map_err(|faults| self.told(faults).to_string())?;
         self.service
             .replace_policy(Arc::new(policy))
             .map_err(|error| error.to_string())
+    }
+
+    /// The same faults; of those that the settings as they stand in the file by now would mend, it is
+    /// said that nobody reads them while the server runs.
+    fn told(&self, faults: Faults) -> Faults {
+        let file = &self.settings.file;
+        let now = Settings::load(file).ok();
+        let now = now.filter(|now| now.upstreams != self.settings.upstreams);
+        let Some(now) = now else {
+            return faults;
+        };
+        let left = super::policy_in_force(&now).err().unwrap_or_default();
+        let mended = |fault: &Fault| left.iter().all(|other| other != fault);
+        let mut told = Faults::default();
+        for fault in faults.iter() {
+            let mut fault = fault.clone();
+            if mended(&fault) {
+                fault.message += &format!(
+                    "; `{}` has changed since the server was started, which is when settings are \
+                     read: restart it, and this holds",
+                    file.display()
+                );
+            }
+            told.push(fault);
+        }
+        told
     }
 }
 

@@ -187,3 +187,32 @@ fn d30_a_right_that_is_taken_away_is_gone_at_once_wherever_it_is_known() {
     gateway.json(&["keys", "expire", &key.id]);
     assert_eq!(ask(), denied(401, "token_invalid"));
 }
+
+#[test]
+fn a_policy_for_an_upstream_that_was_added_since_is_told_when_settings_are_read() {
+    let upstream = Upstream::start();
+    let gateway = Fixture::new(&upstream)
+        .policy("items.yaml", &version(1))
+        .start();
+    let files = gateway.files();
+    let settings = std::fs::read_to_string(files.config()).unwrap();
+    let more = "upstreams:\n  more: { url: http://127.0.0.1:9 }\n";
+    files.write(
+        "policies/more.yaml",
+        "upstream: more\nroutes:\n  GET /y: public\n",
+    );
+    let reload = || {
+        let output = files.cli(&["reload"]);
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let before = reload();
+    assert!(before.contains("`more`"), "{before}");
+    assert!(!before.contains("restart"), "{before}");
+    files.write("portcullis.yaml", &settings.replace("upstreams:\n", more));
+    let after = reload();
+    let sentence = "has changed since the server was started, which is when settings are read: \
+                    restart it, and this holds";
+    assert!(after.contains(sentence), "{after}");
+    assert!(is_open(&gateway, 1));
+}
