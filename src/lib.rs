@@ -44,7 +44,7 @@
 //! 5  main  cli  app                                                    the shell
 //! 4  listener connection gateway judge forward reject record oauth      one request, one process
 //!    admin telemetry shutdown
-//! 3  verify  directory  denials  store  audit  policy::reload          memory and disk
+//! 3  verify  directory  denials  store  audit  pem  policy::reload     memory and disk
 //! 2  credential head source request policy decision explain import     decisions: no I/O, no clock, no log
 //!    schema
 //! 1  words  reason  settings  yaml  clock                              words
@@ -83,6 +83,7 @@ pub mod store;
 
 // Underneath.
 pub mod clock;
+pub mod pem;
 pub mod settings;
 pub mod shutdown;
 pub mod telemetry;

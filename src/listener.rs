@@ -26,6 +26,7 @@ use tokio_rustls::server::TlsStream;
 use crate::connection::line::Line;
 use crate::connection::{self, Speaks};
 use crate::gateway::{Connection, Gateway};
+use crate::pem::Unusable;
 use crate::settings::Listener;
 use crate::shutdown::Tasks;
 use crate::source;
@@ -67,7 +68,7 @@ impl Door {
     /// # Errors
     ///
     /// When its certificate, key or roots cannot be used.
-    pub fn open(listener: Arc<Listener>) -> io::Result<Arc<Self>> {
+    pub fn open(listener: Arc<Listener>) -> Result<Arc<Self>, Unusable> {
         let tls = listener.tls.clone();
         let tls = tls
             .map(|files| Tls::open(files, listener.http2))

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 mod against;
 mod corpora;
+mod files;
 mod sarif;
 
 const POLICY: &str = "upstream: items

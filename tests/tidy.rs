@@ -28,6 +28,7 @@ const LAYERS: [&[&str]; 5] = [
         "audit",
         "denials",
         "directory",
+        "pem",
         "policy::folder",
         "policy::reload",
         "store",

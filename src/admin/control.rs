@@ -22,6 +22,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::{IncomingStream, Listener};
 use axum::{Json, Router};
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 use serde_json::{Value, json};
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
@@ -71,14 +72,27 @@ pub fn serve(
     Ok(Some(path))
 }
 
+/// Looks whether a socket could be made at `path`, which the settings name.
+pub(super) fn look(settings: &Settings, path: &Path) -> Result<(), OpenError> {
+    place::for_server(settings)?;
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or_else(|| Path::new("."));
+    let wanted = Access::WRITE_OK | Access::EXEC_OK;
+    accessat(CWD, folder, wanted, AtFlags::EACCESS).map_err(|error| failed(path, &error.into()))
+}
+
+fn failed(path: &Path, error: &io::Error) -> OpenError {
+    let said = format!(
+        "could not open the control socket `{}` ({error}): name a place in a folder of the user that serves",
+        path.display()
+    );
+    AdminError::new(ErrorKind::Unavailable, said)
+}
+
 fn bind(path: &Path) -> Result<Guarded, OpenError> {
-    let failed = |error: io::Error| {
-        let said = format!(
-            "could not open the control socket `{}`: {error}",
-            path.display()
-        );
-        AdminError::new(ErrorKind::Unavailable, said)
-    };
+    let failed = |error: io::Error| failed(path, &error);
     match BlockingStream::connect(path) {
         Ok(_) => {
             return Err(AdminError::new(

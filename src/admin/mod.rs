@@ -29,7 +29,9 @@ use crate::store::StoreError;
 
 pub use crate::audit::Actor;
 pub use look::{declared, routes};
-pub use open::{OpenError, open_files, open_offline, open_server, own_endpoints, policy_context};
+pub use open::{
+    OpenError, look, open_files, open_offline, open_server, own_endpoints, policy_context,
+};
 pub use operation::{Grant, MatrixBy, Operation, Token};
 pub use overlaps::{OVERLAPS_LISTED_MAX, overlaps};
 pub use service::{Host, ReplaceError, Service};
@@ -80,6 +82,7 @@ impl From<StoreError> for AdminError {
             | StoreError::FormatTooNew { .. }
             | StoreError::Damaged { .. }
             | StoreError::Pepper(_)
+            | StoreError::Folder { .. }
             | StoreError::File { .. }
             | StoreError::Engine { .. } => ErrorKind::Unavailable,
         };

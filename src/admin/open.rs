@@ -3,19 +3,19 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
 use super::service::{Parts, Role};
-use super::{AdminError, ErrorKind, Service};
+use super::{AdminError, ErrorKind, Service, control};
 use crate::clock::Clock;
 use crate::directory::{Directory, SigningKey, SigningKeys};
 use crate::oauth::token;
 use crate::policy::compile::Context;
 use crate::policy::{Policy, compile, folder};
-use crate::settings::{Settings, StoreSetting, Tokens};
+use crate::settings::{Control, Settings, StoreSetting, Tokens};
 use crate::store::{NoStore, Pepper, Records, Sqlite, Store, StoreError, pepper_path};
 use crate::words::{Faults, Method, UnixTime};
 
@@ -55,6 +55,33 @@ pub fn open_server(
     clock: Clock,
 ) -> Result<Service, OpenError> {
     open(settings, Ok(policy), (clock, Role::Server))
+}
+
+/// Looks at what [`open_server`] and the control socket need, without opening, locking or making any
+/// of it: what stands in the way, and which file that is.
+pub fn look(settings: &Settings) -> Vec<(PathBuf, OpenError)> {
+    let mut found = Vec::new();
+    match (&settings.store, &settings.tokens.signing_key) {
+        (StoreSetting::None, None) => {}
+        (StoreSetting::None, Some(file)) => {
+            let read = signing_key(file, UnixTime::from_secs(0));
+            found.extend(read.err().map(|error| (file.clone(), error)));
+        }
+        (StoreSetting::Sqlite(path), _) => {
+            let pepper = settings.pepper.clone().unwrap_or_else(|| pepper_path(path));
+            if let Err(error) = Sqlite::look(path, &pepper) {
+                let named = settings.pepper.is_some() && matches!(error, StoreError::Pepper(_));
+                let file = if named { &pepper } else { path };
+                found.push((file.clone(), error.into()));
+            }
+        }
+    }
+    if let Control::Path(path) = &settings.control
+        && let Err(error) = control::look(settings, path)
+    {
+        found.push((path.clone(), error));
+    }
+    found
 }
 
 /// Opens what `settings` name, for one command while no server runs. The store's lock is held as

@@ -12,6 +12,7 @@ mod books;
 mod cores;
 mod denials;
 mod descriptors;
+mod files;
 mod reload;
 
 use std::fmt;
@@ -34,6 +35,7 @@ use crate::admin::{self, Host, Service};
 use crate::clock::Clock;
 use crate::forward::Upstreams;
 use crate::listener::{Bound, Door, tls};
+use crate::pem::Unusable;
 use crate::policy::reload::Watch;
 use crate::policy::{Policy, compile, folder};
 use crate::settings::Settings;
@@ -45,6 +47,7 @@ use crate::telemetry::ops::Ops;
 use crate::telemetry::probe::Probes;
 use crate::words::{Fault, Faults, Place};
 use cores::Shared;
+pub use files::usable as files_usable;
 use reload::Reloader;
 
 /// How long the writer of the log may take for what is left.
@@ -83,20 +86,12 @@ pub struct Addresses {
 /// Why a gateway does not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// The policy folder has faults.
+    /// The policy folder has faults, or the settings name files that nobody can use.
     #[error("{0}")]
-    Policy(Faults),
+    Files(Faults),
     /// The store, or who holds it.
     #[error("{0}")]
     Store(#[from] admin::OpenError),
-    /// A certificate, a key, roots: a file that the settings name and nobody can use.
-    #[error("{what}: {source}")]
-    File {
-        /// What it is for.
-        what: String,
-        /// What is wrong with it.
-        source: io::Error,
-    },
     /// A socket, a thread.
     #[error("{what}: {source}")]
     System {
@@ -112,9 +107,12 @@ fn system(what: impl fmt::Display) -> impl FnOnce(io::Error) -> StartError {
     move |source| StartError::System { what, source }
 }
 
-fn file(what: impl fmt::Display) -> impl FnOnce(io::Error) -> StartError {
-    let what = what.to_string();
-    move |source| StartError::File { what, source }
+/// For a file that went between the look at it and its use.
+fn unusable(settings: &Settings) -> impl Fn(Unusable) -> StartError {
+    move |it| {
+        let whole = || Place::whole(&*settings.file);
+        StartError::Files(files::fault(settings, &it, whole).into())
+    }
 }
 
 /// Reads and compiles the policy folder of the settings.
@@ -146,13 +144,14 @@ pub fn start(
     let settings = Arc::new(settings);
     // Before the folder is read, so that no edit falls in between.
     let watch = Watch::new(&settings.policies);
-    let policy = policy_in_force(&settings).map_err(StartError::Policy)?;
+    let policy = both(files::usable(&settings), policy_in_force(&settings));
+    let policy = policy.map_err(StartError::Files)?;
     let service = admin::open_server(&settings, Arc::new(policy), clock.clone())?;
     let service = Arc::new(service);
     let cores = cores::count(&settings);
     let mut bound = bind(&settings, cores)?;
     let metrics = books::metrics(&settings, &service);
-    let upstreams = Upstreams::new(&settings.upstreams).map_err(file("cannot use the settings"))?;
+    let upstreams = Upstreams::new(&settings.upstreams).map_err(unusable(&settings))?;
     let log = Log::start(decisions).map_err(system("cannot start the log"))?;
     metrics.watch_log(log.dropped());
     let denials = Arc::clone(service.denials());
@@ -202,10 +201,22 @@ pub fn start(
     Ok(running)
 }
 
+/// What was found, or all that is wrong with either.
+fn both<T>(first: Result<(), Faults>, found: Result<T, Faults>) -> Result<T, Faults> {
+    let mut faults = first.err().unwrap_or_default();
+    match found {
+        Ok(found) => faults.into_result(found),
+        Err(more) => {
+            faults.extend(more);
+            Err(faults.into_result(()).err().unwrap_or_default())
+        }
+    }
+}
+
 fn bind(settings: &Settings, cores: usize) -> Result<Vec<Bound>, StartError> {
     let bind = |listener: &crate::settings::Listener| {
         let what = format!("cannot listen on {}", listener.address);
-        let door = Door::open(Arc::new(listener.clone())).map_err(file(&what))?;
+        let door = Door::open(Arc::new(listener.clone())).map_err(unusable(settings))?;
         Bound::bind(door, cores).map_err(system(what))
     };
     settings.listeners.iter().map(bind).collect()

@@ -17,6 +17,7 @@ use super::output::Format;
 use super::table::{View, printable};
 use super::{Context, Exit, Failure};
 use crate::admin;
+use crate::app;
 use crate::policy::{self, Policy};
 use crate::settings::Settings;
 use crate::words::{Faults, Level};
@@ -54,6 +55,9 @@ pub(super) struct Check {
     /// Say whose verdicts change compared with this policy folder; exit with 1 if any widens
     #[arg(long, value_name = "FOLDER")]
     against: Option<PathBuf>,
+    /// Do not look at the files that the settings name, such as certificates, where there are none
+    #[arg(long)]
+    skip_files: bool,
     /// Let verdicts widen
     #[arg(long, requires = "against")]
     allow_widening: bool,
@@ -83,7 +87,13 @@ impl FailOn {
 
 /// Prints everything that was found, every test that failed and every verdict that changed.
 pub(super) fn run(check: &Check, context: &mut Context<'_>) -> Result<Exit, Failure> {
-    let mut report = match loaded(check.folder.as_deref(), context)? {
+    let folder = check.folder.as_deref();
+    let settings = settings_in(folder, context)?;
+    let files = match &settings {
+        Some(Ok(settings)) if !check.skip_files => app::files_usable(settings),
+        Some(_) | None => Ok(()),
+    };
+    let mut report = match loaded(settings, folder) {
         Ok((policy, settings)) => {
             let report = Report::of(&policy).covered(check.coverage, check.fail_under);
             match &check.against {
@@ -99,6 +109,7 @@ pub(super) fn run(check: &Check, context: &mut Context<'_>) -> Result<Exit, Fail
         }
         Err(faults) => Report::of_faults(&faults),
     };
+    report.add(files.err());
     report.judge(check.fail_on.level());
     if context.output.format() == Format::Sarif {
         let folder = std::env::current_dir().unwrap_or_default();
@@ -116,22 +127,22 @@ pub(super) fn policy_in(
     folder: Option<&Path>,
     context: &Context<'_>,
 ) -> Result<Result<Policy, Faults>, Failure> {
-    Ok(loaded(folder, context)?.map(|(policy, _)| policy))
+    let settings = settings_in(folder, context)?;
+    Ok(loaded(settings, folder).map(|(policy, _)| policy))
 }
 
 type Loaded = Result<(Policy, Option<Settings>), Faults>;
 
-fn loaded(folder: Option<&Path>, context: &Context<'_>) -> Result<Loaded, Failure> {
-    let settings = settings_in(folder, context)?;
-    Ok(match (settings, folder) {
+fn loaded(settings: Option<Result<Settings, Faults>>, folder: Option<&Path>) -> Loaded {
+    match (settings, folder) {
         (Some(settings), _) => settings.and_then(|settings| {
-            let policy = compiled(&settings.policies, Some(&settings))?;
+            let policy = app::policy_in_force(&settings)?;
             Ok((policy, Some(settings)))
         }),
         (None, Some(folder)) => compiled(folder, None).map(|policy| (policy, None)),
         // Not reached: without a folder the settings are asked for.
         (None, None) => Err(Faults::default()),
-    })
+    }
 }
 
 /// The settings in `folder`, if there are any; those of the command line if no folder is named.

@@ -21,9 +21,8 @@ pub(super) fn run(context: &mut Context<'_>) -> Result<Exit, Failure> {
 /// Bad files are a negative answer, as `check` has it; everything else is the machine's fault.
 pub(super) fn failure(error: StartError) -> Failure {
     match error {
-        StartError::Policy(faults) => faults.into(),
+        StartError::Files(faults) => faults.into(),
         StartError::Store(error) => error.into(),
-        error @ StartError::File { .. } => Failure::invalid(error),
         error @ StartError::System { .. } => Failure::server(error),
     }
 }

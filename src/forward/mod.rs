@@ -21,7 +21,6 @@ mod upgrade;
 mod via;
 
 use std::collections::BTreeMap;
-use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -37,6 +36,7 @@ use tokio::time::Instant;
 use crate::connection::line::Line;
 use crate::credential::Issuers;
 use crate::decision::Permit;
+use crate::pem::Unusable;
 use crate::reason::Reason;
 use crate::settings::{HostHeader, Upstream};
 use crate::words::{RequestId, UpstreamName};
@@ -64,7 +64,7 @@ impl Upstreams {
     /// # Errors
     ///
     /// When the roots, certificate or key of one of them cannot be used.
-    pub fn new(upstreams: &BTreeMap<UpstreamName, Upstream>) -> io::Result<Self> {
+    pub fn new(upstreams: &BTreeMap<UpstreamName, Upstream>) -> Result<Self, Unusable> {
         Ok(Self {
             each: pool::Upstreams::new(upstreams)?,
             via: Via::random(),

@@ -7,24 +7,22 @@
 //! resumed where its client was not let in.
 
 use std::fs;
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::{RootCertStore, ServerConfig};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::Door;
 use super::certificate::not_after;
 use crate::clock::Clock;
+use crate::pem::{self, Unusable};
 use crate::settings::{ClientCertificates, ClientTls, ListenerTls};
 use crate::telemetry::metrics::Metrics;
 
@@ -55,7 +53,7 @@ impl Tls {
     /// # Errors
     ///
     /// When one of them cannot be used, or certificate and key do not go together.
-    pub(super) fn open(files: ListenerTls, http2: bool) -> io::Result<Self> {
+    pub(super) fn open(files: ListenerTls, http2: bool) -> Result<Self, Unusable> {
         // Before, so that what is written from here on is seen to differ.
         let opened = traces(&files);
         let loaded = load(&files, http2)?;
@@ -73,12 +71,14 @@ impl Tls {
     }
 
     /// Reads the files again; what they are now is in use when this returns without an error.
-    fn reload(&self, clock: &Clock) -> io::Result<()> {
+    fn reload(&self, clock: &Clock) -> Result<(), Unusable> {
         let loaded = load(&self.files, self.http2)?;
         let now = Duration::from_secs(clock.now().as_secs());
         if loaded.not_after.is_some_and(|end| end <= now) {
             let path = self.files.certificate.display();
-            return Err(io::Error::other(format!("`{path}` has run out already")));
+            return Err(Unusable::other(format_args!(
+                "`{path}` has run out already"
+            )));
         }
         self.current.store(Arc::new(loaded));
         Ok(())
@@ -171,25 +171,21 @@ fn traces(files: &ListenerTls) -> Traces {
     paths.map(|path| trace(path)).collect()
 }
 
-fn load(files: &ListenerTls, http2: bool) -> io::Result<Loaded> {
-    let chain = certificates(&files.certificate)?;
-    let key =
-        PrivateKeyDer::from_pem_file(&files.key).map_err(|error| unusable(&files.key, &error))?;
+fn load(files: &ListenerTls, http2: bool) -> Result<Loaded, Unusable> {
+    let chain = pem::certificates(&files.certificate)?;
+    let key = pem::private_key(&files.key)?;
     let end = chain.first().and_then(|certificate| not_after(certificate));
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?;
+        .map_err(Unusable::other)?;
     let builder = match &files.client {
         None => builder.with_no_client_auth(),
         Some(client) => builder.with_client_cert_verifier(verifier(client, provider)?),
     };
-    let mut config = builder.with_single_cert(chain, key).map_err(|error| {
-        let (certificate, key) = (files.certificate.display(), files.key.display());
-        io::Error::other(format!(
-            "`{certificate}` and `{key}` do not go together: {error}"
-        ))
-    })?;
+    let mut config = builder
+        .with_single_cert(chain, key)
+        .map_err(|error| Unusable::apart(&files.certificate, &files.key, &error))?;
     if http2 {
         config.alpn_protocols.push(b"h2".to_vec());
     }
@@ -204,31 +200,16 @@ fn load(files: &ListenerTls, http2: bool) -> io::Result<Loaded> {
 fn verifier(
     client: &ClientTls,
     provider: Arc<rustls::crypto::CryptoProvider>,
-) -> io::Result<Arc<dyn ClientCertVerifier>> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(&client.roots)? {
-        roots
-            .add(certificate)
-            .map_err(|error| unusable(&client.roots, &error))?;
-    }
-    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+) -> Result<Arc<dyn ClientCertVerifier>, Unusable> {
+    let roots = Arc::new(pem::roots(&client.roots)?);
+    let builder = WebPkiClientVerifier::builder_with_provider(roots, provider);
     let builder = match client.demand {
         ClientCertificates::Require => builder,
         ClientCertificates::Request => builder.allow_unauthenticated(),
     };
     builder
         .build()
-        .map_err(|error| unusable(&client.roots, &error))
-}
-
-fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
-    CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .map_err(|error| unusable(path, &error))
-}
-
-fn unusable(path: &Path, error: &dyn std::error::Error) -> io::Error {
-    io::Error::other(format!("cannot use `{}`: {error}", path.display()))
+        .map_err(|error| Unusable::file(&client.roots, error.to_string()))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! From text to [`Settings`]: the top level, and the small sections.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,10 +9,10 @@ use std::sync::Arc;
 use super::keys::{ADMIN, DECISIONS, DRAIN, FORMATS, KEYS, LOG, METRICS, OPS, TOKENS};
 use super::{
     ADMIN_DEFAULT, CONNECTIONS_MAX_DEFAULT, Control, DRAIN_DELAY_DEFAULT, DRAIN_TIMEOUT_DEFAULT,
-    Drain, Log, METRIC_ACCOUNTS_DEFAULT, MetricsSettings, OPS_DEFAULT, POLICIES_DEFAULT,
+    Drain, Log, METRIC_ACCOUNTS_DEFAULT, MetricsSettings, Named, OPS_DEFAULT, POLICIES_DEFAULT,
     STORE_DEFAULT, Settings, StoreSetting, Tokens, denials, listener, shadow, upstream,
 };
-use crate::words::{Fault, Faults, Place};
+use crate::words::{Fault, Faults, Place, UpstreamName};
 use crate::yaml::shape::Keys;
 use crate::yaml::{self, Fields, Node, Value, quoted};
 
@@ -43,6 +44,7 @@ impl Settings {
         let settings = yaml::parse(&file, text, &mut faults).and_then(|root| {
             let reader = Reader {
                 base: path.parent().unwrap_or(Path::new("")),
+                named: RefCell::default(),
             };
             reader.settings(path, &root, &mut faults)
         });
@@ -64,9 +66,10 @@ fn said(mut faults: Faults, path: &Path) -> Faults {
     faults.into_result(()).err().unwrap_or_default()
 }
 
-/// What every section needs to know: where relative paths start.
+/// What every section needs to know: where relative paths start; and where each was named.
 pub(super) struct Reader<'a> {
     base: &'a Path,
+    named: RefCell<Named>,
 }
 
 impl Reader<'_> {
@@ -103,6 +106,7 @@ impl Reader<'_> {
                 .count("max_connections", faults)
                 .unwrap_or(CONNECTIONS_MAX_DEFAULT),
             weakened,
+            named: self.named.take(),
         };
         refuse_shared_addresses(&settings, root, faults);
         Some(settings)
@@ -110,8 +114,24 @@ impl Reader<'_> {
 
     /// A path; relative ones are relative to the settings file.
     pub(super) fn path(&self, node: Option<&Node>, faults: &mut Faults) -> Option<PathBuf> {
-        let text = node?.text("a path", faults)?;
-        Some(self.base.join(text))
+        let node = node?;
+        let text = node.text("a path", faults)?;
+        Some(self.named(node, text))
+    }
+
+    /// The path that `text`, which stands at `node`, means.
+    fn named(&self, node: &Node, text: &str) -> PathBuf {
+        let path = self.base.join(text);
+        let mut named = self.named.borrow_mut();
+        let files = &mut named.files;
+        files.entry(path.clone()).or_insert(node.place.clone());
+        path
+    }
+
+    /// An upstream stands at `place`.
+    pub(super) fn upstream(&self, name: &UpstreamName, place: &Place) {
+        let mut named = self.named.borrow_mut();
+        named.upstreams.insert(name.clone(), place.clone());
     }
 
     fn store(&self, fields: &Fields<'_>, faults: &mut Faults) -> StoreSetting {
@@ -126,7 +146,7 @@ impl Reader<'_> {
         match text.split_once(':') {
             None if text == "none" => StoreSetting::None,
             Some(("sqlite", file)) if !file.is_empty() && !file.starts_with("//") => {
-                StoreSetting::Sqlite(self.base.join(file))
+                StoreSetting::Sqlite(self.named(node, file))
             }
             Some(("postgres" | "postgresql", _)) => {
                 let message = "`postgres:` is not in this release: use `sqlite:FILE` or `none`";
@@ -184,10 +204,11 @@ impl Reader<'_> {
     }
 
     fn control(&self, node: Option<&Node>, faults: &mut Faults) -> Control {
-        match node.and_then(|node| node.text("a path or `off`", faults)) {
+        let text = node.and_then(|node| Some((node, node.text("a path or `off`", faults)?)));
+        match text {
             None => Control::Default,
-            Some("off") => Control::Off,
-            Some(path) => Control::Path(self.base.join(path)),
+            Some((_, "off")) => Control::Off,
+            Some((node, path)) => Control::Path(self.named(node, path)),
         }
     }
 }

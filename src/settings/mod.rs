@@ -5,7 +5,7 @@
 //! fault at once; a `Settings` that exists is complete and means what it says.
 //!
 //! Not here: who may do what (that is a policy), and whether the files named exist or can be read
-//! (whoever opens them says so).
+//! (whoever opens them says so, and finds in [`Named`] where they are named).
 
 mod denials;
 mod http2;
@@ -20,7 +20,7 @@ mod upstream;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ pub use listener::{ClientCertificates, ClientTls};
 pub use reach::ADDRESSES_MAX;
 pub(crate) use rules::{PASS, classes as path_classes, classes_of_route};
 
-use crate::words::{ClassSet, Spelling, UpstreamName};
+use crate::words::{ClassSet, Place, Spelling, UpstreamName};
 
 /// Where requests are taken when the file names no listener: this host only, so that a first try
 /// opens nothing to a network.
@@ -152,6 +152,31 @@ pub struct Settings {
     /// Every setting that weakens a promise, as `upstreams.inventory.unsafe_allow: semicolon`, for
     /// the start-up message and the metric.
     pub weakened: Vec<String>,
+    /// Where in the file what lies elsewhere is named.
+    pub named: Named,
+}
+
+impl Settings {
+    /// Where `path` is named; the whole file where it is named by silence.
+    pub fn place_of(&self, path: &Path) -> Place {
+        let place = self.named.files.get(path);
+        place.map_or_else(|| Place::whole(&*self.file), Clone::clone)
+    }
+
+    /// Where the upstream `name` begins.
+    pub fn place_of_upstream(&self, name: &UpstreamName) -> Place {
+        let place = self.named.upstreams.get(name);
+        place.map_or_else(|| Place::whole(&*self.file), Clone::clone)
+    }
+}
+
+/// Where in the settings file what lies elsewhere is named, so that whoever cannot use it can say so.
+#[derive(Clone, Debug, Default)]
+pub struct Named {
+    /// Where each path stands; the first place, if it stands in several.
+    pub(crate) files: BTreeMap<PathBuf, Place>,
+    /// Where each upstream begins.
+    pub(crate) upstreams: BTreeMap<UpstreamName, Place>,
 }
 
 /// One address requests are taken at.

@@ -174,6 +174,7 @@ pub(super) fn read_all(
         let Some(upstream) = read(reader, name, (node, shadow), faults) else {
             continue;
         };
+        reader.upstream(&upstream.name, &key.place);
         weakened.extend(rules::weakened(&upstream.name, &upstream.rules));
         upstreams.insert(upstream.name.clone(), upstream);
     }

@@ -1,6 +1,6 @@
 //! Why a store did not do it: whose fault, and whether trying again helps.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -36,6 +36,20 @@ pub enum StoreError {
         path: PathBuf,
         /// Who, as far as it said so.
         holder: String,
+    },
+    /// Its folder is not there, or not to be written in.
+    #[error(
+        "store `{}` cannot be in the folder `{}` ({source}): let that be a folder of the user that \
+         serves, or name another place for the store", .path.display(), .folder.display()
+    )]
+    Folder {
+        /// The store's file.
+        path: PathBuf,
+        /// Its folder.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
     },
     /// It belongs to somebody else.
     #[error(
@@ -97,6 +111,14 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Somebody else's database stands at `path`.
+    pub(super) fn another_program(path: &Path) -> Self {
+        Self::Damaged {
+            path: path.into(),
+            what: "it is a database of some other program".into(),
+        }
+    }
+
     /// Says whether trying again, unchanged, can help.
     pub const fn is_transient(&self) -> bool {
         match self {
@@ -109,6 +131,7 @@ impl StoreError {
             | Self::FormatTooNew { .. }
             | Self::Damaged { .. }
             | Self::Pepper(_)
+            | Self::Folder { .. }
             | Self::File { .. } => false,
         }
     }

@@ -7,6 +7,7 @@
 
 mod apply;
 mod denials;
+mod look;
 mod rows;
 mod upkeep;
 
@@ -101,7 +102,7 @@ impl Sqlite {
             return Ok(0);
         }
         if mark != APPLICATION_ID {
-            return Err(damaged("it is a database of some other program"));
+            return Err(StoreError::another_program(&self.path));
         }
         let found = u32::try_from(format).map_err(|_| damaged("its format is negative"))?;
         let steps = usize::try_from(found).unwrap_or(usize::MAX);
@@ -257,22 +258,28 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 
 /// `path`, absolute and without links, whether or not the file is there yet.
 fn real_path(path: &Path) -> Result<PathBuf, StoreError> {
-    let failed = |source| StoreError::File {
-        what: "find",
+    let folder = folder_of(path);
+    let failed = |source| StoreError::Folder {
         path: path.into(),
+        folder: folder.into(),
         source,
     };
     if let Ok(real) = fs::canonicalize(path) {
         return Ok(real);
     }
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let folder = fs::canonicalize(folder.unwrap_or_else(|| Path::new("."))).map_err(failed)?;
+    let real = fs::canonicalize(folder).map_err(failed)?;
     let name = path
         .file_name()
         .ok_or_else(|| failed(std::io::ErrorKind::IsADirectory.into()))?;
-    Ok(folder.join(name))
+    Ok(real.join(name))
+}
+
+/// The folder of `path`.
+fn folder_of(path: &Path) -> &Path {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or_else(|| Path::new("."))
 }
 
 fn check_owner(path: &Path) -> Result<(), StoreError> {

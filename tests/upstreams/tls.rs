@@ -224,11 +224,11 @@ fn a_gateway_does_not_start_with_roots_or_a_key_it_cannot_use() {
     let upstream = Scripted::start();
     let (authority, us) = (Authority::new(), Authority::new().signs("gate.test"));
     for (tls, written, why) in [
-        ("roots: nowhere.crt", "", "cannot use `"),
+        ("roots: nowhere.crt", "", "there is no file `"),
         (
             "roots: ca.crt",
             "no certificate\n",
-            "there is no certificate in it",
+            "there is no certificate in `",
         ),
         (
             "roots: tls.crt, certificate: us.crt, key: tls.key",
@@ -250,7 +250,7 @@ fn a_gateway_does_not_start_with_roots_or_a_key_it_cannot_use() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(
-            said.contains("upstream `items`") && said.contains(why),
+            said.contains("portcullis.yaml:") && said.contains(why),
             "{said}"
         );
     }

@@ -197,6 +197,14 @@ impl Report {
         }
     }
 
+    /// Adds what is wrong with files besides.
+    pub(super) fn add(&mut self, faults: Option<Faults>) {
+        let faults = faults.unwrap_or_default();
+        self.faults.extend(faults.iter().map(Line::from));
+        let place = |line: &Line| (line.spot.file.clone(), line.spot.line, line.spot.column);
+        self.faults.sort_by_key(place);
+    }
+
     /// The same with what tests exercise of the routes, or without; less than `least` is an error.
     pub(super) fn covered(mut self, wanted: bool, least: Option<Percent>) -> Self {
         let coverage = self.coverage.take().filter(|_| wanted || least.is_some());

@@ -4,7 +4,6 @@
 //! what the last good answer of the name service said. The least busy one that has been good lately
 //! is asked next; if none has been good, any is better than none.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -14,6 +13,7 @@ use rustls::pki_types::ServerName;
 use tokio::sync::watch;
 
 use super::place::{Place, Target};
+use crate::pem::Unusable;
 use crate::settings::{ADDRESSES_MAX, Upstream, UpstreamAddress};
 use crate::words::UpstreamName;
 
@@ -38,12 +38,12 @@ impl Places {
     /// # Errors
     ///
     /// When a certificate cannot show the name that is asked of it.
-    pub fn new(upstream: &Upstream) -> io::Result<Self> {
+    pub fn new(upstream: &Upstream) -> Result<Self, Unusable> {
         let written: Vec<_> = upstream
             .addresses
             .iter()
             .map(|address| Ok((address.clone(), server_name(upstream, address)?)))
-            .collect::<io::Result<_>>()?;
+            .collect::<Result<_, Unusable>>()?;
         let places = Self {
             upstream: upstream.name.clone(),
             written,
@@ -170,7 +170,7 @@ pub(super) fn literal(address: &UpstreamAddress) -> Option<Target> {
 fn server_name(
     upstream: &Upstream,
     address: &UpstreamAddress,
-) -> io::Result<Option<ServerName<'static>>> {
+) -> Result<Option<ServerName<'static>>, Unusable> {
     let Some(tls) = &upstream.tls else {
         return Ok(None);
     };
@@ -179,8 +179,9 @@ fn server_name(
         UpstreamAddress::Unix(_) => "localhost",
     };
     let name = tls.server_name.as_deref().unwrap_or(host).to_owned();
-    let refused = format!("`{name}` cannot stand on a certificate");
+    let refused =
+        format!("`{name}` cannot stand on a certificate: say `tls: {{ server_name: NAME }}`");
     ServerName::try_from(name)
         .map(Some)
-        .map_err(|_| io::Error::other(refused))
+        .map_err(|_| Unusable::other(refused))
 }

@@ -5,16 +5,15 @@
 //! root, and can be named as one.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::pem::{self, Unusable};
 use crate::settings::{Upstream, UpstreamTls};
 
 const HTTP1: &[u8] = b"http/1.1";
@@ -48,7 +47,7 @@ impl Tls {
     /// # Errors
     ///
     /// When roots, certificate or key cannot be used.
-    pub fn of(upstream: &Upstream) -> io::Result<Option<Self>> {
+    pub fn of(upstream: &Upstream) -> Result<Option<Self>, Unusable> {
         let Some(tls) = &upstream.tls else {
             return Ok(None);
         };
@@ -96,55 +95,30 @@ impl Tls {
     }
 }
 
-fn config(tls: &UpstreamTls) -> io::Result<ClientConfig> {
+fn config(tls: &UpstreamTls) -> Result<ClientConfig, Unusable> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let roots = tls
+        .roots
+        .as_deref()
+        .map_or_else(roots_of_host, pem::roots)?;
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?
-        .with_root_certificates(roots(tls.roots.as_deref())?);
+        .map_err(Unusable::other)?
+        .with_root_certificates(roots);
     let Some((certificate, key)) = &tls.identity else {
         return Ok(builder.with_no_client_auth());
     };
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable(key, error))?;
     builder
-        .with_client_auth_cert(certificates(certificate)?, private)
-        .map_err(|error| {
-            let (certificate, key) = (certificate.display(), key.display());
-            io::Error::other(format!(
-                "`{certificate}` and `{key}` do not go together: {error}"
-            ))
-        })
+        .with_client_auth_cert(pem::certificates(certificate)?, pem::private_key(key)?)
+        .map_err(|error| Unusable::apart(certificate, key, &error))
 }
 
-fn roots(own: Option<&Path>) -> io::Result<RootCertStore> {
+fn roots_of_host() -> Result<RootCertStore, Unusable> {
     let mut roots = RootCertStore::empty();
-    let Some(own) = own else {
-        let host = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(host.certs);
-        if roots.is_empty() {
-            let message = "this host believes in no certificates: name `tls: { roots: FILE }`";
-            return Err(io::Error::other(message));
-        }
-        return Ok(roots);
-    };
-    for certificate in certificates(own)? {
-        let added = roots.add(certificate);
-        added.map_err(|error| unusable(own, error))?;
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        let said = "this host believes in no certificates: name `tls: { roots: FILE }`";
+        return Err(Unusable::other(said));
     }
     Ok(roots)
-}
-
-/// The certificates in a file, at least one.
-fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
-    let found = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| unusable(path, error))?;
-    if found.is_empty() {
-        return Err(unusable(path, "there is no certificate in it"));
-    }
-    Ok(found)
-}
-
-fn unusable(path: &Path, error: impl std::fmt::Display) -> io::Error {
-    io::Error::other(format!("cannot use `{}`: {error}", path.display()))
 }

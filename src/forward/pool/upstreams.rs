@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -15,6 +14,7 @@ use super::places::Places;
 use super::resolve::{HostResolver, keep_resolved};
 use super::slots::Slots;
 use super::tls::Tls;
+use crate::pem::Unusable;
 use crate::settings::Upstream;
 use crate::shutdown::Tasks;
 use crate::words::UpstreamName;
@@ -37,18 +37,12 @@ impl Shared {
     ///
     /// # Errors
     ///
-    /// When its roots, certificate or key cannot be used; the message names the upstream.
-    pub fn new(upstream: &Upstream) -> io::Result<Self> {
-        let named = |error: io::Error| {
-            io::Error::new(
-                error.kind(),
-                format!("upstream `{}`: {error}", upstream.name),
-            )
-        };
+    /// When its roots, certificate or key cannot be used.
+    pub fn new(upstream: &Upstream) -> Result<Self, Unusable> {
         Ok(Self {
             slots: Slots::new(upstream.connections_max, upstream.queue_max),
-            places: Places::new(upstream).map_err(named)?,
-            tls: Tls::of(upstream).map_err(named)?,
+            places: Places::new(upstream)?,
+            tls: Tls::of(upstream)?,
             upstream: Arc::new(upstream.clone()),
         })
     }
@@ -71,10 +65,10 @@ impl Upstreams {
     /// # Errors
     ///
     /// As [`Shared::new`].
-    pub fn new(upstreams: &BTreeMap<UpstreamName, Upstream>) -> io::Result<Self> {
+    pub fn new(upstreams: &BTreeMap<UpstreamName, Upstream>) -> Result<Self, Unusable> {
         let shared = upstreams.values().map(Shared::new);
         let shared = shared.map(|shared| shared.map(Arc::new));
-        Ok(Self(shared.collect::<io::Result<_>>()?))
+        Ok(Self(shared.collect::<Result<_, Unusable>>()?))
     }
 
     /// All of them.
