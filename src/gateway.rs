@@ -5,6 +5,7 @@
 
 mod outgoing;
 mod pages;
+mod rates;
 mod standing;
 mod token;
 
@@ -44,6 +45,7 @@ use crate::reject;
 use crate::settings::{Listener, Tokens};
 use crate::source::{self, Source};
 use crate::telemetry::log::Ended;
+use crate::throttle::{Rates, Throttle};
 use crate::verify::Verifier;
 use crate::words::RequestIds;
 
@@ -58,6 +60,12 @@ pub struct Gateway {
     pub tokens: Arc<Tokens>,
     /// Whose tokens are ours.
     pub issuers: Issuers,
+    /// Whose sources have shown too many wrong credentials.
+    pub throttle: Arc<Throttle>,
+    /// How often routes and accounts have been served.
+    pub rates: Arc<Rates>,
+    /// Whether who is over a rate is told which.
+    pub tells_rates: bool,
     /// Spends permits.
     pub forwarder: Forwarder,
     /// The requests under way, to be asked again when something changes.
@@ -216,12 +224,14 @@ impl Gateway {
             state,
             verifier: &self.verifier,
             issuers: &self.issuers,
+            throttle: &self.throttle,
         };
         let request = judge::Asked {
             parts: asked.parts,
             source: asked.source.address,
             accepts: accepts(listener),
             entrance: Entrance::of(listener, asked.connection.is_trusted()),
+            failures: listener.limits.failures(),
             now: verdict.at,
         };
         match judge.judge(&request, &mut verdict.target) {
@@ -238,7 +248,7 @@ impl Gateway {
                 if let Some(identity) = permit.identity() {
                     verdict.saw(&identity.caller);
                 }
-                Act::Forward(permit)
+                self.within_rates(permit, verdict)
             }
             Ok(Judgement::Decided(Outcome::Shadowed(permit, denial))) => {
                 if let Some(caller) = &denial.caller {

@@ -2,16 +2,21 @@
 //!
 //! The gateway goes this way with each request, and so do the scenarios that say what it promises;
 //! a step that only one of them took would prove nothing. Nothing here is `async`, and nothing is
-//! logged or counted: what came of it is the caller's to record.
+//! logged or counted but wrong credentials, by their source: what came of it is the caller's to record.
+//!
+//! A source that is throttled hears so before anything is verified, and not before its request is one:
+//! what is malformed ends its connection, whoever sent it. A preflight brings no credential and is
+//! asked for those that do, so it is none that could be wrong.
 //!
 //! Not here: who calls whom afterwards. A permit is spent by `forward`, a denial is told by `reject`.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
 
-use crate::credential::{self, Accepts, Foreign, Issuers};
+use crate::credential::{self, Accepts, Credential, Foreign, Issuers};
 use crate::decision::preflight::Answer;
 use crate::decision::{self, Denial, Outcome, Preflight, Question};
 use crate::directory::State;
@@ -19,8 +24,9 @@ use crate::head::{self, Entrance};
 use crate::oauth;
 use crate::reason::Reason;
 use crate::request::Target;
+use crate::throttle::Throttle;
 use crate::verify::Verifier;
-use crate::words::{Method, UnixTime};
+use crate::words::{Method, Rate, UnixTime};
 
 /// What a judgement rests on besides the request.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +37,8 @@ pub struct Judge<'a> {
     pub verifier: &'a Verifier,
     /// Whose tokens are ours.
     pub issuers: &'a Issuers,
+    /// Whose sources have shown too many wrong credentials.
+    pub throttle: &'a Throttle,
 }
 
 /// A request, as far as it counts.
@@ -44,6 +52,8 @@ pub struct Asked<'a> {
     pub accepts: Accepts,
     /// What its listener asks of heads.
     pub entrance: Entrance<'a>,
+    /// How many wrong credentials its listener puts up with from one source.
+    pub failures: Rate,
     /// When.
     pub now: UnixTime,
 }
@@ -111,17 +121,51 @@ impl Judge<'_> {
                 None => {}
             }
         }
-        let caller = if decision::asks_for_caller(policy, &lookup) {
-            let foreign = if decision::foreign_may_pass(&question) {
-                Foreign::MayPass(self.issuers)
-            } else {
-                Foreign::Counts
-            };
-            credential::read(&asked.parts.headers, asked.accepts, foreign)
-                .and_then(|credential| self.verifier.verify(&credential, self.state, asked.now))
+        let held = self.throttle.holds(asked.source, asked.failures, asked.now);
+        if let Some(wait) = held.filter(|_| !decision::goes_on_regardless(&question)) {
+            return Ok(Judgement::Decided(self.held(asked, &question, wait)));
+        }
+        if !decision::asks_for_caller(policy, &lookup) {
+            return Ok(Judgement::Decided(decision::decide(&question, Ok(None))));
+        }
+        let caller = self.read(asked, &question).and_then(|credential| {
+            let found = self.verifier.look(&credential, self.state, asked.now);
+            found.map_err(|refused| (refused.reason, refused.was_computed))
+        });
+        let was_guess = matches!(caller, Err((_, true)));
+        let caller = caller.map_err(|(reason, _)| reason);
+        let outcome = decision::decide(&question, caller);
+        // Shadow throttles nobody, so what shadow forgives is not held against anybody either.
+        if was_guess && matches!(outcome, Outcome::Denied(_)) {
+            self.throttle
+                .failed(asked.source, asked.failures, asked.now);
+        }
+        Ok(Judgement::Decided(outcome))
+    }
+
+    /// The credential of a request; if it is none, also whether that is a guess.
+    fn read<'h>(
+        &self,
+        asked: &Asked<'h>,
+        question: &Question<'_>,
+    ) -> Result<Credential<'h>, (Reason, bool)> {
+        let foreign = if decision::foreign_may_pass(question) {
+            Foreign::MayPass(self.issuers)
         } else {
-            Ok(None)
+            Foreign::Counts
         };
-        Ok(Judgement::Decided(decision::decide(&question, caller)))
+        let read = credential::read(&asked.parts.headers, asked.accepts, foreign);
+        read.map_err(|reason| (reason, reason == Reason::CredentialMalformed))
+    }
+
+    /// Decides on a request from a source that is throttled: only who brings what has been verified
+    /// before is asked anything else, on public routes too.
+    fn held(&self, asked: &Asked<'_>, question: &Question<'_>, wait: Duration) -> Outcome {
+        let credential = self.read(asked, question).unwrap_or(Credential::Absent);
+        let caller = self.verifier.remembered(&credential, self.state, asked.now);
+        if caller.as_ref().err() == Some(&Reason::SourceThrottled) {
+            return Outcome::Denied(decision::throttled(question, wait));
+        }
+        decision::decide(question, caller.map(Some))
     }
 }

@@ -12,7 +12,7 @@
 //! | one meaning for the path | [`request`] | a `Target`, or `path_ambiguous` |
 //! | route match | [`policy`] | the routes to satisfy, or nothing |
 //! | credential | [`credential`] | what the caller presented, or a reason |
-//! | cache, verify | [`verify`] | a caller, or a reason |
+//! | cache, verify | [`verify`], [`throttle`] | a caller, or a reason |
 //! | decision | [`decision`] | a `Permit`, or a `Denial` |
 //! | forward, or reject | [`forward`], [`reject`] | a response |
 //! | log and metrics | [`record`] | one line, a few counters |
@@ -45,6 +45,7 @@
 //! 4  listener connection gateway judge forward reject record oauth      one request, one process
 //!    admin telemetry shutdown
 //! 3  verify  directory  denials  store  audit  pem  policy::reload     memory and disk
+//!    throttle
 //! 2  credential head source request policy decision explain import     decisions: no I/O, no clock, no log
 //!    schema
 //! 1  words  reason  settings  yaml  clock                              words
@@ -80,6 +81,7 @@ pub mod import;
 pub mod oauth;
 pub mod schema;
 pub mod store;
+pub mod throttle;
 
 // Underneath.
 pub mod clock;

@@ -10,7 +10,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::{Map, Value, json};
 
-use crate::decision::{Denial, Needs};
+use crate::decision::{Denial, Limited, Needs};
 use crate::reason::Reason;
 use crate::words::RequestId;
 
@@ -47,7 +47,32 @@ pub fn respond(denial: &Denial, id: &RequestId) -> Response<Bytes> {
     if reason.status() == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
+    if let Some(limited) = &denial.limited {
+        tell_limits(headers, limited);
+    }
     response
+}
+
+/// When to come again, and what was exceeded if that is told: `RateLimit-Policy` says how often (`q` in
+/// `w` seconds), `RateLimit` that nothing is left (`r`) and for how long (`t`).
+pub fn tell_limits(headers: &mut HeaderMap, limited: &Limited) {
+    const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+    const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+    // Rounded up: who comes when the second begins would come in vain.
+    let wait = limited.wait.as_millis().div_ceil(1000).max(1);
+    let mut set = |name, text: String| {
+        let value = HeaderValue::from_str(&text).expect("made of our own words and numbers");
+        headers.insert(name, value);
+    };
+    set(RETRY_AFTER, wait.to_string());
+    if let Some((name, rate)) = limited.quota {
+        let (quota, window) = (rate.count, rate.per.as_secs());
+        set(
+            RATE_LIMIT_POLICY,
+            format!("\"{name}\";q={quota};w={window}"),
+        );
+        set(RATE_LIMIT, format!("\"{name}\";r=0;t={wait}"));
+    }
 }
 
 /// Says the same in the words of gRPC, whose clients look for a status of their own beside HTTP's, and

@@ -49,6 +49,7 @@ mod streams;
 mod supply;
 mod target;
 mod threats;
+mod throttle;
 mod tidy;
 mod upstream_faults;
 mod upstreams;

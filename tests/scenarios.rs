@@ -22,8 +22,14 @@ use world::World;
 
 /// Reasons that no scenario shows, each with the reason why. The list may only shrink.
 const ELSEWHERE: &[(Reason, Because)] = &[
-    (Reason::RateLimited, Because::NothingMakesIt),
-    (Reason::SourceThrottled, Because::NothingMakesIt),
+    (
+        Reason::RateLimited,
+        Because::ProvedIn("tests/throttle/rates.rs"),
+    ),
+    (
+        Reason::SourceThrottled,
+        Because::ProvedIn("tests/throttle/sources.rs"),
+    ),
     (
         Reason::UpgradeRefused,
         Because::ProvedIn("tests/streams/websocket.rs"),

@@ -32,6 +32,7 @@ const LAYERS: [&[&str]; 5] = [
         "policy::folder",
         "policy::reload",
         "store",
+        "throttle",
         "verify",
     ],
     // One request, one process.

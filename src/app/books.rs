@@ -9,6 +9,7 @@ use crate::admin::Service;
 use crate::clock::Clock;
 use crate::settings::Settings;
 use crate::telemetry::metrics::{AccountLabels, CacheFigures, DirectoryFigures, Metrics};
+use crate::throttle::{Rates, Throttle};
 use crate::words::UnixTime;
 
 /// How often the last use of keys is written back. A minute is finer than anybody asks "when was
@@ -37,6 +38,18 @@ pub(super) fn metrics(settings: &Settings, service: &Arc<Service>) -> Arc<Metric
         entries: figure(verifier.cache_entries()),
     });
     metrics
+}
+
+/// What counts wrong credentials and requests.
+pub(super) fn limits(settings: &Settings, metrics: &Metrics) -> (Arc<Throttle>, Arc<Rates>) {
+    let throttle = Arc::new(Throttle::new());
+    let (failures, throttlings) = (Arc::clone(&throttle), Arc::clone(&throttle));
+    metrics.watch_sources(
+        move || failures.failures(),
+        move || throttlings.throttlings(),
+    );
+    let rates = Rates::new(settings.rates.account, settings.rates.token_endpoint);
+    (throttle, Arc::new(rates))
 }
 
 /// Writes back the last use of keys now and then, and keeps the inventory figures fresh.

@@ -24,6 +24,7 @@ use crate::settings::{Settings, Tokens};
 use crate::shutdown::Tasks;
 use crate::telemetry::log::LogHandle;
 use crate::telemetry::metrics::Metrics;
+use crate::throttle::{Rates, Throttle};
 use crate::verify::Verifier;
 use crate::words::RequestIds;
 
@@ -33,6 +34,8 @@ pub(super) struct Shared {
     pub(super) settings: Arc<Settings>,
     pub(super) state: Arc<Handle>,
     pub(super) verifier: Arc<Verifier>,
+    pub(super) throttle: Arc<Throttle>,
+    pub(super) rates: Arc<Rates>,
     pub(super) tokens: Arc<Tokens>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) upstreams: Upstreams,
@@ -125,6 +128,9 @@ fn gateway(shared: &Shared, log: LogHandle, tasks: &Tasks) -> Rc<Gateway> {
         tokens: Arc::clone(&shared.tokens),
         forwarder: Forwarder::new(&shared.upstreams, issuers.clone()),
         issuers,
+        throttle: Arc::clone(&shared.throttle),
+        rates: Arc::clone(&shared.rates),
+        tells_rates: shared.settings.rates.headers,
         recorder: Rc::new(Recorder::new(metrics, log, denials, decisions, stop)),
         clock: shared.clock.clone(),
         ids: std::cell::RefCell::new(RequestIds::new()),

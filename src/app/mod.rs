@@ -157,9 +157,12 @@ pub fn start(
     let denials = Arc::clone(service.denials());
     metrics.watch_denials(move || denials.lost());
     metrics.watch_upstreams(upstreams.each());
+    let (throttle, rates) = books::limits(&settings, &metrics);
     let shared = Shared {
         state: Arc::clone(service.handle()),
         verifier: Arc::clone(service.verifier()),
+        throttle,
+        rates,
         tokens: Arc::new(settings.tokens.clone()),
         metrics: Arc::clone(&metrics),
         upstreams,

@@ -1,11 +1,12 @@
 //! A refusal, and what a known caller is told about it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::policy::Route;
 use crate::policy::cors::Cors;
 use crate::reason::Reason;
-use crate::words::{Caller, DimensionName, MethodSet, PathClass, Permission};
+use crate::words::{Caller, DimensionName, MethodSet, PathClass, Permission, Rate};
 
 /// A refusal: one reason, and what a known caller is told about it.
 #[derive(Clone, Debug)]
@@ -28,8 +29,19 @@ pub struct Denial {
     pub allow: MethodSet,
     /// Why the path is ambiguous.
     pub class: Option<PathClass>,
+    /// When it is worth another try, of what may not be done as often.
+    pub limited: Option<Limited>,
     /// What exactly is malformed, in words of ours.
     pub hint: Option<&'static str>,
+}
+
+/// How long somebody has to wait who did something too often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limited {
+    /// Until then nothing changes.
+    pub wait: Duration,
+    /// What was exceeded, if that is told: its name and how often it may be done.
+    pub quota: Option<(&'static str, Rate)>,
 }
 
 /// What a route needs, in names.
@@ -54,6 +66,7 @@ impl Denial {
             boundary: Vec::new(),
             allow: MethodSet::EMPTY,
             class: None,
+            limited: None,
             hint: None,
         }
     }

@@ -18,12 +18,13 @@ mod shadow;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderMap;
 use http::uri::PathAndQuery;
 use smallvec::SmallVec;
 
-pub use denial::{Denial, Needs};
+pub use denial::{Denial, Limited, Needs};
 pub use permit::{Identity, Permit};
 pub use preflight::{Preflight, preflight};
 
@@ -80,6 +81,26 @@ pub fn foreign_may_pass(question: &Question<'_>) -> bool {
     matched.as_ref().is_some_and(passes) || shadow::way(question, matched.as_ref()).is_some()
 }
 
+/// Says whether the request would go on if it were refused, because all that is in question is in
+/// shadow.
+pub fn goes_on_regardless(question: &Question<'_>) -> bool {
+    let matched = matched(question.policy, question.lookup);
+    shadow::way(question, matched.as_ref()).is_some()
+}
+
+/// The refusal of a request whose source is throttled, before anything else is asked.
+pub fn throttled(question: &Question<'_>, wait: Duration) -> Box<Denial> {
+    let denial = Denial {
+        limited: Some(Limited { wait, quota: None }),
+        ..Denial::new(Reason::SourceThrottled)
+    };
+    Box::new(told(
+        question,
+        matched(question.policy, question.lookup).as_ref(),
+        denial,
+    ))
+}
+
 /// Decides.
 ///
 /// `caller` is what verification found: a caller, nobody (no credential), or the reason why the
@@ -126,21 +147,26 @@ pub fn decide(question: &Question<'_>, caller: Result<Option<Caller>, Reason>) -
             }),
         },
     };
-    let route = matched.as_ref().map(|matched| Arc::clone(&matched.primary));
+    let denial = Box::new(told(question, matched.as_ref(), *denial));
+    shadow::outcome(question, matched.as_ref(), denial)
+}
+
+/// A refusal with what is told of the routes it is about.
+fn told(question: &Question<'_>, matched: Option<&Matched>, denial: Denial) -> Denial {
+    let route = matched.map(|matched| Arc::clone(&matched.primary));
     // A refusal is filed under the permission its route asks for, whatever came before it.
     let needs = denial.needs.clone().or_else(|| {
         route
             .as_ref()
             .and_then(|route| needs(question.policy, &route.requirement))
     });
-    let cors = matched.as_ref().and_then(|matched| matched.cors().cloned());
-    let denial = Box::new(Denial {
+    let cors = matched.and_then(|matched| matched.cors().cloned());
+    Denial {
         route,
         cors,
         needs,
-        ..*denial
-    });
-    shadow::outcome(question, matched.as_ref(), denial)
+        ..denial
+    }
 }
 
 /// A path of a class that nothing allows: refused whoever asks, and before anybody is asked.

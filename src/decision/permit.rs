@@ -38,6 +38,9 @@ pub struct Permit {
     trailers: Option<Box<[HeaderName]>>,
     bound_headers: Option<Box<HeaderMap>>,
     cors: Option<Arc<Cors>>,
+    /// Those of its routes that have a rate; most have none.
+    rated: Option<Box<[Arc<Route>]>>,
+    in_shadow: bool,
 }
 
 /// What the upstream is told about the caller.
@@ -126,6 +129,8 @@ impl Permit {
             bound_headers: bound_headers(question.headers, matched),
             cors: matched.cors().cloned(),
             trailers: (!matched.also.is_empty()).then(|| common_trailers(matched)),
+            rated: rated(matched),
+            in_shadow: matched.all_in_shadow(),
         }
     }
 
@@ -207,6 +212,21 @@ impl Permit {
         self.cors.as_ref()
     }
 
+    /// Those of its routes that may not be called as often as anybody likes.
+    pub fn rated(&self) -> impl Iterator<Item = &Route> {
+        self.rated.iter().flatten().map(|route| &**route)
+    }
+
+    /// Whether any of its routes is one of those.
+    pub fn is_rated(&self) -> bool {
+        self.rated.is_some()
+    }
+
+    /// Whether nothing that the policy decides is enforced where it goes.
+    pub fn is_in_shadow(&self) -> bool {
+        self.in_shadow
+    }
+
     /// The header names that are passed on although they hold more than letters, digits and `-`.
     pub fn header_names(&self) -> &[HeaderName] {
         // All routes that count lead to one upstream, whose setting it is.
@@ -231,6 +251,14 @@ fn bound_headers(headers: &HeaderMap, matched: &Matched) -> Option<Box<HeaderMap
         }
     }
     bound
+}
+
+fn rated(matched: &Matched) -> Option<Box<[Arc<Route>]>> {
+    if !matched.iter().any(|route| route.is_rated()) {
+        return None;
+    }
+    let rated = matched.iter().filter(|route| route.is_rated());
+    Some(rated.cloned().collect())
 }
 
 fn common_trailers(matched: &Matched) -> Box<[HeaderName]> {

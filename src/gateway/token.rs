@@ -18,7 +18,7 @@ impl Gateway {
         ticket: &mut Ticket,
     ) -> Response<Outgoing> {
         let limit = oauth::token::BODY_BYTES_MAX;
-        let limits = &asked.connection.listener.limits;
+        let (source, limits) = (asked.source.address, &asked.connection.listener.limits);
         let body = match outgoing::collect(body, limit, limits).await {
             Ok(body) => body,
             Err(reason) => {
@@ -27,20 +27,29 @@ impl Gateway {
             }
         };
         ticket.verdict().received = Received::Whole(body.len());
+        // The body may have taken its time; what was revoked meanwhile is revoked.
+        let (state, now) = (self.state.snapshot(), self.clock.now());
+        let failures = limits.failures();
         let asked = oauth::token::TokenRequest {
             method: &asked.parts.method,
             query: asked.parts.uri.query(),
             headers: &asked.parts.headers,
             body: &body,
-            source: Some(asked.source.address),
+            source: Some(source),
+            limits: Some(oauth::token::Limits {
+                held: self.throttle.holds(source, failures, now),
+                rates: &self.rates,
+                tells_rates: self.tells_rates,
+            }),
         };
-        // The body may have taken its time; what was revoked meanwhile is revoked.
-        let (state, now) = (self.state.snapshot(), self.clock.now());
         let answer = oauth::token::answer(&self.verifier, &state, &self.tokens, &asked, now);
         ticket
             .recorder()
             .metrics()
             .token_request(Some("client_credentials"), answer.outcome);
+        if answer.was_guess {
+            self.throttle.failed(source, failures, now);
+        }
         let verdict = ticket.verdict();
         verdict.denial = answer.reason.map(|reason| Box::new(Denial::new(reason)));
         verdict.account = answer.account;

@@ -21,10 +21,13 @@ use form::{Form, credential, read};
 use refusal::{Refusal, json};
 
 use super::mint::{MintError, MintRequest, joined, mint};
+use crate::credential::Credential;
+use crate::decision::Limited;
 use crate::directory::{Key, State};
 use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::settings::Tokens;
+use crate::throttle::Rates;
 use crate::verify::{Verifier, touch};
 use crate::words::{Account, KeyId, Permission, PermissionSet, UnixTime};
 
@@ -48,6 +51,20 @@ pub struct TokenRequest<'a> {
     pub body: &'a [u8],
     /// Where it comes from; if nobody knows, addresses are not looked at.
     pub source: Option<IpAddr>,
+    /// How often it may be asked for; without it, as often as anybody likes.
+    pub limits: Option<Limits<'a>>,
+}
+
+/// How often a token may be asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits<'a> {
+    /// How long nothing new is verified for the source, if it is throttled. A key that has been used
+    /// before gets its token all the same.
+    pub held: Option<Duration>,
+    /// How often accounts have asked.
+    pub rates: &'a Rates,
+    /// Whether who asks too often is told how often it may be.
+    pub tells_rates: bool,
 }
 
 /// The answer, and what the log should say about it.
@@ -61,6 +78,8 @@ pub struct TokenAnswer {
     pub reason: Option<Reason>,
     /// Who asked; only if the secret was right.
     pub account: Option<Arc<Account>>,
+    /// Whether it was tried with a credential that nobody here has ever had.
+    pub was_guess: bool,
     /// The key that was shown, whether or not there is such a key.
     pub key: Option<KeyId>,
 }
@@ -82,8 +101,14 @@ pub fn answer(
     let mut client = Client::default();
     let issued = read(request).and_then(|form| {
         let key = desk.authenticate(request, &form, &mut client)?;
+        desk.admit(request, key)?;
         desk.issue(key, form.scope.as_deref())
     });
+    if let (Ok(issued), Some(_)) = (&issued, request.limits.and_then(|limits| limits.held)) {
+        // From a source of which nothing new is verified it would be good for nothing.
+        let token = Credential::Bearer(&issued.access_token);
+        let _ = verifier.verify(&token, state, now);
+    }
     let (response, outcome, reason) = match issued {
         Ok(issued) => (issued.response(), "issued", None),
         Err(refusal) => (refusal.response(), refusal.error(), Some(refusal.reason())),
@@ -92,6 +117,10 @@ pub fn answer(
         response,
         outcome,
         reason,
+        was_guess: matches!(
+            reason,
+            Some(Reason::KeyUnknown | Reason::CredentialMalformed)
+        ),
         account: client.account,
         key: client.key,
     }
@@ -120,14 +149,20 @@ impl<'s> Desk<'s> {
         form: &Form,
         client: &mut Client,
     ) -> Result<&'s Key, Refusal> {
-        let (id, secret) = credential(request.headers, form)?;
+        let held = request.limits.and_then(|limits| limits.held);
+        let (id, secret) =
+            credential(request.headers, form).map_err(|refusal| refusal.held(held))?;
         client.key = Some(id);
-        let found = self.verifier.key(&id, &secret, self.state, self.now);
-        if found.as_ref().err() != Some(&Reason::KeyUnknown) {
+        let found = match held {
+            Some(_) => self.verifier.key_in_use(&id, &secret, self.state, self.now),
+            None => self.verifier.key(&id, &secret, self.state, self.now),
+        };
+        let is_known = !matches!(found, Err(Reason::KeyUnknown | Reason::SourceThrottled));
+        if is_known {
             let key = self.state.directory.key(&id);
             client.account = key.map(|key| Arc::clone(&key.account));
         }
-        let key = found.map_err(Refusal::Client)?;
+        let key = found.map_err(|reason| Refusal::Client(reason).held_if_new(held))?;
         if !key.account.enabled {
             return Err(Refusal::Client(Reason::AccountDisabled));
         }
@@ -136,6 +171,22 @@ impl<'s> Desk<'s> {
             return Err(Refusal::Client(Reason::AddressNotAllowed));
         }
         Ok(key)
+    }
+
+    /// Whether the account may have another token so soon. Asked before anything is signed.
+    fn admit(&self, request: &TokenRequest<'_>, key: &Key) -> Result<(), Refusal> {
+        let Some(limits) = request.limits else {
+            return Ok(());
+        };
+        let admitted = limits.rates.admit_token(&key.account, self.now);
+        admitted.map_err(|over| {
+            let quota = (over.whose.name(), over.rate);
+            let limited = Limited {
+                wait: over.wait,
+                quota: limits.tells_rates.then_some(quota),
+            };
+            Refusal::TooOften(limited, Reason::RateLimited)
+        })
     }
 
     fn issue(&self, key: &Key, scope: Option<&str>) -> Result<Issued, Refusal> {

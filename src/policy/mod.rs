@@ -41,8 +41,8 @@ use template::Template;
 
 use crate::words::{
     AccountId, AccountName, Boundary, ClassSet, DimensionId, DimensionName, GroupName, KeyId,
-    Method, MethodSet, Permission, PermissionId, PermissionPattern, PermissionSet, Place, RoleName,
-    RouteId, SecretDigest, Spelling, UnixTime, UpstreamId, UpstreamName,
+    Method, MethodSet, Permission, PermissionId, PermissionPattern, PermissionSet, Place, Rate,
+    RoleName, RouteId, SecretDigest, Spelling, UnixTime, UpstreamId, UpstreamName,
 };
 
 /// Adds to `faults` what is wrong with one file, whatever other files declare.
@@ -284,6 +284,10 @@ pub struct Route {
     pub trailers: Vec<http::HeaderName>,
     /// Largest request body, in bytes, if not the listener's bound.
     pub body_bytes: Option<u64>,
+    /// How often it may be called, all callers together.
+    pub rate: Option<Rate>,
+    /// How often each account may call it.
+    pub rate_per_account: Option<Rate>,
     /// The header names its upstream is sent although two readers could read them two ways.
     pub header_names: Arc<[http::HeaderName]>,
     /// Whether its upstream allows `_method` in a query.
@@ -305,6 +309,11 @@ impl Route {
     /// table of all hosts that no file names.
     pub fn answers_on(&self, host: Option<&str>) -> bool {
         self.hosts.is_empty() || host.is_some_and(|host| self.hosts.iter().any(|own| own == host))
+    }
+
+    /// Says whether requests to it are counted against a rate of its own.
+    pub fn is_rated(&self) -> bool {
+        self.rate.is_some() || self.rate_per_account.is_some()
     }
 
     /// The template as its upstream reads it: two spellings of one path are one way there.

@@ -7,7 +7,7 @@ use super::{
     ADMIN_DEFAULT, AUDIENCE_DEFAULT, CACHE_ENTRIES_DEFAULT, CONNECTIONS_MAX_DEFAULT,
     DRAIN_DELAY_DEFAULT, DRAIN_TIMEOUT_DEFAULT, Decisions, ISSUER_DEFAULT, METRIC_ACCOUNTS_DEFAULT,
     OPS_DEFAULT, POLICIES_DEFAULT, TOKEN_LIFETIME_DEFAULT, TOKEN_LIFETIME_MAX, denials, listener,
-    upstream,
+    rates, upstream,
 };
 use crate::yaml::shape::{Keys, Known, Preset, Rule, Scalars, Shape, Word, pattern, words};
 
@@ -81,6 +81,11 @@ pub const KEYS: Keys = Keys {
             "Where requests go that no route names, while it is in shadow.",
         ),
         Known::new("tokens", Shape::Keys(&TOKENS), "Access tokens."),
+        Known::new(
+            "rates",
+            Shape::Keys(&rates::KEYS),
+            "How often an account may ask. Rates of routes stand in the policy.",
+        ),
         Known::new(
             "control",
             Shape::Text(Word::any("a path, or `off`", &["control.sock", "off"])),

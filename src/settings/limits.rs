@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::http2::{self, Http2Limits};
-use crate::words::Faults;
+use crate::words::{Faults, Rate};
 use crate::yaml::shape::{Keys, Known, Preset, Shape};
 use crate::yaml::{Fields, Node};
 
@@ -33,6 +33,16 @@ const BODY_BYTES_DEFAULT: Option<u64> = None;
 /// stands before a whole site (a balancer, an ingress) belongs in `trusted_proxies`, where it is
 /// not counted. An office behind one address has hundreds.
 const CONNECTIONS_PER_SOURCE_DEFAULT: usize = 1000;
+/// Credentials of one source that may be wrong within [`FAILURES_WINDOW_DEFAULT`] before nothing new of it
+/// is verified: a fleet of a hundred clients whose key has just been expired, and who each try ten
+/// times, passes; whoever guesses is left with one guess in 60 ms.
+const FAILURES_DEFAULT: usize = 1000;
+/// The time those are counted over.
+const FAILURES_WINDOW_DEFAULT: Duration = Duration::from_secs(60);
+/// Shortest time they may be counted over: the unit that `Retry-After` is written in.
+const FAILURES_WINDOW_LEAST: Duration = Duration::from_secs(1);
+/// Longest time they may be counted over: who is told to come back in a day does not.
+const FAILURES_WINDOW_MOST: Duration = Duration::from_secs(60 * 60);
 /// TLS handshakes that each core computes between two looks at whoever has a connection already. One
 /// costs about a millisecond; more than these wait their turn. A client that is waited for has none.
 const HANDSHAKES_DEFAULT: usize = 256;
@@ -60,14 +70,14 @@ pub(super) const KEYS: Keys = Keys {
 
 /// The limits of a listener, those of HTTP/2 behind the others.
 const LIMITS_KNOWN: [Known; LIMITS_OF_ALL.len() + http2::KEYS.len()] = {
-    let [a, b, c, d, e, f, g, h, i, j, x, y] = LIMITS_OF_ALL;
+    let [a, b, c, d, e, f, g, h, i, j, w, x, y, z] = LIMITS_OF_ALL;
     let [k, l, m, n, o, p, q, r, s, t] = http2::KEYS;
     [
-        a, b, c, d, e, f, g, h, i, j, x, y, k, l, m, n, o, p, q, r, s, t,
+        a, b, c, d, e, f, g, h, i, j, w, x, y, z, k, l, m, n, o, p, q, r, s, t,
     ]
 };
 
-const LIMITS_OF_ALL: [Known; 12] = [
+const LIMITS_OF_ALL: [Known; 14] = [
     Known::new(
         "header_timeout",
         TIMEOUT,
@@ -134,6 +144,21 @@ const LIMITS_OF_ALL: [Known; 12] = [
     )
     .or(Preset::count(CONNECTIONS_PER_SOURCE_DEFAULT)),
     Known::new(
+        "failures_per_source",
+        Shape::Number {
+            least: 1,
+            most: Rate::COUNT_MAX as u64,
+        },
+        "Wrong credentials of one address (of IPv6, one /64) in `failures_window`; beyond it nothing new of it is verified.",
+    )
+    .or(Preset::count(FAILURES_DEFAULT)),
+    Known::new(
+        "failures_window",
+        Shape::span(FAILURES_WINDOW_LEAST, FAILURES_WINDOW_MOST),
+        "The time that `failures_per_source` is counted over.",
+    )
+    .or(Preset::Span(FAILURES_WINDOW_DEFAULT)),
+    Known::new(
         "handshakes",
         Shape::count(CONNECTIONS_LIMIT),
         "TLS handshakes that each core computes between two looks at whoever has a connection already.",
@@ -173,6 +198,10 @@ pub struct ListenerLimits {
     pub body_bytes: Option<u64>,
     /// Most connections of one source.
     pub connections_per_source: usize,
+    /// Most wrong credentials of one source in [`Self::failures_window`].
+    pub failures_per_source: usize,
+    /// The time they are counted over.
+    pub failures_window: Duration,
     /// Most TLS handshakes that each core computes at once.
     pub handshakes: usize,
     /// What one HTTP/2 connection may cost besides.
@@ -193,9 +222,19 @@ impl Default for ListenerLimits {
             target_bytes: TARGET_BYTES_DEFAULT,
             body_bytes: BODY_BYTES_DEFAULT,
             connections_per_source: CONNECTIONS_PER_SOURCE_DEFAULT,
+            failures_per_source: FAILURES_DEFAULT,
+            failures_window: FAILURES_WINDOW_DEFAULT,
             handshakes: HANDSHAKES_DEFAULT,
             http2: Http2Limits::default(),
         }
+    }
+}
+
+impl ListenerLimits {
+    /// How many wrong credentials of one source are put up with.
+    pub fn failures(&self) -> Rate {
+        let count = u32::try_from(self.failures_per_source).unwrap_or(Rate::COUNT_MAX);
+        Rate::new(count, self.failures_window)
     }
 }
 
@@ -212,6 +251,7 @@ pub(super) fn read(node: Option<&Node>, faults: &mut Faults) -> ListenerLimits {
         ("keep_alive", &mut limits.keep_alive),
         ("handshake_timeout", &mut limits.handshake_timeout),
         ("proxy_header_timeout", &mut limits.proxy_header_timeout),
+        ("failures_window", &mut limits.failures_window),
     ] {
         if let Some(span) = fields.duration(name, faults) {
             *slot = span;
@@ -222,6 +262,7 @@ pub(super) fn read(node: Option<&Node>, faults: &mut Faults) -> ListenerLimits {
         ("header_count", &mut limits.header_count),
         ("target_bytes", &mut limits.target_bytes),
         ("connections_per_source", &mut limits.connections_per_source),
+        ("failures_per_source", &mut limits.failures_per_source),
         ("handshakes", &mut limits.handshakes),
     ] {
         if let Some(number) = fields.count(name, faults) {

@@ -10,7 +10,7 @@ use super::keys::{ADMIN, DECISIONS, DRAIN, FORMATS, KEYS, LOG, METRICS, OPS, TOK
 use super::{
     ADMIN_DEFAULT, CONNECTIONS_MAX_DEFAULT, Control, DRAIN_DELAY_DEFAULT, DRAIN_TIMEOUT_DEFAULT,
     Drain, Log, METRIC_ACCOUNTS_DEFAULT, MetricsSettings, Named, OPS_DEFAULT, POLICIES_DEFAULT,
-    STORE_DEFAULT, Settings, StoreSetting, Tokens, denials, listener, shadow, upstream,
+    STORE_DEFAULT, Settings, StoreSetting, Tokens, denials, listener, rates, shadow, upstream,
 };
 use crate::words::{Fault, Faults, Place, UpstreamName};
 use crate::yaml::shape::Keys;
@@ -96,6 +96,7 @@ impl Reader<'_> {
             store,
             upstreams,
             shadow: shadow == Some(true),
+            rates: rates::read(fields.get("rates"), faults),
             control: self.control(fields.get("control"), faults),
             log: log(fields.get("log"), faults),
             metrics: metrics(fields.get("metrics"), faults),

@@ -13,6 +13,7 @@ mod keys;
 mod limits;
 mod listener;
 mod load;
+mod rates;
 mod reach;
 mod rules;
 mod shadow;
@@ -33,6 +34,8 @@ pub use keys::KEYS;
 pub(crate) use limits::BODY_BYTES;
 pub use limits::ListenerLimits;
 pub use listener::{ClientCertificates, ClientTls};
+pub use rates::RateSettings;
+pub(crate) use rates::{RATE, rate};
 pub use reach::ADDRESSES_MAX;
 pub(crate) use rules::{PASS, classes as path_classes, classes_of_route};
 
@@ -133,6 +136,8 @@ pub struct Settings {
     pub upstreams: BTreeMap<UpstreamName, Upstream>,
     /// Access tokens.
     pub tokens: Tokens,
+    /// How often an account may ask.
+    pub rates: RateSettings,
     /// The control socket.
     pub control: Control,
     /// Request log.

@@ -346,6 +346,27 @@ impl Metrics {
         );
     }
 
+    /// From now on every scrape asks how many credentials were wrong, and how many times a source had
+    /// shown too many. To be called once.
+    pub fn watch_sources(
+        &self,
+        failures: impl Fn() -> u64 + Send + Sync + 'static,
+        throttlings: impl Fn() -> u64 + Send + Sync + 'static,
+    ) {
+        self.pull(
+            "portcullis_source_failures_total",
+            "Credentials that were wrong, and counted against their source.",
+            MetricType::COUNTER,
+            failures,
+        );
+        self.pull(
+            "portcullis_source_throttlings_total",
+            "Times a source had shown so many of them that nothing new of it was verified for a while.",
+            MetricType::COUNTER,
+            throttlings,
+        );
+    }
+
     /// From now on every scrape asks `read` how many log lines were dropped. To be called once.
     pub fn watch_log(&self, read: impl Fn() -> u64 + Send + Sync + 'static) {
         self.pull(

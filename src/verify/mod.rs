@@ -81,19 +81,76 @@ impl Verifier {
         state: &State,
         now: UnixTime,
     ) -> Result<Option<Caller>, Reason> {
+        let found = self.look(credential, state, now);
+        found.map_err(|refused| refused.reason)
+    }
+
+    /// The same, and whether it was a guess: a credential that nobody here has ever had.
+    ///
+    /// # Errors
+    ///
+    /// The reason this credential is not good.
+    pub(crate) fn look(
+        &self,
+        credential: &Credential<'_>,
+        state: &State,
+        now: UnixTime,
+    ) -> Result<Option<Caller>, Refused> {
         match credential {
             Credential::Absent => Ok(None),
             Credential::Bearer(token) => self.token(token, state, now).map(Some),
             Credential::Key { id, secret } => {
-                let key = self.key(id, secret, state, now)?;
-                touch(key, now);
-                Ok(Some(Caller {
-                    account: Arc::clone(&key.account),
-                    key: Some(*id),
-                    evidence: Evidence::Key,
-                    subset: key.subset.clone(),
-                }))
+                let key = self
+                    .key(id, secret, state, now)
+                    .map_err(Refused::computed)?;
+                Ok(Some(by_key(key, now)))
             }
+        }
+    }
+
+    /// The caller of a credential that has been verified before, for a source of which nothing new is:
+    /// a token in the cache, or the secret of a key that has been used. No signature is computed.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::SourceThrottled`] when it is none of these, and the reason why it is not good any more
+    /// when it is.
+    pub(crate) fn remembered(
+        &self,
+        credential: &Credential<'_>,
+        state: &State,
+        now: UnixTime,
+    ) -> Result<Caller, Reason> {
+        match credential {
+            Credential::Absent => Err(Reason::SourceThrottled),
+            Credential::Bearer(token) => {
+                let identity = self.known.get(&self.digest(token));
+                caller(&*identity.ok_or(Reason::SourceThrottled)?, state, now)
+            }
+            Credential::Key { id, secret } => {
+                let key = self.key_in_use(id, secret, state, now)?;
+                Ok(by_key(key, now))
+            }
+        }
+    }
+
+    /// The key with this id, if the secret is its own and it has been used before. The same work is
+    /// done for every secret, and a wrong one is told no better than a right one of a key nobody uses.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::SourceThrottled`], or [`Reason::KeyExpired`].
+    pub(crate) fn key_in_use<'s>(
+        &self,
+        id: &KeyId,
+        secret: &Secret,
+        state: &'s State,
+        now: UnixTime,
+    ) -> Result<&'s Key, Reason> {
+        match self.key(id, secret, state, now) {
+            Ok(key) if key.last_used_at().is_some() => Ok(key),
+            Err(Reason::KeyExpired) => Err(Reason::KeyExpired),
+            Ok(_) | Err(_) => Err(Reason::SourceThrottled),
         }
     }
 
@@ -127,17 +184,20 @@ impl Verifier {
         )
     }
 
-    fn token(&self, token: &str, state: &State, now: UnixTime) -> Result<Caller, Reason> {
-        let digest = self.begun.clone().chain_update(token).finalize();
-        let digest = TokenDigest(digest.into());
+    fn digest(&self, token: &str) -> TokenDigest {
+        TokenDigest(self.begun.clone().chain_update(token).finalize().into())
+    }
+
+    fn token(&self, token: &str, state: &State, now: UnixTime) -> Result<Caller, Refused> {
+        let digest = self.digest(token);
         if let Some(identity) = self.known.get(&digest) {
             self.hits.fetch_add(1, Ordering::Relaxed);
-            return caller(&identity, state, now);
+            return caller(&identity, state, now).map_err(Refused::known);
         }
         self.misses.fetch_add(1, Ordering::Relaxed);
-        let identity = self.identity(token, state)?;
+        let identity = self.identity(token, state).map_err(Refused::computed)?;
         // Judged before it is remembered: only what was good once takes up room.
-        let caller = caller(&identity, state, now)?;
+        let caller = caller(&identity, state, now).map_err(Refused::computed)?;
         self.known.insert(digest, Arc::new(identity));
         Ok(caller)
     }
@@ -169,6 +229,43 @@ impl fmt::Debug for Verifier {
             .field("issuer", &self.issuer)
             .field("audience", &self.audience)
             .finish_non_exhaustive()
+    }
+}
+
+/// A credential that is not good.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refused {
+    /// Why.
+    pub(crate) reason: Reason,
+    /// Whether it had to be verified to find that out. A token that ran out while we knew it is no
+    /// guess, and cost no more than one that is good.
+    pub(crate) was_computed: bool,
+}
+
+impl Refused {
+    fn computed(reason: Reason) -> Self {
+        Self {
+            reason,
+            was_computed: true,
+        }
+    }
+
+    fn known(reason: Reason) -> Self {
+        Self {
+            reason,
+            was_computed: false,
+        }
+    }
+}
+
+/// The caller a key speaks for; this is a use of it.
+fn by_key(key: &Key, now: UnixTime) -> Caller {
+    touch(key, now);
+    Caller {
+        account: Arc::clone(&key.account),
+        key: Some(key.id),
+        evidence: Evidence::Key,
+        subset: key.subset.clone(),
     }
 }
 

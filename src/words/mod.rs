@@ -14,6 +14,7 @@ mod method;
 mod names;
 mod path_class;
 mod permission_set;
+mod rate;
 mod rule;
 mod spelling;
 mod time;
@@ -30,6 +31,7 @@ pub use names::{
 };
 pub use path_class::{Allowable, ClassSet, PathClass};
 pub use permission_set::{DimensionId, PermissionId, PermissionSet};
+pub use rate::Rate;
 pub use rule::{Level, Rule};
 pub use spelling::{Folding, Spelling, UNRESERVED};
 pub use time::UnixTime;

@@ -22,6 +22,7 @@ use portcullis::policy::{FileKey, Policy};
 use portcullis::reason::Reason;
 use portcullis::settings::{self, LISTENER_DEFAULT, Tokens, UpstreamAddress, UpstreamRules};
 use portcullis::store::{FileAccountRecord, Records};
+use portcullis::throttle::Throttle;
 use portcullis::verify::Verifier;
 use portcullis::words::{
     AccountId, AccountName, KeyId, Method, PathClass, Permission, Place, Secret, Spelling, UnixTime,
@@ -44,6 +45,7 @@ pub(super) struct World {
     verifier: Verifier,
     tokens: Tokens,
     issuers: Issuers,
+    throttle: Throttle,
     listener: Listener,
     /// One header each.
     credentials: BTreeMap<String, (HeaderName, HeaderValue)>,
@@ -66,6 +68,7 @@ impl World {
         Self {
             verifier: Verifier::new(&tokens, None),
             issuers: Issuers::new([tokens.issuer.as_str()]),
+            throttle: Throttle::new(),
             listener: file.listener.clone(),
             state: maker.state(file),
             tokens,
@@ -121,12 +124,14 @@ impl World {
             state: &self.state,
             verifier: &self.verifier,
             issuers: &self.issuers,
+            throttle: &self.throttle,
         };
         let asked = judge::Asked {
             parts,
             source: source.address,
             accepts: self.accepts(),
             entrance: Entrance::of(&LISTENER, false),
+            failures: LISTENER.limits.failures(),
             now: UnixTime::from_secs(START + case.at),
         };
         let (permit, despite) = match judge.judge(&asked, &mut None)? {
@@ -148,6 +153,7 @@ impl World {
             headers: &asked.parts.headers,
             body: body.as_bytes(),
             source: Some(asked.source),
+            limits: None,
         };
         let answer = oauth::answer(
             &self.verifier,

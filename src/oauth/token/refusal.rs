@@ -1,11 +1,15 @@
 //! Why there is no token, in the words of the RFC and in sentences that stand here.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
+use crate::decision::Limited;
 use crate::reason::Reason;
+use crate::reject::tell_limits;
 
 /// Why there is no token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,10 +24,31 @@ pub(super) enum Refusal {
     Client(Reason),
     /// In which way the scope cannot be had, and the reason for the log.
     Scope(&'static str, Reason),
+    /// How long to wait, and the reason for the log.
+    TooOften(Limited, Reason),
     NotReady,
 }
 
 impl Refusal {
+    /// The same from a source that is throttled for so long: what no client can be told apart by is
+    /// told to nobody there.
+    pub(super) fn held(self, wait: Option<Duration>) -> Self {
+        match (self, wait) {
+            (Self::Client(_), Some(wait)) => {
+                Self::TooOften(Limited { wait, quota: None }, Reason::SourceThrottled)
+            }
+            _ => self,
+        }
+    }
+
+    /// The same, of a client that may be one we know.
+    pub(super) fn held_if_new(self, wait: Option<Duration>) -> Self {
+        if self == Self::Client(Reason::SourceThrottled) {
+            return self.held(wait);
+        }
+        self
+    }
+
     /// The error code, of RFC 6749 where that has one.
     pub(super) fn error(self) -> &'static str {
         match self {
@@ -33,7 +58,7 @@ impl Refusal {
             Self::GrantType => "unsupported_grant_type",
             Self::Client(_) => "invalid_client",
             Self::Scope(..) => "invalid_scope",
-            Self::NotReady => "temporarily_unavailable",
+            Self::TooOften(..) | Self::NotReady => "temporarily_unavailable",
         }
     }
 
@@ -45,6 +70,7 @@ impl Refusal {
                 StatusCode::BAD_REQUEST
             }
             Self::Client(_) => StatusCode::UNAUTHORIZED,
+            Self::TooOften(..) => StatusCode::TOO_MANY_REQUESTS,
             Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -58,6 +84,10 @@ impl Refusal {
             Self::GrantType => "the only grant type here is client_credentials",
             // One sentence for all, or the endpoint would tell which keys exist.
             Self::Client(_) => "the client's id and secret are not valid here",
+            Self::TooOften(_, Reason::SourceThrottled) => {
+                "too many failed attempts from this address, try again later"
+            }
+            Self::TooOften(..) => "this client asks for tokens too often, keep the one you have",
             Self::NotReady => "no token can be signed now",
         }
     }
@@ -68,7 +98,7 @@ impl Refusal {
             Self::BodyTooLarge => Reason::BodyTooLarge,
             Self::Request(_) | Self::GrantType => Reason::RequestMalformed,
             Self::TwoCredentials => Reason::CredentialRepeated,
-            Self::Client(reason) | Self::Scope(_, reason) => reason,
+            Self::Client(reason) | Self::Scope(_, reason) | Self::TooOften(_, reason) => reason,
             Self::NotReady => Reason::NotReady,
         }
     }
@@ -87,6 +117,9 @@ impl Refusal {
         let headers = response.headers_mut();
         if self.status() == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, CHALLENGE);
+        }
+        if let Self::TooOften(limited, _) = &self {
+            tell_limits(headers, limited);
         }
         if self.status() == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(ALLOW, HeaderValue::from_static("POST"));

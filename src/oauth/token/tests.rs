@@ -53,6 +53,7 @@ impl Curl {
             headers: &self.headers,
             body: self.body.as_bytes(),
             source: self.source,
+            limits: None,
         };
         answer(
             &world.verifier,

@@ -80,6 +80,8 @@ fn route(
         upgrade: written.upgrade,
         trailers: written.trailers.clone(),
         body_bytes: written.body_bytes,
+        rate: written.rate,
+        rate_per_account: written.rate_per_account,
         header_names: rules.header_names,
         method_in_query: rules.method_in_query,
         cors: match written.cors.as_ref().or(file.cors.as_ref()) {

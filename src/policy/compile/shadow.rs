@@ -71,6 +71,8 @@ fn stand_in(upstream: UpstreamId, rules: &UpstreamRules) -> Option<Route> {
         upgrade: true,
         trailers: Vec::new(),
         body_bytes: None,
+        rate: None,
+        rate_per_account: None,
         header_names: Arc::clone(&rules.header_names),
         method_in_query: rules.method_in_query,
         cors: None,

@@ -148,6 +148,8 @@ fn ask_the_same(a: &Route, b: &Route) -> bool {
         && a.upgrade == b.upgrade
         && a.trailers == b.trailers
         && a.body_bytes == b.body_bytes
+        && a.rate == b.rate
+        && a.rate_per_account == b.rate_per_account
         && a.cors == b.cors
 }
 

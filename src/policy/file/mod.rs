@@ -7,6 +7,7 @@
 
 mod cors;
 mod keys;
+mod needs;
 mod people;
 mod route;
 mod within;
@@ -15,8 +16,9 @@ mod words;
 use std::str::FromStr;
 
 pub(super) use cors::CorsWritten;
+pub(super) use needs::Needs;
 pub(super) use people::{AccountWritten, GrantWritten, GroupWritten};
-pub(super) use route::{Needs, RouteWritten};
+pub(super) use route::RouteWritten;
 pub(super) use within::{SourceWritten, Within};
 
 use super::PolicyTest;

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use super::needs::{self, Needs};
 use super::{At, CorsWritten, Within, at, cors, within, words};
 use crate::policy::template::Template;
-use crate::settings::{BODY_BYTES, PASS, classes_of_route, path_classes};
+use crate::settings::{BODY_BYTES, PASS, RATE, classes_of_route, path_classes, rate};
 use crate::words::{
-    ClassSet, Fault, Faults, Method, MethodSet, Permission, Place, UpstreamName, fields, nearest,
+    ClassSet, Fault, Faults, Method, MethodSet, Place, Rate, UpstreamName, fields, nearest,
 };
-use crate::yaml::shape::{Keys, Known, Rule, Shape, words as choices};
+use crate::yaml::shape::{Keys, Known, Shape, words as choices};
 use crate::yaml::{Fields, Key, Node, Value, quoted};
 
 /// A route as written.
@@ -30,19 +31,10 @@ pub(crate) struct RouteWritten {
     pub(crate) upgrade: bool,
     pub(crate) trailers: Vec<HeaderName>,
     pub(crate) body_bytes: Option<u64>,
+    pub(crate) rate: Option<Rate>,
+    pub(crate) rate_per_account: Option<Rate>,
     pub(crate) cors: Option<CorsWritten>,
 }
-
-/// What a route needs, as written.
-#[derive(Clone, Debug)]
-pub(crate) enum Needs {
-    Public,
-    AnyAccount,
-    All(Vec<At<Permission>>),
-    Any(Vec<At<Permission>>),
-}
-
-const EXPECTED: &str = "`public`, `any_account`, a permission such as `devices:view`, `{ all: […] }` or `{ any: […] }`";
 
 /// Shortest wait for a response that may be set: less fails on a healthy network.
 const TIMEOUT_LEAST: Duration = Duration::from_millis(10);
@@ -51,26 +43,18 @@ const TIMEOUT_MOST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What stands behind a route: what is needed, or a mapping of which that is a part.
 pub(super) const SHAPE: Shape = Shape::Either(&[
-    NEEDED_WORD,
+    needs::WORD,
     Shape::Text(words::PERMISSION),
-    Shape::Keys(&NEEDS),
+    Shape::Keys(&needs::KEYS),
     Shape::Keys(&KEYS),
 ]);
 
-const NEEDED_WORD: Shape = Shape::Choice(|| OPEN.to_vec());
-/// What may be needed besides permissions.
-const OPEN: [&str; 2] = ["public", "any_account"];
-
-const KEYS: Keys = Keys {
+pub(super) const KEYS: Keys = Keys {
     what: "a route",
     known: &[
         Known::new(
             "needs",
-            Shape::Either(&[
-                NEEDED_WORD,
-                Shape::Text(words::PERMISSION),
-                Shape::Keys(&NEEDS),
-            ]),
+            needs::SHAPE,
             "What a caller needs: `public`, `any_account`, a permission, `{ all: […] }` or `{ any: […] }`.",
         )
         .required(),
@@ -120,6 +104,16 @@ const KEYS: Keys = Keys {
             "Largest request body, in bytes. Without it, the listener's.",
         ),
         Known::new(
+            "rate",
+            RATE,
+            "How often it may be called, all callers together: `100/s`, or `{ limit: 100/s, burst: 20 }`.",
+        ),
+        Known::new(
+            "rate_per_account",
+            RATE,
+            "How often each account may call it.",
+        ),
+        Known::new(
             "cors",
             cors::SHAPE,
             "What becomes of preflights: `pass`, `answer`, `off`, or how to answer.",
@@ -129,24 +123,6 @@ const KEYS: Keys = Keys {
     rules: &[],
 };
 
-const NEEDS: Keys = Keys {
-    what: "what is needed",
-    known: &[
-        Known::new(
-            "all",
-            Shape::filled_list(&Shape::Text(words::PERMISSION)),
-            "Every one of these permissions.",
-        ),
-        Known::new(
-            "any",
-            Shape::filled_list(&Shape::Text(words::PERMISSION)),
-            "One of these permissions, whichever.",
-        ),
-    ],
-    later: &[],
-    rules: &[Rule::OneOf(&["all", "any"])],
-};
-
 /// The only protocol a connection can be handed over to.
 const PROTOCOLS: [(&str, ()); 1] = [("websocket", ())];
 
@@ -154,19 +130,20 @@ pub(super) fn read(key: &Key, node: &Node, faults: &mut Faults) -> Option<RouteW
     let head = head(key, faults);
     let body = match &node.value {
         // A mapping is either what is needed, or the options of a route with `needs` among them.
-        Value::Mapping(entries) if !entries.iter().any(|(key, _)| NEEDS.has(&key.text)) => {
+        Value::Mapping(entries) if !entries.iter().any(|(key, _)| needs::KEYS.has(&key.text)) => {
             options(node, faults)
         }
         Value::Nothing => {
             let message = format!(
-                "route {} says nothing, and nothing is open by silence: expected {EXPECTED}",
-                quoted(&key.text)
+                "route {} says nothing, and nothing is open by silence: expected {}",
+                quoted(&key.text),
+                needs::EXPECTED
             );
             faults.push(Fault::new(key.place.clone(), message));
             None
         }
         Value::Scalar(_) | Value::List(_) | Value::Mapping(_) => {
-            needs(node, faults).map(|needs| Body {
+            needs::read(node, faults).map(|needs| Body {
                 needs,
                 ..Body::default()
             })
@@ -189,6 +166,8 @@ pub(super) fn read(key: &Key, node: &Node, faults: &mut Faults) -> Option<RouteW
         upgrade: body.upgrade,
         trailers: body.trailers,
         body_bytes: body.body_bytes,
+        rate: body.rate,
+        rate_per_account: body.rate_per_account,
         cors: body.cors,
     })
 }
@@ -254,6 +233,8 @@ struct Body {
     upgrade: bool,
     trailers: Vec<HeaderName>,
     body_bytes: Option<u64>,
+    rate: Option<Rate>,
+    rate_per_account: Option<Rate>,
     cors: Option<CorsWritten>,
 }
 
@@ -271,6 +252,8 @@ impl Default for Body {
             upgrade: false,
             trailers: Vec::new(),
             body_bytes: None,
+            rate: None,
+            rate_per_account: None,
             cors: None,
         }
     }
@@ -279,10 +262,11 @@ impl Default for Body {
 fn options(node: &Node, faults: &mut Faults) -> Option<Body> {
     let fields = Fields::of(node, &KEYS, faults)?;
     let needs = match fields.get("needs") {
-        Some(node) => needs(node, faults),
+        Some(node) => needs::read(node, faults),
         None => {
             let message = format!(
-                "the route has no `needs`, and nothing is open by silence: expected {EXPECTED}"
+                "the route has no `needs`, and nothing is open by silence: expected {}",
+                needs::EXPECTED
             );
             faults.push(Fault::new(node.place.clone(), message));
             None
@@ -312,6 +296,10 @@ fn options(node: &Node, faults: &mut Faults) -> Option<Body> {
         trailers: trailers.map_or_else(Vec::new, |node| self::trailers(node, faults)),
         cors: cors.and_then(|node| CorsWritten::read(node, faults)),
         body_bytes: fields.number("body_bytes", faults),
+        rate: fields.get("rate").and_then(|node| rate(node, faults)),
+        rate_per_account: fields
+            .get("rate_per_account")
+            .and_then(|node| rate(node, faults)),
         ..Body::default()
     };
     needs.map(|needs| Body { needs, ..body })
@@ -350,61 +338,4 @@ fn trailers(node: &Node, faults: &mut Faults) -> Vec<HeaderName> {
     names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
     names.dedup();
     names
-}
-
-fn needs(node: &Node, faults: &mut Faults) -> Option<Needs> {
-    match &node.value {
-        Value::Scalar(word) => word_needs(word, node, faults),
-        Value::Mapping(_) => listed_needs(node, faults),
-        Value::Nothing | Value::List(_) => node.expected(EXPECTED, faults),
-    }
-}
-
-fn word_needs(word: &str, node: &Node, faults: &mut Faults) -> Option<Needs> {
-    let message = match word {
-        "public" => return Some(Needs::Public),
-        "any_account" => return Some(Needs::AnyAccount),
-        "review_public" => {
-            "an import could not tell who may do this, a person must decide: write `public`, or the permission that is needed".to_owned()
-        }
-        word if word.contains(':') => {
-            let permission = at(node, "a permission", faults)?;
-            return Some(Needs::All(vec![permission]));
-        }
-        other => {
-            let near = nearest(other, OPEN);
-            format!("{} is not a requirement: expected {EXPECTED}{near}", quoted(other))
-        }
-    };
-    faults.push(Fault::new(node.place.clone(), message));
-    None
-}
-
-fn listed_needs(node: &Node, faults: &mut Faults) -> Option<Needs> {
-    let entries = node.entries("what is needed", faults)?;
-    let [(key, list)] = entries else {
-        let message = if entries.iter().any(|(key, _)| KEYS.has(&key.text)) {
-            "`all` or `any` stands beside options of the route: write `needs: { any: […] }`"
-        } else {
-            "expected `all` or `any`, and one only"
-        };
-        faults.push(Fault::new(node.place.clone(), message));
-        return None;
-    };
-    let make: fn(Vec<At<Permission>>) -> Needs = match key.text.as_str() {
-        "all" => Needs::All,
-        "any" => Needs::Any,
-        other => {
-            let message = format!("{} is not `all` or `any`", quoted(other));
-            faults.push(Fault::new(key.place.clone(), message));
-            return None;
-        }
-    };
-    // An empty `all` would be open to every caller, and an empty `any` to none.
-    let items = list.filled_list("permissions", faults)?;
-    let permissions: Vec<_> = items
-        .iter()
-        .filter_map(|item| at(item, "a permission", faults))
-        .collect();
-    (permissions.len() == items.len()).then(|| make(permissions))
 }

@@ -47,6 +47,8 @@ fn form(policy: &Policy, route: &Route) -> String {
         upgrade,
         trailers,
         body_bytes,
+        rate: _, // nor how often, as long as it is allowed
+        rate_per_account: _,
         header_names,
         method_in_query,
         cors,

@@ -30,6 +30,8 @@ fn policy(templates: &[&str]) -> Policy {
             upgrade: false,
             trailers: Vec::new(),
             body_bytes: None,
+            rate: None,
+            rate_per_account: None,
             header_names: Arc::default(),
             method_in_query: false,
             cors: None,

@@ -18,6 +18,7 @@ use portcullis::head::{self, Entrance, Head};
 use portcullis::judge::{Asked, Judge, Judgement};
 use portcullis::reason::Reason;
 use portcullis::settings::{LISTENER_DEFAULT, Listener};
+use portcullis::throttle::Throttle;
 use portcullis::words::RequestIds;
 use tokio_util::sync::CancellationToken;
 
@@ -88,10 +89,12 @@ fn judged(parts: &Parts) -> Result<Permit, Reason> {
         fit(parts, &head);
     }
     let issuers = issuers();
+    let throttle = Throttle::new();
     let judge = Judge {
         state: &world.state,
         verifier: &world.verifier,
         issuers: &issuers,
+        throttle: &throttle,
     };
     let asked = Asked {
         parts,
@@ -101,6 +104,7 @@ fn judged(parts: &Parts) -> Result<Permit, Reason> {
             api_key: true,
         },
         entrance: Entrance::of(&LISTENER, false),
+        failures: LISTENER.limits.failures(),
         now: world::NOW,
     };
     let mut target = None;

@@ -71,6 +71,8 @@ fn every_option_counts_when_two_routes_are_compared() {
         "{ needs: d:view, upgrade: [websocket] }",
         "{ needs: d:view, trailers: [x-sum] }",
         "{ needs: d:view, body_bytes: 1 }",
+        "{ needs: d:view, rate: 1/s }",
+        "{ needs: d:view, rate_per_account: 1/s }",
         "{ needs: d:view, cors: pass }",
         "{ needs: d:view, shadow: true }",
         "{ needs: d:view, unsafe_allow: [semicolon] }",
