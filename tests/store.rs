@@ -4,13 +4,42 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
+use portcullis::audit::{Actor, Entry, Object, Outcome};
 use portcullis::store::{
     AccountRecord, Adoption, Change, GrantRecord, GroupRecord, Holder, KeyLimits, KeyRecord,
     KeyUse, Pepper, Records, RoleRecord, SigningKeyRecord, Sqlite, Store, StoreError, pepper_path,
 };
-use portcullis::words::{AccountId, AccountName, Boundary, KeyId, UnixTime};
+use portcullis::words::{AccountId, AccountName, Boundary, KeyId, RequestIds, UnixTime};
 use proptest::prelude::*;
+use serde_json::Value;
 use tempfile::TempDir;
+
+/// Changes as most promises look at them: the record of it is another matter.
+trait Apply {
+    fn apply(&mut self, change: &Change) -> Result<(), StoreError>;
+}
+
+impl<S: Store + ?Sized> Apply for S {
+    fn apply(&mut self, change: &Change) -> Result<(), StoreError> {
+        let entries = [entry("test.change")];
+        self.commit(Some(change), &entries).map(drop)
+    }
+}
+
+fn entry(event: &'static str) -> Entry {
+    Entry {
+        at: time(2),
+        event,
+        actor: Actor::Gateway,
+        request_id: RequestIds::new().next(time(2)),
+        instance: "in_test".to_owned(),
+        object: Object::default(),
+        words: None,
+        outcome: Outcome::Success,
+        before: Value::Null,
+        after: Value::Null,
+    }
+}
 
 /// A place where a store is, opened as often as a test likes.
 trait Kit {

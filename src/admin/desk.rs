@@ -6,9 +6,12 @@ use std::sync::{Arc, MutexGuard};
 use serde_json::Value;
 
 use super::service::{Inner, Service};
+use super::trail::{self, Asked, Trail};
 use super::{
-    AdminError, ErrorKind, Grant, Operation, accounts, ask, denials, groups, keys, look, roles,
+    AdminError, ErrorKind, Grant, Operation, accounts, ask, audit, denials, groups, keys, look,
+    roles,
 };
+use crate::audit::Outcome;
 use crate::directory::{Directory, State};
 use crate::explain::Depth;
 use crate::policy::{FileAccount, Policy};
@@ -34,6 +37,9 @@ pub(super) struct Desk<'a> {
     inner: MutexGuard<'a, Inner>,
     pub(super) state: Arc<State>,
     pub(super) now: UnixTime,
+    asked: Asked,
+    /// Whether what was asked for stands in the audit trail by now.
+    recorded: bool,
 }
 
 /// Whose account it is.
@@ -45,20 +51,63 @@ pub(super) enum Found<'d> {
 }
 
 impl<'a> Desk<'a> {
-    pub(super) fn new(service: &'a Service, inner: MutexGuard<'a, Inner>) -> Self {
+    pub(super) fn new(service: &'a Service, inner: MutexGuard<'a, Inner>, asked: Asked) -> Self {
         Self {
             service,
             inner,
             state: service.handle.snapshot(),
             now: service.clock.now(),
+            asked,
+            recorded: false,
         }
+    }
+
+    /// Does what `operation` says, and sees to it that it is recorded: done, refused or failed. An
+    /// answer that cannot be recorded is not given.
+    pub(super) fn carry_out(&mut self, operation: Operation) -> Answer {
+        let state = Arc::clone(&self.state);
+        self.asked.concerns(|key| {
+            let key = state.directory.key(&key.parse().ok()?)?;
+            Some(key.account.name.to_string())
+        });
+        let answer = self.execute(operation);
+        let due = match &answer {
+            Ok(_) => !self.recorded && self.asked.begins(&self.service.watches, self.now),
+            Err(_) => self.asked.trail != Trail::Nothing,
+        };
+        if !due {
+            return answer;
+        }
+        match (self.record(trail::outcome(&answer)), answer) {
+            (Ok(()), answer) => answer,
+            (Err(error), Ok(_)) => Err(error),
+            (Err(error), Err(refused)) => {
+                tracing::error!(%error, "a refusal was not recorded");
+                Err(refused)
+            }
+        }
+    }
+
+    /// Records what was asked for, where nothing is changed.
+    pub(super) fn record(&mut self, outcome: Outcome) -> Result<(), AdminError> {
+        let instance = self.service.instance();
+        let entry = self.asked.entry((self.now, instance), outcome, None);
+        let written = self.inner.store.commit(None, std::slice::from_ref(&entry));
+        let number = written.map_err(|error| {
+            AdminError::new(
+                ErrorKind::Unavailable,
+                format!("nothing done, because the audit trail could not be written: {error}"),
+            )
+        })?;
+        trail::say(&entry, number);
+        Ok(())
     }
 
     #[expect(
         clippy::too_many_lines,
         reason = "one arm an operation, nothing between them"
     )]
-    pub(super) fn execute(&mut self, operation: Operation) -> Answer {
+    fn execute(&mut self, operation: Operation) -> Answer {
         use Operation as O;
         match operation {
             O::AccountsCreate {
@@ -170,6 +219,10 @@ impl<'a> Desk<'a> {
             O::DenialsList { filter } => denials::list(self, &filter),
             O::DenialsFollow { after, filter } => Ok(denials::follow(self, after, &filter)),
             O::DenialsTop { filter } => Ok(denials::top(self, &filter)),
+            O::AuditList { filter } => audit::list(self, &filter),
+            O::AuditFollow { after, filter } => audit::follow(self, after, &filter),
+            O::AuditAnchor {} => audit::anchor(self),
+            O::AuditVerify { after, anchors } => audit::verify(self, after, &anchors),
             O::Status {} | O::Reload {} | O::Drain {} => Err(AdminError::new(
                 ErrorKind::Unavailable,
                 "that is the process's to answer, not the directory's",
@@ -193,11 +246,21 @@ impl<'a> Desk<'a> {
         &*self.inner.store
     }
 
-    /// Makes `change`: on disk, then in force.
+    /// Makes `change`: on disk together with its record, then in force. There is no other way to change
+    /// anything.
     pub(super) fn change(&mut self, change: &Change) -> Result<(), AdminError> {
-        if let Err(error) = self.inner.store.apply(change) {
-            return Err(self.failed(error));
+        let instance = self.service.instance();
+        let told = self.inner.records.told(change).into_iter();
+        let entry = |told| {
+            self.asked
+                .entry((self.now, instance), Outcome::Success, Some(told))
+        };
+        let entries: Vec<_> = told.map(entry).collect();
+        match self.inner.store.commit(Some(change), &entries) {
+            Ok(last) => trail::say_all(&entries, last),
+            Err(error) => return Err(self.failed(error)),
         }
+        self.recorded = true;
         let touched = self.inner.records.apply(change);
         let policy = Arc::clone(&self.state.policy);
         let mut directory = self.state.directory.clone();

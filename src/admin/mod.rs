@@ -8,6 +8,7 @@
 
 mod accounts;
 mod ask;
+mod audit;
 pub mod control;
 mod denials;
 mod desk;
@@ -20,6 +21,7 @@ mod overlaps;
 mod reload;
 mod roles;
 mod service;
+mod trail;
 mod view;
 
 use serde::{Deserialize, Serialize};
@@ -78,6 +80,7 @@ impl From<StoreError> for AdminError {
             StoreError::NotFound { .. } => ErrorKind::NotFound,
             StoreError::Conflict(_) | StoreError::FilesOnly { .. } => ErrorKind::Conflict,
             StoreError::Locked { .. }
+            | StoreError::Unrecorded
             | StoreError::NotOwner { .. }
             | StoreError::FormatTooNew { .. }
             | StoreError::Damaged { .. }

@@ -115,6 +115,7 @@ pub fn open_files(policy: Arc<Policy>, clock: Clock) -> Result<Service, OpenErro
         policy_fault: None,
         tokens: Tokens::default(),
         denials: crate::settings::Denials::default(),
+        audit: crate::settings::Audit::default(),
         clock,
         role: Role::Offline,
     })?)
@@ -140,6 +141,7 @@ fn open(
         policy_fault,
         tokens: settings.tokens.clone(),
         denials: settings.denials,
+        audit: settings.audit,
         clock,
         role,
     };

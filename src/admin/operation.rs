@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::audit::{self, Anchor};
 use crate::denials::Filter;
 use crate::words::{
     AccountName, Boundary, GroupName, KeyId, Method, Permission, PermissionPattern, RequestId,
@@ -55,7 +56,7 @@ macro_rules! operations {
                 let name = self.name();
                 let looks = [
                     "List", "Show", "Match", "Inspect", "Explain", "Status", "Follow", "Top", "Who", "Matrix",
-                    "Overlaps",
+                    "Overlaps", "Anchor", "Verify",
                 ];
                 !looks.iter().any(|verb| name.ends_with(verb))
             }
@@ -218,6 +219,20 @@ operations! {
     DenialsExplain { id: RequestId, };
     /// Who was refused what and how often.
     DenialsTop { #[serde(default)] filter: Filter, };
+    /// Records of the audit trail, newest first.
+    AuditList { #[serde(default)] filter: audit::Filter, };
+    /// Records above a number, oldest first, and what to ask for next.
+    AuditFollow {
+        #[serde(default)] after: Option<u64>,
+        #[serde(default)] filter: audit::Filter,
+    };
+    /// The end of the audit trail, to be kept elsewhere.
+    AuditAnchor {};
+    /// Proves a page of the audit trail, and that it holds what was kept of it elsewhere.
+    AuditVerify {
+        #[serde(default)] after: Option<u64>,
+        #[serde(default)] anchors: Vec<Anchor>,
+    };
     /// How the gateway is.
     Status {};
     /// Reads the policy folder again, now.
@@ -282,6 +297,10 @@ impl Operation {
             | Self::DenialsList { .. }
             | Self::DenialsFollow { .. }
             | Self::DenialsTop { .. }
+            | Self::AuditList { .. }
+            | Self::AuditFollow { .. }
+            | Self::AuditAnchor {}
+            | Self::AuditVerify { .. }
             | Self::Status {}
             | Self::Reload {}
             | Self::Drain {} => return None,

@@ -10,25 +10,27 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use serde_json::{Value, json};
 
 use super::desk::Desk;
+use super::trail::{self, Asked, Trail, Watches};
 use super::{Actor, AdminError, ErrorKind, Operation, reload};
+use crate::audit::{Entry, Object, Outcome};
 use crate::clock::Clock;
 use crate::denials::Denials;
 use crate::directory::{Directory, Handle, SigningKeys, State};
 use crate::policy::Policy;
 use crate::policy::shadow::NotEnforced;
 use crate::settings::{self, Tokens};
-use crate::store::{Change, Pepper, Records, Store, StoreError};
+use crate::store::{Change, Pepper, Records, Store, StoreError, Told};
 use crate::verify::Verifier;
 use crate::words::{Level, UnixTime, random_base62};
 
 /// What the process around the service can do for it.
 pub trait Host: Send + Sync {
-    /// Reads the policy folder again and says what came of it.
+    /// Reads the policy folder again, because `actor` asks for it, and says what came of it.
     ///
     /// # Errors
     ///
     /// The faults that kept the new policy out.
-    fn reload(&self) -> Result<Value, String>;
+    fn reload(&self, actor: &Actor) -> Result<Value, String>;
 
     /// Begins to drain; returns at once.
     fn drain(&self);
@@ -59,6 +61,7 @@ pub(super) struct Parts {
     pub(super) policy_fault: Option<String>,
     pub(super) tokens: Tokens,
     pub(super) denials: settings::Denials,
+    pub(super) audit: settings::Audit,
     pub(super) clock: Clock,
     pub(super) role: Role,
 }
@@ -74,6 +77,8 @@ pub struct Service {
     pub(super) role: Role,
     pub(super) files_only: bool,
     pub(super) policy_fault: Option<String>,
+    pub(super) watches: Watches,
+    audit: settings::Audit,
     instance: String,
     inner: Mutex<Inner>,
     host: OnceLock<Arc<dyn Host>>,
@@ -97,10 +102,18 @@ impl Service {
             true => crate::store::Adoption::default(),
             false => reload::plan(&parts.policy, &parts.records, parts.role, now),
         };
-        if !plan.is_empty() {
-            let change = Change::Adopt(plan);
-            parts.store.apply(&change)?;
-            parts.records.apply(&change);
+        let instance = format!("in_{}", random_base62(22));
+        let change = (!plan.is_empty()).then_some(Change::Adopt(plan));
+        let entry = begun(&parts, change.as_ref(), (now, &instance));
+        if let Some(entry) = &entry {
+            let written = parts
+                .store
+                .commit(change.as_ref(), std::slice::from_ref(entry));
+            let number = written?;
+            trail::say(entry, number);
+        }
+        if let Some(change) = &change {
+            parts.records.apply(change);
         }
         let built = Directory::build(&parts.policy, &parts.records, parts.signing, None);
         let state = State {
@@ -117,7 +130,9 @@ impl Service {
             role: parts.role,
             files_only: parts.files_only,
             policy_fault: parts.policy_fault,
-            instance: format!("in_{}", random_base62(22)),
+            watches: Watches::default(),
+            audit: parts.audit,
+            instance,
             inner: Mutex::new(Inner {
                 store: parts.store,
                 records: parts.records,
@@ -175,40 +190,53 @@ impl Service {
     ///
     /// Why not; nothing has changed then.
     pub fn execute(&self, operation: Operation, actor: &Actor) -> Result<Value, AdminError> {
-        let asked = operation
-            .changes()
-            .then(|| (operation.name(), operation.object()));
+        let now = self.clock.now();
+        let asked = Asked::of(&operation, actor, now);
         // What was refused a moment ago is asked for now.
-        self.denials.collect(self.clock.now());
+        self.denials.collect(now);
         // What the process does comes first: a reload takes the lock itself.
-        let answer = if operation == (Operation::Reload {}) {
-            self.reload()
+        if operation == (Operation::Reload {}) {
+            self.reload(asked, actor)
         } else if operation == (Operation::Drain {}) {
-            self.drain()
+            self.drain(asked)
         } else if operation == (Operation::Status {}) {
             self.status()
         } else {
-            self.desk().and_then(|mut desk| desk.execute(operation))
-        };
-        if let Some((operation, object)) = asked {
-            let outcome = answer
-                .as_ref()
-                .map_or_else(AdminError::to_string, |_| "done".to_owned());
-            // The id of what was made: of a key, its public half.
-            let made = answer.as_ref().ok().and_then(|answer| answer.get("id"));
-            let made = made.and_then(Value::as_str);
-            tracing::info!(operation, object, id = made, %actor, outcome, "asked by an operator");
+            Desk::new(self, self.lock()?, asked).carry_out(operation)
         }
-        answer
     }
 
-    /// Puts another policy in force, whole or not at all: accounts of files are given ids and taken
-    /// out of use, grants whose role vanished are closed, and every account is worked out again.
+    /// Records that `operation` was refused to `actor` before it came here: for not being allowed to
+    /// ask for it, say.
+    ///
+    /// # Errors
+    ///
+    /// When the audit trail could not be written.
+    pub fn record_refusal(
+        &self,
+        operation: &Operation,
+        actor: &Actor,
+        refused: &AdminError,
+    ) -> Result<(), AdminError> {
+        let asked = Asked::of(operation, actor, self.clock.now());
+        if asked.trail == Trail::Nothing {
+            return Ok(());
+        }
+        self.record(asked, trail::outcome::<()>(&Err(refused.clone())))
+    }
+
+    fn record(&self, asked: Asked, outcome: Outcome) -> Result<(), AdminError> {
+        Desk::new(self, self.lock()?, asked).record(outcome)
+    }
+
+    /// Puts another policy in force because `actor` asked for it, whole or not at all: accounts of files
+    /// are given ids and taken out of use, grants whose role vanished are closed, and every account is
+    /// worked out again. That is recorded; a refusal is left to [`Service::policy_refused`].
     ///
     /// # Errors
     ///
     /// [`ReplaceError`]; the old policy stays in force then.
-    pub fn replace_policy(&self, policy: Arc<Policy>) -> Result<(), ReplaceError> {
+    pub fn replace_policy(&self, policy: Arc<Policy>, actor: &Actor) -> Result<(), ReplaceError> {
         let mut inner = self.lock().map_err(ReplaceError::Store)?;
         let now = self.clock.now();
         let plan = match self.files_only {
@@ -233,9 +261,12 @@ impl Service {
         if !built.conflicts.is_empty() {
             return Err(ReplaceError::Conflicts(built.conflicts));
         }
-        if let Some(change) = &change {
-            inner.store.apply(change).map_err(ReplaceError::Store)?;
-        }
+        let told = told_of_policy(&inner.records, change.as_ref(), (&before.policy, &policy));
+        let asked = Asked::by(actor, Trail::Change(POLICY_RELOAD), now);
+        let entry = asked.entry((now, &self.instance), Outcome::Success, Some(told));
+        let entries = std::slice::from_ref(&entry);
+        let written = inner.store.commit(change.as_ref(), entries);
+        trail::say(&entry, written.map_err(ReplaceError::Store)?);
         inner.records = after;
         inner.conflicts = built.conflicts;
         self.handle.store(State {
@@ -260,10 +291,30 @@ impl Service {
                 keys: used.keys,
                 accounts: used.accounts,
             };
-            inner.store.apply(&change)?;
+            inner.store.commit(Some(&change), &[])?;
             inner.records.apply(&change);
         }
         Ok(count)
+    }
+
+    /// Records that a policy `actor` wanted in force was refused; `faults` says why.
+    pub fn policy_refused(&self, actor: &Actor, faults: &str) {
+        let asked = Asked::by(actor, Trail::Change(POLICY_RELOAD), self.clock.now());
+        let refused = AdminError::new(ErrorKind::Invalid, faults);
+        if let Err(error) = self.record(asked, trail::outcome::<()>(&Err(refused))) {
+            tracing::error!(%error, "a refused policy was not recorded");
+        }
+    }
+
+    /// Cuts off what of the audit trail is too old or too much, and returns how many records went.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`]; nothing was cut then.
+    pub fn cut_audit(&self) -> Result<u64, StoreError> {
+        let now = self.clock.now();
+        let mut inner = self.lock()?;
+        inner.store.cut_audit(&self.audit, now, &self.instance)
     }
 
     /// What time it is for the service.
@@ -321,10 +372,6 @@ impl Service {
         });
     }
 
-    fn desk(&self) -> Result<Desk<'_>, AdminError> {
-        Ok(Desk::new(self, self.lock()?))
-    }
-
     fn host(&self) -> Result<&Arc<dyn Host>, AdminError> {
         self.host.get().ok_or_else(|| {
             AdminError::new(
@@ -334,13 +381,20 @@ impl Service {
         })
     }
 
-    fn reload(&self) -> Result<Value, AdminError> {
-        let reloaded = self.host()?.reload();
+    /// Whoever reloads records it, whatever came of it; here only that there is nobody to do it.
+    fn reload(&self, asked: Asked, actor: &Actor) -> Result<Value, AdminError> {
+        let host = self.host();
+        if let Err(error) = &host {
+            self.record(asked, trail::outcome::<()>(&Err(error.clone())))?;
+        }
+        let reloaded = host?.reload(actor);
         reloaded.map_err(|faults| AdminError::new(ErrorKind::Invalid, faults))
     }
 
-    fn drain(&self) -> Result<Value, AdminError> {
-        self.host()?.drain();
+    fn drain(&self, asked: Asked) -> Result<Value, AdminError> {
+        let host = self.host();
+        self.record(asked, trail::outcome(&host))?;
+        host?.drain();
         Ok(json!({ "draining": true }))
     }
 
@@ -388,6 +442,53 @@ impl fmt::Debug for Service {
             .finish_non_exhaustive()
     }
 }
+
+/// The record of a beginning: of a server always, of a command only if its policy changes something.
+fn begun(
+    parts: &Parts,
+    change: Option<&Change>,
+    (now, instance): (UnixTime, &str),
+) -> Option<Entry> {
+    let (actor, event) = match parts.role {
+        Role::Server => (Actor::Gateway, "gateway.start"),
+        Role::Offline => (Actor::local(), "policy.adopt"),
+    };
+    if parts.role == Role::Offline && change.is_none() {
+        return None;
+    }
+    let none = Policy::default();
+    let mut told = told_of_policy(&parts.records, change, (&none, &parts.policy));
+    if let Some(after) = told.after.as_object_mut() {
+        after.insert("version".into(), env!("CARGO_PKG_VERSION").into());
+    }
+    told.before = Value::Null;
+    let asked = Asked::by(&actor, Trail::Change(event), now);
+    Some(asked.entry((now, instance), Outcome::Success, Some(told)))
+}
+
+/// What is told of one policy in the place of another, and of what that changes in the store.
+fn told_of_policy(
+    records: &Records,
+    change: Option<&Change>,
+    (before, after): (&Policy, &Policy),
+) -> Told {
+    let told = change.and_then(|change| records.told(change).pop());
+    let mut told = told.unwrap_or_default();
+    told.object = Object {
+        kind: "policy",
+        id: Some(after.hash.clone()),
+        ..Object::default()
+    };
+    told.before = json!({ "policy": before.hash });
+    match told.after.as_object_mut() {
+        Some(said) => drop(said.insert("policy".into(), json!(after.hash))),
+        None => told.after = json!({ "policy": after.hash }),
+    }
+    told
+}
+
+/// What a policy in the place of another is called in the trail.
+const POLICY_RELOAD: &str = "policy.reload";
 
 /// Why a policy was not put in force.
 #[derive(Debug)]

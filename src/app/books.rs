@@ -16,6 +16,9 @@ use crate::words::UnixTime;
 /// this key last used", and one transaction a minute is nothing to a disk.
 const WRITE_BACK_INTERVAL: Duration = Duration::from_secs(60);
 
+/// How often the audit trail is cut to its bounds. Records are kept by the day.
+const CUT_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
 /// How often the inventory is counted: as often as anybody scrapes. Counting 100,000 accounts takes
 /// some milliseconds of the control plane.
 const COUNT_INTERVAL: Duration = Duration::from_secs(5);
@@ -52,7 +55,8 @@ pub(super) fn limits(settings: &Settings, metrics: &Metrics) -> (Arc<Throttle>, 
     (throttle, Arc::new(rates))
 }
 
-/// Writes back the last use of keys now and then, and keeps the inventory figures fresh.
+/// Writes back the last use of keys now and then, cuts the audit trail to its bounds, and keeps the
+/// inventory figures fresh.
 pub(super) async fn keep(
     service: Arc<Service>,
     metrics: Arc<Metrics>,
@@ -61,10 +65,18 @@ pub(super) async fn keep(
 ) {
     let mut write_back = tokio::time::interval(WRITE_BACK_INTERVAL);
     let mut count = tokio::time::interval(COUNT_INTERVAL);
+    let mut cut = tokio::time::interval(CUT_INTERVAL);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = count.tick() => metrics.directory_loaded(&figures(&service, clock.now())),
+            _ = cut.tick() => {
+                let service = Arc::clone(&service);
+                let cut = tokio::task::spawn_blocking(move || service.cut_audit()).await;
+                if let Ok(Err(error)) = cut {
+                    tracing::warn!(%error, "the audit trail was not cut to its bounds");
+                }
+            }
             _ = write_back.tick() => {
                 let service = Arc::clone(&service);
                 let written = tokio::task::spawn_blocking(move || service.flush_last_used());

@@ -31,7 +31,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{self, Host, Service};
+use crate::admin::{self, Actor, Host, Service};
 use crate::clock::Clock;
 use crate::forward::Upstreams;
 use crate::listener::{Bound, Door, tls};
@@ -432,8 +432,8 @@ struct Process {
 }
 
 impl Host for Process {
-    fn reload(&self) -> Result<Value, String> {
-        self.reloader.reload()
+    fn reload(&self, actor: &Actor) -> Result<Value, String> {
+        self.reloader.reload(actor)
     }
 
     fn drain(&self) {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::signal::unix::Signal;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::Service;
+use crate::admin::{Actor, Service};
 use crate::clock::Clock;
 use crate::policy::Policy;
 use crate::policy::reload::Watch;
@@ -71,15 +71,15 @@ impl Reloader {
             .clone()
     }
 
-    /// Reads the folder again and puts it in force. Blocks on the disk.
+    /// Reads the folder again, because `actor` asks for it, and puts it in force. Blocks on the disk.
     ///
     /// # Errors
     ///
     /// What is wrong with the folder, one fault a line; the policy before it stays in force.
-    pub(super) fn reload(&self) -> Result<Value, String> {
+    pub(super) fn reload(&self, actor: &Actor) -> Result<Value, String> {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.service.handle().snapshot().policy.hash.clone();
-        match self.replace() {
+        match self.replace(actor) {
             Ok(()) => {
                 *refused = None;
                 self.in_force();
@@ -92,6 +92,7 @@ impl Reloader {
             Err(faults) => {
                 *refused = Some(faults.clone());
                 self.metrics.policy_refused();
+                self.service.policy_refused(actor, &faults);
                 tracing::error!(faults, "policy refused; the one before it stays in force");
                 Err(faults)
             }
@@ -109,11 +110,11 @@ impl Reloader {
         }
     }
 
-    fn replace(&self) -> Result<(), String> {
+    fn replace(&self, actor: &Actor) -> Result<(), String> {
         let policy = super::policy_in_force(&self.settings);
         let policy = policy.map_err(|faults| self.told(faults).to_string())?;
         self.service
-            .replace_policy(Arc::new(policy))
+            .replace_policy(Arc::new(policy), actor)
             .map_err(|error| error.to_string())
     }
 
@@ -181,6 +182,6 @@ pub(super) async fn watch(
         }
         let reloader = Arc::clone(&reloader);
         // Its outcome is logged and counted; here is nobody to be told.
-        let _ = tokio::task::spawn_blocking(move || reloader.reload()).await;
+        let _ = tokio::task::spawn_blocking(move || reloader.reload(&Actor::Gateway)).await;
     }
 }

@@ -58,6 +58,18 @@ impl Actor {
         }
     }
 
+    /// What records are found by: the user's name, or his id where it has none, the account's name,
+    /// or `gateway`.
+    pub fn label(&self) -> String {
+        match self {
+            Self::ControlSocket { uid, user, .. } | Self::Local { uid, user } => {
+                user.clone().unwrap_or_else(|| uid.to_string())
+            }
+            Self::Api { account, .. } => account.to_string(),
+            Self::Gateway => "gateway".to_owned(),
+        }
+    }
+
     /// Whoever runs this process.
     pub fn local() -> Self {
         let uid = rustix::process::geteuid().as_raw();

@@ -1,7 +1,61 @@
-//! Who changed what: a trail in the store, one record for each thing that was asked for.
+//! Who changed what, and who looked at what not everybody should know: a trail in the store.
 //!
-//! Not here: where it is kept. The store writes a record in the transaction of the change it is of.
+//! A record is written in the transaction of the change it is of, so there is never one without the
+//! other. Each is chained to the one before by a keyed hash, and both ends of the chain are sealed:
+//! what somebody edits, deletes, swaps or cuts off shows. The key comes from the pepper, which is not
+//! in the database, so whoever has only that cannot make a chain of his own.
+//!
+//! Not here: where records are kept (the store), and which operation is recorded as what (the admin
+//! service).
 
 mod actor;
+mod chain;
+mod entry;
+mod filter;
 
 pub use actor::Actor;
+pub use chain::{Anchor, AnchorError, ChainKey, Ends, Hash};
+pub use entry::{Entry, Object, Outcome, Row};
+pub use filter::{Filter, PAGE_MAX};
+
+use serde::{Deserialize, Serialize};
+
+/// What came of looking at a part of the chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// How many records were looked at.
+    pub records: u64,
+    /// The last of them, or where the chain begins.
+    pub through: u64,
+    /// Whether that was the end.
+    pub done: bool,
+    /// The first thing that is wrong.
+    pub fault: Option<Broken>,
+}
+
+/// What is wrong with a trail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Broken {
+    /// The first record that is not what was written, if it is about one.
+    pub record: Option<u64>,
+    /// The sentence.
+    pub message: String,
+}
+
+impl Broken {
+    /// A record is not what was written.
+    pub fn at(record: u64, message: impl Into<String>) -> Self {
+        Self {
+            record: Some(record),
+            message: message.into(),
+        }
+    }
+
+    /// The trail as a whole is not what it was.
+    pub fn whole(message: impl Into<String>) -> Self {
+        Self {
+            record: None,
+            message: message.into(),
+        }
+    }
+}

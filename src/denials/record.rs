@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::decision::{Denial, Needs};
 use crate::policy::Route;
 use crate::reason::Reason;
-use crate::words::{Account, AccountId, AccountName, KeyId, RequestId, UnixTime, steers};
+use crate::words::{
+    Account, AccountId, AccountName, KeyId, RequestId, UnixTime, steers, without_secrets,
+};
 
 /// Longest path that is kept, in bytes. Those of real clients stay far below.
 const PATH_BYTES_MAX: usize = 1024;
@@ -309,29 +311,6 @@ fn clean(bytes: &[u8]) -> String {
     let plain = |c: char| if steers(c) { '?' } else { c };
     let text: String = text.chars().map(plain).collect();
     without_secrets(&text)
-}
-
-/// `text` with what follows `pcs_`, and what looks like a token, left out.
-fn without_secrets(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len());
-    let in_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-    let mut rest = text;
-    while let Some(begin) = rest.find(in_word) {
-        let (before, from) = rest.split_at(begin);
-        let (word, after) = from.split_at(from.find(|c| !in_word(c)).unwrap_or(from.len()));
-        clean.push_str(before);
-        let secret = word.find("pcs_").map(|place| place + "pcs_".len());
-        let is_token = word.starts_with("eyJ") && word.matches('.').count() == 2;
-        match secret.or(is_token.then_some("eyJ".len())) {
-            Some(shown) => {
-                clean.push_str(word.get(..shown).unwrap_or_default());
-                clean.push('…');
-            }
-            None => clean.push_str(word),
-        }
-        rest = after;
-    }
-    clean + rest
 }
 
 #[cfg(test)]

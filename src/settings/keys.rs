@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::{
     ADMIN_DEFAULT, AUDIENCE_DEFAULT, CACHE_ENTRIES_DEFAULT, CONNECTIONS_MAX_DEFAULT,
     DRAIN_DELAY_DEFAULT, DRAIN_TIMEOUT_DEFAULT, Decisions, ISSUER_DEFAULT, METRIC_ACCOUNTS_DEFAULT,
-    OPS_DEFAULT, POLICIES_DEFAULT, TOKEN_LIFETIME_DEFAULT, TOKEN_LIFETIME_MAX, denials, listener,
-    rates, upstream,
+    OPS_DEFAULT, POLICIES_DEFAULT, TOKEN_LIFETIME_DEFAULT, TOKEN_LIFETIME_MAX, audit, denials,
+    listener, rates, upstream,
 };
 use crate::yaml::shape::{Keys, Known, Preset, Rule, Scalars, Shape, Word, pattern, words};
 
@@ -98,6 +98,11 @@ pub const KEYS: Keys = Keys {
             "denials",
             Shape::Either(&[OFF, Shape::Keys(&denials::KEYS), Shape::Nothing]),
             "How many refusals are kept, in memory and in the store, or `off`.",
+        ),
+        Known::new(
+            "audit",
+            Shape::Either(&[Shape::Keys(&audit::KEYS), Shape::Nothing]),
+            "How much of the audit trail is kept in the store.",
         ),
         Known::new(
             "threads",

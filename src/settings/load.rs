@@ -10,7 +10,8 @@ use super::keys::{ADMIN, DECISIONS, DRAIN, FORMATS, KEYS, LOG, METRICS, OPS, TOK
 use super::{
     ADMIN_DEFAULT, CONNECTIONS_MAX_DEFAULT, Control, DRAIN_DELAY_DEFAULT, DRAIN_TIMEOUT_DEFAULT,
     Drain, Log, METRIC_ACCOUNTS_DEFAULT, MetricsSettings, Named, OPS_DEFAULT, POLICIES_DEFAULT,
-    STORE_DEFAULT, Settings, StoreSetting, Tokens, denials, listener, rates, shadow, upstream,
+    STORE_DEFAULT, Settings, StoreSetting, Tokens, audit, denials, listener, rates, shadow,
+    upstream,
 };
 use crate::words::{Fault, Faults, Place, UpstreamName};
 use crate::yaml::shape::Keys;
@@ -101,6 +102,7 @@ impl Reader<'_> {
             log: log(fields.get("log"), faults),
             metrics: metrics(fields.get("metrics"), faults),
             denials: denials::read(fields.get("denials"), faults),
+            audit: audit::read(fields.get("audit"), faults),
             drain: drain(fields.get("drain"), faults),
             threads: fields.count("threads", faults),
             max_connections: fields

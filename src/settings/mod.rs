@@ -7,6 +7,7 @@
 //! Not here: who may do what (that is a policy), and whether the files named exist or can be read
 //! (whoever opens them says so, and finds in [`Named`] where they are named).
 
+mod audit;
 mod denials;
 mod http2;
 mod keys;
@@ -28,6 +29,7 @@ use std::time::Duration;
 use http::HeaderName;
 use ipnet::IpNet;
 
+pub use audit::Audit;
 pub use denials::Denials;
 pub use http2::Http2Limits;
 pub use keys::KEYS;
@@ -146,6 +148,8 @@ pub struct Settings {
     pub metrics: MetricsSettings,
     /// Refusals that are kept.
     pub denials: Denials,
+    /// How much of the audit trail is kept.
+    pub audit: Audit,
     /// The way out.
     pub drain: Drain,
     /// Data-plane threads; one per core the process may use when not said.

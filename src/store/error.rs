@@ -29,6 +29,9 @@ pub enum StoreError {
         /// What was to be changed.
         what: String,
     },
+    /// A change came without a record of it for the audit trail. A mistake in the program.
+    #[error("nothing was changed: there is no audit record of it")]
+    Unrecorded,
     /// Another process has it open.
     #[error("store `{}` is in use by {holder}", .path.display())]
     Locked {
@@ -127,6 +130,7 @@ impl StoreError {
             Self::NotFound { .. }
             | Self::Conflict(_)
             | Self::FilesOnly { .. }
+            | Self::Unrecorded
             | Self::NotOwner { .. }
             | Self::FormatTooNew { .. }
             | Self::Damaged { .. }

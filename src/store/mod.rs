@@ -1,5 +1,8 @@
 //! What outlives the process: accounts, keys, custom roles, groups, grants and signing keys.
 //!
+//! Whatever is changed is recorded in the audit trail, in the same transaction: there is one way to
+//! change anything, and it takes both.
+//!
 //! The request path never comes here. It reads the directory, which is made from [`Records`] and is
 //! changed only after the store has said that a [`Change`] is on disk. A store is therefore small
 //! and plain: load everything once, then apply one change at a time.
@@ -15,6 +18,7 @@ mod none;
 mod pepper;
 mod records;
 mod sqlite;
+mod told;
 
 pub use change::{Adoption, Change, Holder, KeyUse};
 pub use effect::Touched;
@@ -26,7 +30,9 @@ pub use records::{
     RoleRecord, SigningKeyRecord,
 };
 pub use sqlite::Sqlite;
+pub use told::Told;
 
+use crate::audit::{self, Anchor, Broken, Checked, Entry};
 use crate::denials::{Batch, Filter, Group, Record};
 use crate::settings;
 use crate::words::{RequestId, UnixTime};
@@ -37,7 +43,7 @@ use crate::words::{RequestId, UnixTime};
 ///
 /// * One writer: a store that is open is locked, and a second opener is told who holds it.
 /// * A change is one transaction: all of it or nothing, whatever happens in between.
-/// * Durable before acknowledged: when [`Store::apply`] returns `Ok`, the change survives the death
+/// * Durable before acknowledged: when [`Store::commit`] returns `Ok`, the change survives the death
 ///   of the process and of the machine.
 /// * What [`Store::load`] returns is what was applied, in every detail, after reopening too.
 /// * An id that was once given away is never given away again, not even after its account is gone.
@@ -49,12 +55,65 @@ pub trait Store: Send {
     /// See [`StoreError`].
     fn load(&self) -> Result<Records, StoreError>;
 
-    /// Makes `change` durable.
+    /// Makes `change` durable, together with the records of it, one for each change in it; or a record
+    /// alone, of something that changes nothing here or was refused. Returns the number of the last
+    /// record.
     ///
     /// # Errors
     ///
-    /// See [`StoreError`]. After an error everything is as it was.
-    fn apply(&mut self, change: &Change) -> Result<(), StoreError>;
+    /// See [`StoreError`]; [`StoreError::Unrecorded`] for a change without a record, unless it is mere
+    /// bookkeeping. After an error everything is as it was, the audit trail too.
+    fn commit(
+        &mut self,
+        change: Option<&Change>,
+        entries: &[Entry],
+    ) -> Result<Option<u64>, StoreError>;
+
+    /// The audit records that `filter` admits: newest first, or oldest first those with a number
+    /// above `after`.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    fn audit(
+        &self,
+        filter: &audit::Filter,
+        after: Option<u64>,
+    ) -> Result<Vec<audit::Row>, StoreError>;
+
+    /// The last audit record, for somebody to keep elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    fn audit_anchor(&self, now: UnixTime) -> Result<Anchor, StoreError>;
+
+    /// What is wrong with the audit trail as `anchor` knows it, if anything is.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    fn check_anchor(&self, anchor: &Anchor) -> Result<Option<Broken>, StoreError>;
+
+    /// Proves a page of the audit trail behind record `after`, or from its beginning.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    fn check_audit(&self, after: Option<u64>) -> Result<Checked, StoreError>;
+
+    /// Cuts off audit records that `bounds` do not allow any more, and records that. Returns how
+    /// many went.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    fn cut_audit(
+        &mut self,
+        bounds: &settings::Audit,
+        now: UnixTime,
+        instance: &str,
+    ) -> Result<u64, StoreError>;
 
     /// Writes refusals that are kept, and lets go what `bounds` do not allow any more. Not a promise:
     /// what is in memory is all that a request's answer relies on.

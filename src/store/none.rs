@@ -2,6 +2,7 @@
 //! change.
 
 use super::{Change, Records, Store, StoreError};
+use crate::audit::{self, Anchor, Broken, Checked, Entry, Hash};
 use crate::denials::{Batch, Filter, Group, Record};
 use crate::settings;
 use crate::words::{RequestId, UnixTime};
@@ -15,7 +16,15 @@ impl Store for NoStore {
         Ok(Records::default())
     }
 
-    fn apply(&mut self, change: &Change) -> Result<(), StoreError> {
+    fn commit(
+        &mut self,
+        change: Option<&Change>,
+        entries: &[Entry],
+    ) -> Result<Option<u64>, StoreError> {
+        // A record alone is for the log, which whoever asked writes anyway.
+        let Some(change) = change else {
+            return Ok(None);
+        };
         let what = match change {
             Change::CreateAccount(account) => format!("account `{}`", account.name),
             Change::UpdateAccount { id, .. }
@@ -40,12 +49,44 @@ impl Store for NoStore {
             | Change::RemoveMember { group, .. } => format!("group `{group}`"),
             Change::AddSigningKey(_) => "the signing key".to_owned(),
             Change::Batch(changes) => {
-                return changes.iter().try_for_each(|change| self.apply(change));
+                let mut done = changes
+                    .iter()
+                    .map(|change| self.commit(Some(change), entries));
+                return done.find(Result::is_err).unwrap_or(Ok(None));
             }
             // Bookkeeping nobody asked for by name: without a store there is none to keep.
-            Change::Adopt(_) | Change::Used { .. } => return Ok(()),
+            Change::Adopt(_) | Change::Used { .. } => return Ok(None),
         };
         Err(StoreError::FilesOnly { what })
+    }
+
+    fn audit(&self, _: &audit::Filter, _: Option<u64>) -> Result<Vec<audit::Row>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn audit_anchor(&self, now: UnixTime) -> Result<Anchor, StoreError> {
+        Ok(Anchor {
+            number: 0,
+            hash: Hash::ORIGIN,
+            at: now,
+        })
+    }
+
+    fn check_anchor(&self, _: &Anchor) -> Result<Option<Broken>, StoreError> {
+        Ok(None)
+    }
+
+    fn check_audit(&self, _: Option<u64>) -> Result<Checked, StoreError> {
+        Ok(Checked {
+            records: 0,
+            through: 0,
+            done: true,
+            fault: None,
+        })
+    }
+
+    fn cut_audit(&mut self, _: &settings::Audit, _: UnixTime, _: &str) -> Result<u64, StoreError> {
+        Ok(0)
     }
 
     fn keep_denials(

@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use crate::audit::ChainKey;
 use crate::words::SecretDigest;
 
 /// Length of a pepper in bytes: as long as the digests it keys.
@@ -228,6 +229,21 @@ impl Pepper {
             .len();
         opened.truncate(length);
         Ok(opened)
+    }
+
+    /// What the audit trail is chained with.
+    ///
+    /// # Panics
+    ///
+    /// Never: the key has the length of a digest.
+    pub fn chain_key(&self) -> ChainKey {
+        let derived = Salt::new(HKDF_SHA256, b"portcullis").extract(&self.0);
+        let mut key = Zeroizing::new([0; 32]);
+        derived
+            .expand(&[b"audit chain"], HKDF_SHA256)
+            .and_then(|bytes| bytes.fill(key.as_mut()))
+            .expect("32 bytes is what one round of SHA-256 gives");
+        ChainKey::new(key)
     }
 
     /// The pepper itself keys digests only; what seals is derived, so that neither use can weaken

@@ -6,6 +6,7 @@
 //! the next start takes for new.
 
 mod apply;
+mod audit;
 mod denials;
 mod look;
 mod rows;
@@ -15,23 +16,29 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use serde_json::json;
 use subtle::ConstantTimeEq;
 
 use super::lock::Lock;
 use super::pepper::sync_folder_of;
 use super::{Change, Pepper, PepperError, Records, SigningKeyRecord, Store, StoreError};
+use crate::audit::{Anchor, Broken, ChainKey, Checked, Entry, Filter as AuditFilter, Row};
 use crate::denials::{Batch, Filter, Group, Record};
 use crate::directory::SigningKey;
 use crate::settings;
 use crate::words::{RequestId, UnixTime};
 
 /// Every format there ever was, oldest first; the format of a file is how many it has been through.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/001-begin.sql"),
     include_str!("migrations/002-denials.sql"),
     include_str!("migrations/003-keys.sql"),
+    include_str!("migrations/004-audit.sql"),
 ];
+
+/// The format that brought the audit trail.
+const AUDIT_FORMAT: usize = 4;
 
 /// Marks the file as ours: `Prtc`.
 const APPLICATION_ID: i32 = 0x5072_7463;
@@ -45,6 +52,7 @@ pub struct Sqlite {
     // Dropped first: the lock must outlive the connection.
     connection: Connection,
     path: PathBuf,
+    chain: ChainKey,
     _lock: Lock,
 }
 
@@ -61,60 +69,25 @@ impl Sqlite {
         let lock = Lock::take(&path)?;
         create_private(&path)?;
         let connection = connect(&path).map_err(|error| failed(&path, error))?;
+        let found = format(&connection, &path)?;
+        let loaded = match found {
+            0 => Pepper::load_or_create(pepper)?,
+            _ => Pepper::load(pepper)?,
+        };
         let mut store = Self {
             connection,
             path,
+            chain: loaded.chain_key(),
             _lock: lock,
         };
-        let found = store.format()?;
-        let pepper = if found == 0 {
-            let pepper = Pepper::load_or_create(pepper)?;
-            store.begin(&pepper, now)?;
-            pepper
+        if found == 0 {
+            store.begin(&loaded, now)?;
         } else {
-            let loaded = Pepper::load(pepper)?;
             store.check_pepper(&loaded, pepper)?;
-            store.migrate(found)?;
+            store.migrate(found, now)?;
             store.prune(now)?;
-            loaded
-        };
-        Ok((store, pepper))
-    }
-
-    /// The format of the file; 0 is a new one.
-    fn format(&self) -> Result<usize, StoreError> {
-        let number = |pragma: &str| {
-            let read = self
-                .connection
-                .query_row(pragma, [], |row| row.get::<_, i32>(0));
-            read.map_err(|error| failed(&self.path, error))
-        };
-        let damaged = |what: &str| StoreError::Damaged {
-            path: self.path.clone(),
-            what: what.into(),
-        };
-        let (format, mark) = (
-            number("PRAGMA user_version")?,
-            number("PRAGMA application_id")?,
-        );
-        let tables = number("SELECT count(*) FROM sqlite_schema")?;
-        if format == 0 && mark == 0 && tables == 0 {
-            return Ok(0);
         }
-        if mark != APPLICATION_ID {
-            return Err(StoreError::another_program(&self.path));
-        }
-        let found = u32::try_from(format).map_err(|_| damaged("its format is negative"))?;
-        let steps = usize::try_from(found).unwrap_or(usize::MAX);
-        if steps > MIGRATIONS.len() {
-            let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
-            return Err(StoreError::FormatTooNew {
-                path: self.path.clone(),
-                found,
-                known,
-            });
-        }
-        Ok(steps)
+        Ok((store, loaded))
     }
 
     /// Makes a new store: all of it in one transaction.
@@ -127,13 +100,16 @@ impl Sqlite {
             created_at: now,
             retired_at: None,
         };
+        let (chain, made) = (self.chain.clone(), of_itself("store.create", now, 0));
         self.migrate_then(0, |transaction| {
             transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
             transaction.execute(
                 "INSERT INTO meta (name, value) VALUES ('pepper', ?1)",
                 [pepper.fingerprint()],
             )?;
-            rows::insert_signing_key(transaction, &first)
+            rows::insert_signing_key(transaction, &first)?;
+            audit::begin(transaction, &chain)?;
+            audit::append(transaction, &chain, &made).map(drop)
         })?;
         sync_folder_of(&self.path).map_err(|source| StoreError::File {
             what: "sync the folder of",
@@ -142,28 +118,51 @@ impl Sqlite {
         })
     }
 
-    fn migrate(&mut self, found: usize) -> Result<(), StoreError> {
+    fn migrate(&mut self, found: usize, now: UnixTime) -> Result<(), StoreError> {
         if found == MIGRATIONS.len() {
             return Ok(());
         }
-        self.migrate_then(found, |_| Ok(()))
+        let (chain, migrated) = (self.chain.clone(), of_itself("store.migrate", now, found));
+        self.migrate_then(found, |transaction| {
+            if found < AUDIT_FORMAT {
+                audit::begin(transaction, &chain)?;
+            }
+            audit::append(transaction, &chain, &migrated).map(drop)
+        })
     }
 
     /// Keys that ended long ago go once a start, when nobody waits for a request or a change.
     fn prune(&mut self, now: UnixTime) -> Result<(), StoreError> {
-        let run = |connection: &mut Connection| {
-            let transaction =
-                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            upkeep::prune_keys(&transaction, now)?;
-            transaction.commit()
+        self.transact(|transaction, chain| {
+            let keys = upkeep::prune_keys(transaction, now)?;
+            if keys > 0 {
+                let said = json!({ "ended_keys": keys });
+                let entry = audit::entry_of("store.prune", now, "", said);
+                audit::append(transaction, chain, &entry)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn transact<T>(
+        &mut self,
+        run: impl FnOnce(&Transaction<'_>, &ChainKey) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let (connection, chain) = (&mut self.connection, &self.chain);
+        let run = || {
+            let behavior = TransactionBehavior::Immediate;
+            let transaction = connection.transaction_with_behavior(behavior)?;
+            let done = run(&transaction, chain)?;
+            transaction.commit()?;
+            Ok(done)
         };
-        run(&mut self.connection).map_err(|error| failed(&self.path, error))
+        run().map_err(|error| failed(&self.path, error))
     }
 
     fn migrate_then(
         &mut self,
         found: usize,
-        then: impl FnOnce(&rusqlite::Transaction<'_>) -> rusqlite::Result<()>,
+        then: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
     ) -> Result<(), StoreError> {
         let run = |connection: &mut Connection| {
             let transaction =
@@ -197,17 +196,63 @@ impl Store for Sqlite {
         rows::load(&self.connection).map_err(|error| failed(&self.path, error))
     }
 
-    fn apply(&mut self, change: &Change) -> Result<(), StoreError> {
+    fn commit(
+        &mut self,
+        change: Option<&Change>,
+        entries: &[Entry],
+    ) -> Result<Option<u64>, StoreError> {
+        if entries.is_empty() && change.is_some_and(|change| !change.is_bookkeeping()) {
+            return Err(StoreError::Unrecorded);
+        }
         let path = &self.path;
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(|error| failed(path, error))?;
-        apply::apply(&transaction, change).map_err(|refusal| match refusal {
-            apply::Refusal::Rule(error) => error,
-            apply::Refusal::Engine(error) => failed(path, error),
-        })?;
-        transaction.commit().map_err(|error| failed(path, error))
+        if let Some(change) = change {
+            apply::apply(&transaction, change).map_err(|refusal| match refusal {
+                apply::Refusal::Rule(error) => error,
+                apply::Refusal::Engine(error) => failed(path, error),
+            })?;
+        }
+        let mut number = None;
+        for entry in entries {
+            let added = audit::append(&transaction, &self.chain, entry);
+            number = Some(added.map_err(|error| failed(path, error))?);
+        }
+        transaction.commit().map_err(|error| failed(path, error))?;
+        Ok(number)
+    }
+
+    fn audit(&self, filter: &AuditFilter, after: Option<u64>) -> Result<Vec<Row>, StoreError> {
+        let found = match after {
+            None => audit::list(&self.connection, filter),
+            Some(after) => audit::follow(&self.connection, after, filter),
+        };
+        found.map_err(|error| failed(&self.path, error))
+    }
+
+    fn audit_anchor(&self, now: UnixTime) -> Result<Anchor, StoreError> {
+        audit::anchor(&self.connection, &self.chain, now).map_err(|error| failed(&self.path, error))
+    }
+
+    fn check_anchor(&self, anchor: &Anchor) -> Result<Option<Broken>, StoreError> {
+        audit::check_anchor(&self.connection, &self.chain, anchor)
+            .map_err(|error| failed(&self.path, error))
+    }
+
+    fn check_audit(&self, after: Option<u64>) -> Result<Checked, StoreError> {
+        audit::check(&self.connection, &self.chain, after)
+            .map_err(|error| failed(&self.path, error))
+    }
+
+    fn cut_audit(
+        &mut self,
+        bounds: &settings::Audit,
+        now: UnixTime,
+        instance: &str,
+    ) -> Result<u64, StoreError> {
+        self.transact(|transaction, chain| audit::cut(transaction, chain, (bounds, now, instance)))
     }
 
     fn keep_denials(
@@ -216,13 +261,7 @@ impl Store for Sqlite {
         bounds: &settings::Denials,
         now: UnixTime,
     ) -> Result<(), StoreError> {
-        let run = |connection: &mut Connection| {
-            let behavior = TransactionBehavior::Immediate;
-            let transaction = connection.transaction_with_behavior(behavior)?;
-            denials::keep(&transaction, batch, bounds, now)?;
-            transaction.commit()
-        };
-        run(&mut self.connection).map_err(|error| failed(&self.path, error))
+        self.transact(|transaction, _| denials::keep(transaction, batch, bounds, now))
     }
 
     fn denial(&self, id: &RequestId) -> Result<Option<Record>, StoreError> {
@@ -240,6 +279,40 @@ impl Store for Sqlite {
     fn describe(&self) -> String {
         format!("sqlite:{}", self.path.display())
     }
+}
+
+/// The format of the file; 0 is a new one.
+fn format(connection: &Connection, path: &Path) -> Result<usize, StoreError> {
+    let number = |pragma: &str| {
+        let read = connection.query_row(pragma, [], |row| row.get::<_, i32>(0));
+        read.map_err(|error| failed(path, error))
+    };
+    let damaged = |what: &str| StoreError::Damaged {
+        path: path.into(),
+        what: what.into(),
+    };
+    let (format, mark) = (
+        number("PRAGMA user_version")?,
+        number("PRAGMA application_id")?,
+    );
+    let tables = number("SELECT count(*) FROM sqlite_schema")?;
+    if format == 0 && mark == 0 && tables == 0 {
+        return Ok(0);
+    }
+    if mark != APPLICATION_ID {
+        return Err(StoreError::another_program(path));
+    }
+    let found = u32::try_from(format).map_err(|_| damaged("its format is negative"))?;
+    let steps = usize::try_from(found).unwrap_or(usize::MAX);
+    if steps > MIGRATIONS.len() {
+        let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
+        return Err(StoreError::FormatTooNew {
+            path: path.into(),
+            found,
+            known,
+        });
+    }
+    Ok(steps)
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
@@ -310,6 +383,12 @@ fn create_private(path: &Path) -> Result<(), StoreError> {
             source,
         }),
     }
+}
+
+/// The record of a new format.
+fn of_itself(event: &'static str, now: UnixTime, found: usize) -> Entry {
+    let said = json!({ "from_format": found, "format": MIGRATIONS.len() });
+    audit::entry_of(event, now, "", said)
 }
 
 fn failed(path: &Path, error: rusqlite::Error) -> StoreError {

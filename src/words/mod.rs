@@ -23,7 +23,9 @@ pub use boundary::Boundary;
 pub use caller::{Account, AddressRules, Caller, Evidence, Holding, Limit};
 pub use fault::{Fault, Faults, Place, nearest, printable, steers};
 pub use ids::{AccountId, RequestId, RequestIds, RouteId, UpstreamId};
-pub use key::{KeyId, KeyIdError, Secret, SecretDigest, SecretDigestError, SecretError};
+pub use key::{
+    KeyId, KeyIdError, Secret, SecretDigest, SecretDigestError, SecretError, without_secrets,
+};
 pub use method::{Method, MethodSet};
 pub use names::{
     AccountName, DimensionName, GroupName, NAME_PATTERN, NameError, Permission, PermissionPattern,

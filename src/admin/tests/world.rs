@@ -83,7 +83,8 @@ impl World {
     }
 
     pub(in crate::admin) fn reload(&self, policy: &[&str]) -> Result<(), ReplaceError> {
-        self.service.replace_policy(compiled(policy))
+        self.service
+            .replace_policy(compiled(policy), &Actor::Gateway)
     }
 
     pub(in crate::admin) fn account(&self, name: &str) -> Arc<Account> {

@@ -106,8 +106,9 @@ pub(super) fn used(tx: Tx<'_>, keys: &[KeyUse], accounts: &[(AccountId, UnixTime
 }
 
 /// Removes keys that ended long ago, so that a store does not grow with every rotation there ever
-/// was. Their ids stay behind as ended: a file that brings one back brings it back ended.
-pub(super) fn prune_keys(tx: Tx<'_>, now: UnixTime) -> rusqlite::Result<()> {
+/// was, and says how many. Their ids stay behind as ended: a file that brings one back brings it back
+/// ended.
+pub(super) fn prune_keys(tx: Tx<'_>, now: UnixTime) -> rusqlite::Result<usize> {
     let kept = i64::try_from(ENDED_KEYS_KEPT.as_millis()).unwrap_or(i64::MAX);
     let before = [millis(now).saturating_sub(kept)];
     tx.execute(
@@ -115,8 +116,7 @@ pub(super) fn prune_keys(tx: Tx<'_>, now: UnixTime) -> rusqlite::Result<()> {
          WHERE expires_at < ?1 ON CONFLICT DO NOTHING",
         before,
     )?;
-    tx.execute("DELETE FROM keys WHERE expires_at < ?1", before)?;
-    Ok(())
+    tx.execute("DELETE FROM keys WHERE expires_at < ?1", before)
 }
 
 pub(super) fn add_signing_key(tx: Tx<'_>, key: &SigningKeyRecord) -> Done {

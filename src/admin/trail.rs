@@ -1,0 +1,328 @@
+//! What of each operation goes into the audit trail.
+//!
+//! A `match` without a wildcard: an operation that is new does not compile before somebody has said
+//! whether it is recorded, and as what.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{AdminError, Operation};
+use crate::audit::{Actor, Entry, Object, Outcome};
+use crate::store::Told;
+use crate::words::{RequestId, RequestIds, UnixTime};
+
+/// How an operation is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trail {
+    /// It changes something, or hands something out: done or refused, there is a record.
+    Change(&'static str),
+    /// It shows what not everybody should know: how callers behave, where keys are used from, what is
+    /// in the trail itself.
+    Look(&'static str),
+    /// The same, asked for again and again by one process: one record for all of it.
+    Watch(&'static str),
+    /// Nothing anybody would look for.
+    Nothing,
+}
+
+impl Operation {
+    /// How it is recorded.
+    pub(super) const fn trail(&self) -> Trail {
+        use Trail::{Change, Look, Nothing, Watch};
+        match self {
+            Self::AccountsCreate { .. } => Change("account.create"),
+            Self::AccountsUpdate { .. } => Change("account.update"),
+            Self::AccountsGrant { .. } => Change("account.grant"),
+            Self::AccountsUngrant { .. } => Change("account.ungrant"),
+            Self::AccountsDisable { .. } => Change("account.disable"),
+            Self::AccountsEnable { .. } => Change("account.enable"),
+            Self::AccountsDelete { .. } => Change("account.delete"),
+            Self::KeysCreate { .. } => Change("key.create"),
+            Self::KeysRotate { .. } => Change("key.rotate"),
+            Self::KeysExpire { .. } => Change("key.expire"),
+            Self::RolesCreate { .. } => Change("role.create"),
+            Self::RolesUpdate { .. } => Change("role.update"),
+            Self::RolesDelete { .. } => Change("role.delete"),
+            Self::GroupsCreate { .. } => Change("group.create"),
+            Self::GroupsAdd { .. } => Change("group.add"),
+            Self::GroupsRemove { .. } => Change("group.remove"),
+            Self::GroupsGrant { .. } => Change("group.grant"),
+            Self::GroupsUngrant { .. } => Change("group.ungrant"),
+            Self::GroupsDelete { .. } => Change("group.delete"),
+            Self::TokensIssue { .. } => Change("token.issue"),
+            Self::Reload {} => Change("policy.reload"),
+            Self::Drain {} => Change("gateway.drain"),
+            Self::KeysList { .. } => Look("key.list"),
+            Self::TokensInspect { .. } => Look("token.inspect"),
+            Self::DenialsList { .. } => Look("denial.list"),
+            Self::DenialsExplain { .. } => Look("denial.explain"),
+            Self::DenialsTop { .. } => Look("denial.top"),
+            Self::DenialsFollow { .. } => Watch("denial.follow"),
+            Self::AuditList { .. } => Look("audit.list"),
+            Self::AuditFollow { .. } => Watch("audit.follow"),
+            Self::AuditVerify { .. } => Watch("audit.verify"),
+            Self::AuditAnchor {} => Look("audit.anchor"),
+            // Who may do what is what `check` tells everybody who has the files.
+            Self::AccountsList {}
+            | Self::AccountsShow { .. }
+            | Self::RolesList {}
+            | Self::RolesShow { .. }
+            | Self::GroupsList {}
+            | Self::GroupsShow { .. }
+            | Self::RoutesList {}
+            | Self::RoutesMatch { .. }
+            | Self::RoutesOverlaps { .. }
+            | Self::RoutesMatrix { .. }
+            | Self::PermissionsList {}
+            | Self::PermissionsWho { .. }
+            | Self::AllowedList { .. }
+            | Self::Explain { .. }
+            | Self::Status {} => Nothing,
+        }
+    }
+
+    /// What its record is about where no change says it.
+    fn about(&self) -> Object {
+        let named = |kind, name: &dyn ToString| Object {
+            kind,
+            name: Some(name.to_string()),
+            ..Object::default()
+        };
+        let account = |kind, name: &dyn ToString| Object {
+            account: Some(name.to_string()),
+            ..named(kind, name)
+        };
+        match self {
+            Self::AccountsCreate { name, .. }
+            | Self::AccountsShow { name }
+            | Self::AccountsUpdate { name, .. }
+            | Self::AccountsGrant { name, .. }
+            | Self::AccountsUngrant { name, .. }
+            | Self::AccountsDisable { name }
+            | Self::AccountsEnable { name }
+            | Self::AccountsDelete { name } => account("account", name),
+            Self::KeysCreate { account, .. } => Object {
+                kind: "key",
+                account: Some(account.to_string()),
+                ..Object::default()
+            },
+            Self::KeysList { account } => Object {
+                kind: "key",
+                account: account.as_ref().map(ToString::to_string),
+                ..Object::default()
+            },
+            Self::KeysRotate { key, .. } | Self::KeysExpire { key, .. } => Object {
+                kind: "key",
+                id: Some(key.to_string()),
+                ..Object::default()
+            },
+            Self::TokensIssue { account: name, .. } => account("token", name),
+            Self::RolesCreate { name, .. }
+            | Self::RolesShow { name }
+            | Self::RolesUpdate { name, .. }
+            | Self::RolesDelete { name } => named("role", name),
+            Self::GroupsCreate { name, .. }
+            | Self::GroupsShow { name }
+            | Self::GroupsGrant { name, .. }
+            | Self::GroupsUngrant { name, .. }
+            | Self::GroupsDelete { name } => named("group", name),
+            Self::GroupsAdd { group, account } | Self::GroupsRemove { group, account } => Object {
+                account: Some(account.to_string()),
+                ..named("group", group)
+            },
+            Self::DenialsExplain { id } => named("denial", id),
+            Self::AccountsList {}
+            | Self::RolesList {}
+            | Self::GroupsList {}
+            | Self::TokensInspect { .. }
+            | Self::RoutesList {}
+            | Self::RoutesMatch { .. }
+            | Self::RoutesOverlaps { .. }
+            | Self::RoutesMatrix { .. }
+            | Self::PermissionsList {}
+            | Self::PermissionsWho { .. }
+            | Self::AllowedList { .. }
+            | Self::Explain { .. }
+            | Self::DenialsList { .. }
+            | Self::DenialsFollow { .. }
+            | Self::DenialsTop { .. }
+            | Self::AuditList { .. }
+            | Self::AuditFollow { .. }
+            | Self::AuditAnchor {}
+            | Self::AuditVerify { .. }
+            | Self::Status {}
+            | Self::Reload {}
+            | Self::Drain {} => Object::default(),
+        }
+    }
+}
+
+/// Something that is asked for, as the trail has it.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) trail: Trail,
+    actor: Actor,
+    request_id: RequestId,
+    object: Object,
+    /// What was asked for, in words: of a refused change nothing else tells it.
+    words: Option<String>,
+}
+
+impl Asked {
+    /// What `actor` asks for with `operation`.
+    pub(super) fn of(operation: &Operation, actor: &Actor, now: UnixTime) -> Self {
+        Self {
+            object: operation.about(),
+            words: operation.object(),
+            ..Self::by(actor, operation.trail(), now)
+        }
+    }
+
+    /// The same for what is no operation.
+    pub(super) fn by(actor: &Actor, trail: Trail, now: UnixTime) -> Self {
+        let request_id = match actor {
+            Actor::Api { request_id, .. } => *request_id,
+            Actor::ControlSocket { .. } | Actor::Local { .. } | Actor::Gateway => {
+                RequestIds::new().next(now)
+            }
+        };
+        Self {
+            trail,
+            actor: actor.clone(),
+            request_id,
+            object: Object::default(),
+            words: None,
+        }
+    }
+
+    fn event(&self) -> &'static str {
+        match self.trail {
+            Trail::Change(event) | Trail::Look(event) | Trail::Watch(event) => event,
+            Trail::Nothing => "nothing",
+        }
+    }
+
+    /// The record of it.
+    pub(super) fn entry(
+        &self,
+        (at, instance): (UnixTime, &str),
+        outcome: Outcome,
+        told: Option<Told>,
+    ) -> Entry {
+        let told = told.unwrap_or_default();
+        let mut object = match told.object.kind {
+            "" => self.object.clone(),
+            _ => told.object,
+        };
+        if object.kind.is_empty() {
+            object.kind = self.event().split('.').next().unwrap_or_default();
+        }
+        object.account = object.account.or_else(|| self.object.account.clone());
+        Entry {
+            at,
+            event: self.event(),
+            actor: self.actor.clone(),
+            request_id: self.request_id,
+            instance: instance.to_owned(),
+            object,
+            words: self.words.clone(),
+            outcome,
+            before: told.before,
+            after: told.after,
+        }
+    }
+
+    /// The account of a key that was named by its id alone.
+    pub(super) fn concerns(&mut self, account: impl FnOnce(&str) -> Option<String>) {
+        if let (None, Some(id)) = (&self.object.account, &self.object.id) {
+            self.object.account = account(id);
+        }
+    }
+
+    /// Whether an answer to it is recorded for having been given.
+    pub(super) fn begins(&self, watches: &Watches, now: UnixTime) -> bool {
+        match self.trail {
+            Trail::Change(_) | Trail::Look(_) => true,
+            Trail::Watch(event) => watches.begins(&self.actor, event, now),
+            Trail::Nothing => false,
+        }
+    }
+}
+
+/// The outcome as a record has it.
+pub(super) fn outcome<T>(answer: &Result<T, AdminError>) -> Outcome {
+    match answer {
+        Ok(_) => Outcome::Success,
+        Err(error) => Outcome::Failure {
+            kind: serde_json::to_value(error.kind)
+                .ok()
+                .and_then(|kind| kind.as_str().map(str::to_owned))
+                .unwrap_or_default(),
+            message: error.message.clone(),
+        },
+    }
+}
+
+/// A line in the log for a record: the trail is where it is looked for, the log is what is watched,
+/// and without a store all there is.
+pub(super) fn say(entry: &Entry, number: Option<u64>) {
+    let Entry { event, actor, .. } = entry;
+    let (object, id) = (entry.object.name.as_deref(), entry.object.id.as_deref());
+    let (account, asked) = (entry.object.account.as_deref(), entry.words.as_deref());
+    let outcome = match &entry.outcome {
+        Outcome::Success => "done",
+        Outcome::Failure { message, .. } => message,
+    };
+    let request_id = entry.request_id.as_str();
+    let changed = |value: &Value| (!value.is_null()).then(|| value.to_string());
+    let (before, after) = (changed(&entry.before), changed(&entry.after));
+    tracing::info!(
+        number, event, object, id, account, asked, %actor, request_id, before, after, outcome,
+        "asked by an operator"
+    );
+}
+
+/// The same for several, of which the last has the number `last`.
+pub(super) fn say_all(entries: &[Entry], last: Option<u64>) {
+    for (back, entry) in entries.iter().rev().enumerate().rev() {
+        say(entry, last.map(|last| last.saturating_sub(back as u64)));
+    }
+}
+
+/// How long after the last question the next one of the same process is still the same look.
+const WATCH_PAUSE: Duration = Duration::from_secs(60);
+/// Most processes told apart that follow something at once.
+const WATCHES_MAX: usize = 1024;
+
+/// Who follows what just now: a follower asks several times a second, and is one look.
+#[derive(Debug, Default)]
+pub(super) struct Watches(Mutex<HashMap<(String, &'static str), UnixTime>>);
+
+impl Watches {
+    fn begins(&self, actor: &Actor, event: &'static str, now: UnixTime) -> bool {
+        let who = match actor {
+            Actor::ControlSocket { uid, pid, .. } => format!("{uid} {pid:?}"),
+            Actor::Local { uid, .. } => format!("{uid}"),
+            Actor::Api {
+                account_id,
+                key,
+                address,
+                ..
+            } => format!("{account_id} {key:?} {address}"),
+            Actor::Gateway => String::new(),
+        };
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let goes_on = |last: &UnixTime| now.since(*last) < WATCH_PAUSE;
+        if known.len() >= WATCHES_MAX {
+            known.retain(|_, last| goes_on(last));
+        }
+        if known.len() >= WATCHES_MAX {
+            known.clear();
+        }
+        let before = known.insert((who, event), now);
+        !before.is_some_and(|last| goes_on(&last))
+    }
+}

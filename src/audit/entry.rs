@@ -1,0 +1,238 @@
+//! One record: what is to be written, and how it reads.
+//!
+//! The text is JSON on one line, with flat names as logs have them (OpenTelemetry's and ECS's where
+//! they have one). It is hashed as it stands, so a reader needs no rule about the form of JSON.
+
+use serde_json::{Map, Value, json};
+
+use super::{Actor, Hash};
+use crate::words::{RequestId, UnixTime, without_secrets};
+
+/// Longest text of a record, in bytes. What was before and after is left out of a longer one: an
+/// account with hundreds of long boundaries is written once, not with every change.
+const RECORD_BYTES_MAX: usize = 64 * 1024;
+/// Longest sentence of a refusal, in bytes: the faults of a whole policy are for its author.
+const SENTENCE_BYTES_MAX: usize = 1024;
+
+/// What a record is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Object {
+    /// `account`, `key`, `role`, …
+    pub kind: &'static str,
+    /// Its id, for what has one besides its name.
+    pub id: Option<String>,
+    /// Its name.
+    pub name: Option<String>,
+    /// The account it concerns.
+    pub account: Option<String>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done.
+    Success,
+    /// It was refused, or failed; nothing has changed.
+    Failure {
+        /// What kind of no.
+        kind: String,
+        /// The sentence.
+        message: String,
+    },
+}
+
+/// One record, before it has a place in the chain.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// When.
+    pub at: UnixTime,
+    /// What happened: `account.create`.
+    pub event: &'static str,
+    /// Who asked.
+    pub actor: Actor,
+    /// The call.
+    pub request_id: RequestId,
+    /// Which process carried it out; empty where it is only beginning.
+    pub instance: String,
+    /// What it is about.
+    pub object: Object,
+    /// What was asked for, in words.
+    pub words: Option<String>,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// What was before: of fields and lists, what differs.
+    pub before: Value,
+    /// What is after.
+    pub after: Value,
+}
+
+impl Entry {
+    /// The record with its number, as it is written and hashed.
+    pub fn text(&self, number: u64) -> String {
+        let mut fields = self.fields(number);
+        fields.insert("portcullis.before".into(), self.before.clone());
+        fields.insert("portcullis.after".into(), self.after.clone());
+        fields.retain(|_, value| !value.is_null());
+        let text = without_secrets(&Value::Object(fields).to_string());
+        if text.len() <= RECORD_BYTES_MAX {
+            return text;
+        }
+        let mut fields = self.fields(number);
+        fields.insert("portcullis.left_out_bytes".into(), text.len().into());
+        fields.retain(|_, value| !value.is_null());
+        without_secrets(&Value::Object(fields).to_string())
+    }
+
+    fn fields(&self, number: u64) -> Map<String, Value> {
+        let mut fields = Map::new();
+        let mut put = |name: &str, value: Value| drop(fields.insert(name.to_owned(), value));
+        put("timestamp", json!(self.at));
+        put("event.sequence", json!(number));
+        put("event.name", json!(format!("audit.{}", self.event)));
+        match &self.outcome {
+            Outcome::Success => put("event.outcome", json!("success")),
+            Outcome::Failure { kind, message } => {
+                put("event.outcome", json!("failure"));
+                put("error.type", json!(kind));
+                put("error.message", json!(cut(message)));
+            }
+        }
+        match &self.actor {
+            Actor::ControlSocket { uid, user, pid } => {
+                put("portcullis.actor.kind", json!("control_socket"));
+                put("user.id", json!(uid.to_string()));
+                put("user.name", json!(user));
+                put("process.pid", json!(pid));
+            }
+            Actor::Local { uid, user } => {
+                put("portcullis.actor.kind", json!("local"));
+                put("user.id", json!(uid.to_string()));
+                put("user.name", json!(user));
+            }
+            Actor::Api {
+                account,
+                account_id,
+                key,
+                address,
+                request_id: _,
+            } => {
+                put("portcullis.actor.kind", json!("api"));
+                put("portcullis.actor.account.name", json!(account));
+                put("portcullis.actor.account.id", json!(account_id));
+                put("portcullis.actor.key_id", json!(key));
+                put("client.address", json!(address));
+            }
+            Actor::Gateway => put("portcullis.actor.kind", json!("gateway")),
+        }
+        put("portcullis.object.kind", json!(self.object.kind));
+        put("portcullis.object.id", json!(self.object.id));
+        put("portcullis.object.name", json!(self.object.name));
+        put("portcullis.account.name", json!(self.object.account));
+        put("portcullis.asked", json!(self.words.as_deref().map(cut)));
+        put("portcullis.request_id", json!(self.request_id));
+        let instance = Some(&self.instance).filter(|instance| !instance.is_empty());
+        put("service.instance.id", json!(instance));
+        fields
+    }
+}
+
+fn cut(message: &str) -> &str {
+    message
+        .get(..message.floor_char_boundary(SENTENCE_BYTES_MAX))
+        .unwrap_or_default()
+}
+
+/// A record as it was found: whether it is what was written is another question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Its place in the chain.
+    pub number: u64,
+    /// Its text.
+    pub text: String,
+    /// Its hash, and that of all before it.
+    pub hash: Hash,
+}
+
+impl Row {
+    /// The record with its hash. One that somebody has made unreadable is shown all the same.
+    pub fn shown(&self) -> Value {
+        let mut shown = match serde_json::from_str(&self.text) {
+            Ok(Value::Object(fields)) => fields,
+            Ok(_) | Err(_) => Map::from_iter([
+                ("event.sequence".to_owned(), json!(self.number)),
+                ("event.name".to_owned(), json!("unreadable")),
+            ]),
+        };
+        shown.insert("event.hash".into(), json!(self.hash));
+        shown.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::RequestIds;
+
+    fn entry(after: Value) -> Entry {
+        Entry {
+            at: UnixTime::from_secs(1_795_302_000),
+            event: "account.update",
+            actor: Actor::Gateway,
+            request_id: RequestIds::new().next(UnixTime::default()),
+            instance: "in_1".to_owned(),
+            object: Object {
+                kind: "account",
+                name: Some("ci".to_owned()),
+                ..Object::default()
+            },
+            words: None,
+            outcome: Outcome::Success,
+            before: Value::Null,
+            after,
+        }
+    }
+
+    #[test]
+    fn a_record_is_one_line_without_what_is_not_known() {
+        let text = entry(json!({ "description": "a\u{2028}b\nc" })).text(7);
+        assert!(!text.contains(['\n', '\r']));
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["event.sequence"], 7);
+        assert_eq!(value["event.name"], "audit.account.update");
+        assert_eq!(value.get("portcullis.before"), None);
+        assert_eq!(value.get("portcullis.object.id"), None);
+    }
+
+    #[test]
+    fn what_has_the_form_of_a_secret_is_left_out_wherever_it_was_pasted() {
+        let text =
+            entry(json!({ "description": "secret pcs_0123abcd and eyJh.eyJi.c2ln" })).text(1);
+        assert!(
+            text.contains("secret pcs_\u{2026} and eyJ\u{2026}"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_long_record_says_how_much_was_left_out_and_a_long_sentence_is_cut() {
+        let mut long = entry(json!({ "grants": "x".repeat(RECORD_BYTES_MAX) }));
+        long.outcome = Outcome::Failure {
+            kind: "invalid".to_owned(),
+            message: "é".repeat(SENTENCE_BYTES_MAX),
+        };
+        let value: Value = serde_json::from_str(&long.text(1)).unwrap();
+        assert!(value["portcullis.left_out_bytes"].as_u64().unwrap() > 65_536);
+        assert_eq!(value.get("portcullis.after"), None);
+        assert_eq!(value["error.message"].as_str().unwrap().len(), 1024);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_shown_as_that() {
+        let row = Row {
+            number: 3,
+            text: "{".to_owned(),
+            hash: Hash::ORIGIN,
+        };
+        assert_eq!(row.shown()["event.name"], "unreadable");
+    }
+}

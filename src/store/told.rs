@@ -1,0 +1,447 @@
+//! What is told of a change in the audit trail: what it is about, and what was before and after.
+//!
+//! The change is tried on the few records it concerns, so what is told after is what will be. Only
+//! what differs is told, of lists too: a grant more is one grant, not two hundred. Every field of a
+//! record is named here, told or not, so that a new one is thought about; digests and sealed keys
+//! are never told.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    AccountRecord, Adoption, Change, FileAccountRecord, GrantRecord, GroupRecord, Holder,
+    KeyLimits, KeyRecord, Records, RoleRecord, SigningKeyRecord,
+};
+use crate::audit::Object;
+use crate::words::{AccountId, AccountName, GroupName, KeyId, RoleName};
+
+/// Most names of one kind told of what a policy changes.
+const NAMES_MAX: usize = 256;
+
+/// What is told of a change.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Told {
+    /// What it is about.
+    pub object: Object,
+    /// What of it was before.
+    pub before: Value,
+    /// What of it is after.
+    pub after: Value,
+}
+
+/// What a change is about.
+enum Subject<'c> {
+    Account(&'c AccountId),
+    FileAccount(&'c AccountName),
+    Key(&'c KeyId),
+    Rotation(&'c KeyId, &'c KeyId),
+    FileKey(&'c KeyId),
+    Role(&'c RoleName),
+    Group(&'c GroupName),
+    Member(&'c GroupName, &'c AccountId),
+    SigningKey(&'c str),
+    Adoption(&'c Adoption),
+    Use,
+}
+
+impl Change {
+    /// Says whether it is bookkeeping that nobody asked for and that changes nobody's rights. Only
+    /// that is made without a record.
+    pub fn is_bookkeeping(&self) -> bool {
+        self.each()
+            .iter()
+            .all(|change| matches!(change.subject(), Subject::Use))
+    }
+
+    /// The changes in it, one after the other.
+    fn each(&self) -> Vec<&Self> {
+        match self {
+            Self::Batch(changes) => changes.iter().flat_map(Self::each).collect(),
+            one => vec![one],
+        }
+    }
+
+    fn subject(&self) -> Subject<'_> {
+        match self {
+            Self::CreateAccount(account) => Subject::Account(&account.id),
+            Self::UpdateAccount { id, .. }
+            | Self::SetEnabled { id, .. }
+            | Self::DeleteAccount { id, .. } => Subject::Account(id),
+            Self::Grant { holder, .. } | Self::Ungrant { holder, .. } => match holder {
+                Holder::Account(id) => Subject::Account(id),
+                Holder::Group(name) => Subject::Group(name),
+            },
+            Self::CreateKey(key) => Subject::Key(&key.id),
+            Self::ExpireKey { id, .. } | Self::UpdateKey { id, .. } => Subject::Key(id),
+            Self::RotateKey { new, old, .. } => Subject::Rotation(old, &new.id),
+            Self::CreateRole(role) | Self::UpdateRole(role) => Subject::Role(&role.name),
+            Self::DeleteRole(name) => Subject::Role(name),
+            Self::CreateGroup(group) => Subject::Group(&group.name),
+            Self::DeleteGroup(name) | Self::UpdateGroup { name, .. } => Subject::Group(name),
+            Self::AddMember { group, account, .. } | Self::RemoveMember { group, account, .. } => {
+                Subject::Member(group, account)
+            }
+            Self::Adopt(adoption) => Subject::Adoption(adoption),
+            Self::OverrideFileAccount { name, .. } => Subject::FileAccount(name),
+            Self::EndFileKey { id, .. } => Subject::FileKey(id),
+            // Of several each is told by itself.
+            Self::Used { .. } | Self::Batch(_) => Subject::Use,
+            Self::AddSigningKey(key) => Subject::SigningKey(key.kid.as_str()),
+        }
+    }
+}
+
+impl Records {
+    /// What is told of `change`, which has not been made yet: of several, one after the other.
+    pub fn told(&self, change: &Change) -> Vec<Told> {
+        let changes = change.each();
+        let mut part = Self::default();
+        for change in &changes {
+            self.add_part(&change.subject(), &mut part);
+        }
+        let told = changes.into_iter().map(|change| {
+            let subject = change.subject();
+            if let Subject::Adoption(adoption) = subject {
+                return self.told_of_adoption(adoption);
+            }
+            let before = part.view(&subject);
+            let known = part.object(&subject, self);
+            part.apply(change);
+            let after = part.view(&subject);
+            let object = match (&known.name, &known.account) {
+                (None, None) => part.object(&subject, self),
+                (_, _) => known,
+            };
+            let (before, after) = differing(before, after);
+            Told {
+                object,
+                before,
+                after,
+            }
+        });
+        told.collect()
+    }
+
+    /// Adds the records that a change to `subject` looks at, and no others: a store may have a hundred
+    /// thousand accounts.
+    fn add_part(&self, subject: &Subject<'_>, part: &mut Self) {
+        match subject {
+            Subject::Account(id) => {
+                let account = self.accounts.get(*id).cloned();
+                part.accounts
+                    .extend(account.map(|account| ((*id).clone(), account)));
+                self.keys_of(id).for_each(|key| part.put_key(key.clone()));
+            }
+            Subject::FileAccount(name) => {
+                let row = self.file_accounts.get(*name).cloned();
+                part.file_accounts
+                    .extend(row.map(|row| ((*name).clone(), row)));
+            }
+            Subject::Key(id) | Subject::Rotation(id, _) => {
+                self.key(id)
+                    .into_iter()
+                    .for_each(|key| part.put_key(key.clone()));
+            }
+            Subject::FileKey(id) => {
+                let end = self.file_key_ends.get(*id).copied();
+                part.file_key_ends.extend(end.map(|end| (**id, end)));
+            }
+            Subject::Role(name) => {
+                let role = self.roles.get(*name).cloned();
+                part.roles.extend(role.map(|role| ((*name).clone(), role)));
+            }
+            Subject::Group(name) => {
+                let group = self.groups.get(*name).cloned();
+                part.groups
+                    .extend(group.map(|group| ((*name).clone(), group)));
+            }
+            Subject::Member(name, account) => {
+                if let Some(group) = self.groups.get(*name) {
+                    // A group may have a hundred thousand members, of which one matters.
+                    let lean = || GroupRecord {
+                        name: group.name.clone(),
+                        description: group.description.clone(),
+                        members: BTreeSet::new(),
+                        grants: Vec::new(),
+                        applied_as: group.applied_as.clone(),
+                        created_at: group.created_at,
+                        updated_at: group.updated_at,
+                    };
+                    let known = part.groups.entry((*name).clone()).or_insert_with(lean);
+                    known.members.extend(group.members.get(*account).cloned());
+                }
+            }
+            Subject::SigningKey(_) => part.signing_keys.clone_from(&self.signing_keys),
+            Subject::Adoption(_) | Subject::Use => {}
+        }
+    }
+
+    fn view(&self, subject: &Subject<'_>) -> Value {
+        match subject {
+            Subject::Account(id) => {
+                let mut told = self.accounts.get(*id).map(account).unwrap_or_default();
+                let keys: Vec<_> = self.keys_of(id).map(|key| key.id).collect();
+                if let Some(told) = told.as_object_mut() {
+                    told.insert("keys".into(), json!(keys));
+                }
+                told
+            }
+            Subject::FileAccount(name) => self
+                .file_accounts
+                .get(*name)
+                .map(file_account)
+                .unwrap_or_default(),
+            Subject::Key(id) => self.key(id).map(key).unwrap_or_default(),
+            Subject::Rotation(old, new) => {
+                let mut told = self.key(old).map(key).unwrap_or_default();
+                if let Some(told) = told.as_object_mut() {
+                    told.insert("replaced_by".into(), json!(self.key(new).map(key)));
+                }
+                told
+            }
+            Subject::FileKey(id) => match self.file_key_ends.get(*id) {
+                Some(end) => json!({ "expires_at": end }),
+                None => json!({ "expires_at": "as the file says" }),
+            },
+            Subject::Role(name) => self.roles.get(*name).map(role).unwrap_or_default(),
+            Subject::Group(name) | Subject::Member(name, _) => {
+                self.groups.get(*name).map(group).unwrap_or_default()
+            }
+            Subject::SigningKey(_) => {
+                json!({ "signing_keys": self.signing_keys.iter().map(signing_key).collect::<Vec<_>>() })
+            }
+            Subject::Adoption(_) | Subject::Use => Value::Null,
+        }
+    }
+
+    /// What `subject` is called, by these records or by `all`.
+    fn object(&self, subject: &Subject<'_>, all: &Self) -> Object {
+        let name_of = |id: &AccountId| self.name_of(id).or_else(|| all.name_of(id));
+        let owned = |kind, id: &KeyId| Object {
+            kind,
+            id: Some(id.to_string()),
+            name: None,
+            account: self.key(id).and_then(|key| name_of(&key.account)),
+        };
+        let named = |kind, name: &str| Object {
+            kind,
+            name: Some(name.to_owned()),
+            ..Object::default()
+        };
+        match subject {
+            Subject::Account(id) => Object {
+                kind: "account",
+                id: Some(id.to_string()),
+                name: name_of(id),
+                account: name_of(id),
+            },
+            Subject::FileAccount(name) => Object {
+                id: self.file_accounts.get(*name).map(|row| row.id.to_string()),
+                account: Some(name.to_string()),
+                ..named("account", name.as_str())
+            },
+            Subject::Key(id) | Subject::Rotation(id, _) | Subject::FileKey(id) => owned("key", id),
+            Subject::Role(name) => named("role", name.as_str()),
+            Subject::Group(name) => named("group", name.as_str()),
+            Subject::Member(name, account) => Object {
+                account: name_of(account),
+                ..named("group", name.as_str())
+            },
+            Subject::SigningKey(kid) => Object {
+                kind: "signing_key",
+                id: Some((*kid).to_owned()),
+                ..Object::default()
+            },
+            Subject::Adoption(_) => named("policy", "policy"),
+            Subject::Use => Object::default(),
+        }
+    }
+
+    /// What the account with this id is called, one managed by file too.
+    fn name_of(&self, id: &AccountId) -> Option<String> {
+        if let Some(account) = self.accounts.get(id) {
+            return Some(account.name.to_string());
+        }
+        let mut filed = self.file_accounts.iter();
+        filed.find_map(|(name, row)| (row.id == *id).then(|| name.to_string()))
+    }
+
+    fn told_of_adoption(&self, adoption: &Adoption) -> Told {
+        let Adoption {
+            seen,
+            gone,
+            closed,
+            now: _,
+        } = adoption;
+        let closed = closed
+            .iter()
+            .take(NAMES_MAX)
+            .map(|(holder, role)| match holder {
+                Holder::Account(id) => json!({ "account": self.name_of(id), "role": role }),
+                Holder::Group(name) => json!({ "group": name, "role": role }),
+            });
+        let names = |all: &mut dyn Iterator<Item = &AccountName>| -> Vec<String> {
+            all.take(NAMES_MAX).map(ToString::to_string).collect()
+        };
+        Told {
+            object: self.object(&Subject::Adoption(adoption), self),
+            before: Value::Null,
+            after: json!({
+                "accounts_seen": names(&mut seen.iter().map(|(name, _)| name)),
+                "accounts_gone": names(&mut gone.iter()),
+                "grants_closed": closed.collect::<Vec<_>>(),
+            }),
+        }
+    }
+}
+
+fn account(record: &AccountRecord) -> Value {
+    let AccountRecord {
+        id: _,
+        name,
+        description,
+        enabled,
+        allow_from,
+        grants,
+        applied_as,
+        created_at: _,
+        updated_at: _,
+        last_used_at: _,
+    } = record;
+    json!({
+        "name": name,
+        "applied_as": applied_as,
+        "description": description,
+        "enabled": enabled,
+        "allow_from": allow_from,
+        "grants": grants.iter().map(grant).collect::<Vec<_>>(),
+    })
+}
+
+fn grant(record: &GrantRecord) -> Value {
+    let GrantRecord {
+        role,
+        within,
+        closed_at,
+    } = record;
+    let mut told = Map::from_iter([("role".to_owned(), json!(role))]);
+    if !within.is_everywhere() {
+        told.insert("within".into(), json!(within));
+    }
+    if let Some(closed_at) = closed_at {
+        told.insert("closed_at".into(), json!(closed_at));
+    }
+    told.into()
+}
+
+fn file_account(record: &FileAccountRecord) -> Value {
+    let FileAccountRecord {
+        id: _,
+        disabled,
+        created_at: _,
+        updated_at: _,
+        last_used_at: _,
+        gone_at: _,
+    } = record;
+    json!({ "disabled": disabled })
+}
+
+fn key(record: &KeyRecord) -> Value {
+    let KeyRecord {
+        id,
+        account: _,
+        description,
+        digest: _,
+        created_at: _,
+        updated_at: _,
+        expires_at,
+        last_used_at: _,
+        last_used_from: _,
+        limits,
+    } = record;
+    let KeyLimits { only, allow_from } = limits;
+    json!({
+        "id": id,
+        "description": description,
+        "expires_at": expires_at,
+        "only": only,
+        "allow_from": allow_from,
+    })
+}
+
+fn role(record: &RoleRecord) -> Value {
+    let RoleRecord {
+        name: _,
+        description,
+        permissions,
+        include,
+        api_access,
+        applied_as,
+        created_at: _,
+        updated_at: _,
+    } = record;
+    json!({
+        "description": description,
+        "permissions": permissions,
+        "include": include,
+        "api_access": api_access,
+        "applied_as": applied_as,
+    })
+}
+
+fn group(record: &GroupRecord) -> Value {
+    let GroupRecord {
+        name: _,
+        description,
+        members,
+        grants,
+        applied_as,
+        created_at: _,
+        updated_at: _,
+    } = record;
+    json!({
+        "applied_as": applied_as,
+        "description": description,
+        "members": members,
+        "grants": grants.iter().map(grant).collect::<Vec<_>>(),
+    })
+}
+
+fn signing_key(record: &SigningKeyRecord) -> Value {
+    let SigningKeyRecord {
+        kid,
+        public: _,
+        wrapped: _,
+        created_at: _,
+        retired_at,
+    } = record;
+    json!({ "kid": kid, "retired_at": retired_at })
+}
+
+/// Of both only what differs: of things the fields, of lists the elements that only one has.
+fn differing(before: Value, after: Value) -> (Value, Value) {
+    let (Value::Object(mut before), Value::Object(mut after)) = (before.clone(), after.clone())
+    else {
+        return (before, after);
+    };
+    let same = |name: &String, value: &mut Value| after.get(name) == Some(&*value);
+    let same: Vec<_> = before
+        .iter_mut()
+        .filter_map(|(name, value)| same(name, value).then(|| name.clone()))
+        .collect();
+    before.retain(|name, _| !same.contains(name));
+    after.retain(|name, _| !same.contains(name));
+    for (name, old) in &mut before {
+        if let (Value::Array(old), Some(Value::Array(new))) = (old, after.get_mut(name)) {
+            let both: Vec<_> = old
+                .iter()
+                .filter(|one| new.contains(one))
+                .cloned()
+                .collect();
+            old.retain(|one| !both.contains(one));
+            new.retain(|one| !both.contains(one));
+        }
+    }
+    (before.into(), after.into())
+}
