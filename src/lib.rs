@@ -48,7 +48,7 @@
 //!    throttle
 //! 2  credential head source request policy decision explain import     decisions: no I/O, no clock, no log
 //!    schema
-//! 1  words  reason  settings  yaml  clock                              words
+//! 1  words  reason  settings  yaml  clock  sync                        words
 //! ```
 //!
 //! Uses point down or sideways, never up; a test keeps it.
@@ -88,6 +88,7 @@ pub mod clock;
 pub mod pem;
 pub mod settings;
 pub mod shutdown;
+mod sync;
 pub mod telemetry;
 pub mod words;
 pub mod yaml;

@@ -41,6 +41,7 @@ mod proof;
 mod protocols;
 mod readme;
 mod reference;
+mod revocation;
 mod scenarios;
 mod schema;
 mod shadow;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// Lowest first. A module may use modules of its own layer and of the layers before it. A module of
 /// `policy` or `store` may have a layer of its own.
 const LAYERS: [&[&str]; 5] = [
-    &["clock", "reason", "settings", "words", "yaml"],
+    &["clock", "reason", "settings", "sync", "words", "yaml"],
     // Decisions: no I/O, no clock, no log.
     &[
         "credential",

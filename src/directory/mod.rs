@@ -17,7 +17,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 pub use build::Built;
@@ -26,6 +25,7 @@ pub(crate) use resolve::Resolver;
 pub use signing::{SigningKey, SigningKeyError, SigningKeys};
 
 use crate::policy::Policy;
+use crate::sync::ArcSwap;
 use crate::words::{Account, AccountId, AccountName, KeyId, PermissionSet, SecretDigest, UnixTime};
 use shards::Shards;
 

@@ -20,10 +20,10 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use dashmap::DashMap;
+use crate::sync::{AtomicBool, DashMap, Mutex, PoisonError};
 
 /// SHA-256 over a token and a prefix only this process knows. Uniform, so its first bytes serve as
 /// hash; and because of the prefix nobody outside can aim at a shard.
@@ -249,7 +249,7 @@ const STRIPE_ENTRIES_MIN: usize = 64;
 /// its work; then the oldest goes, so that adding one token stays a matter of microseconds.
 const STEPS_MAX: usize = 128;
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "model")))]
 mod tests {
     use std::thread;
 

@@ -15,6 +15,8 @@
 mod api_key;
 mod cache;
 mod jwt;
+#[cfg(all(test, feature = "model"))]
+mod model;
 #[cfg(test)]
 pub(crate) mod world;
 

@@ -1,0 +1,99 @@
+//! E21: calls before, across and after a change.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use super::{Change, Held, before};
+use crate::harness::load::{Caller, all, run};
+use crate::harness::long::{passed, sized, told};
+use crate::harness::{Api, Gateway, request};
+
+/// Connections that call at once.
+const CONNECTIONS: usize = 64;
+
+/// What happened while one thing was taken back.
+#[derive(Debug, Default)]
+struct Tally {
+    /// Calls that were let through.
+    allowed: AtomicUsize,
+    /// Calls sent after the change was acknowledged.
+    after: AtomicUsize,
+    /// Of those, the ones that were let through.
+    too_late: AtomicUsize,
+    /// Whether the change has been acknowledged.
+    acknowledged: AtomicBool,
+}
+
+/// Ten million in the long run. Each kind of change takes its turn, so that no one of them is left out.
+#[test]
+fn e21_no_call_sent_after_the_acknowledgement_passes() {
+    let (api, grpc) = (Api::start(), Api::http2());
+    let gateway = before(&api, &grpc).start();
+    let calls: usize = sized(21_000, 10_000_000);
+    let rounds = sized(1, 10) * Change::ALL.len();
+    let each = calls.div_ceil(rounds * CONNECTIONS);
+    let (mut after, mut allowed) = (0, 0);
+    for round in 0..rounds {
+        let change = Change::ALL[round % Change::ALL.len()];
+        let tally = round_of(&gateway, &format!("round-{round}"), change, each);
+        let late = tally.too_late.load(Ordering::SeqCst);
+        assert_eq!(late, 0, "{change:?}: let through after it was acknowledged");
+        after += tally.after.load(Ordering::SeqCst);
+        allowed += tally.allowed.load(Ordering::SeqCst);
+    }
+    assert!(after >= calls / 4, "only {after} calls came after a change");
+    assert!(
+        allowed >= rounds * CONNECTIONS,
+        "only {allowed} calls came before one"
+    );
+    let said = format!(
+        "{calls} calls on 64 connections, {after} after one of {rounds} changes: 0 accepted"
+    );
+    told(&format!("E21: {said}"));
+    passed("E21", &said);
+}
+
+/// Each connection calls `each` times; a third of the way, the change is made.
+fn round_of(gateway: &Gateway, name: &str, change: Change, each: usize) -> Arc<Tally> {
+    let held = Held::new(gateway, name, change.is_by_group());
+    let bytes: Arc<[u8]> = {
+        let bearer = format!("Bearer {}", held.token);
+        request("GET /v1/quick", &[("Authorization", &bearer)], b"").into()
+    };
+    let tally = Arc::<Tally>::default();
+    let address = gateway.address();
+    run(async {
+        let callers = (0..CONNECTIONS).map(|_| {
+            let (bytes, tally) = (Arc::clone(&bytes), Arc::clone(&tally));
+            async move {
+                let mut caller = Caller::connect(address).await.expect("it listens");
+                let mut calls = 0;
+                // On and on until it is acknowledged, and then as often as is left.
+                while calls < each || !tally.acknowledged.load(Ordering::SeqCst) {
+                    let was_acknowledged = tally.acknowledged.load(Ordering::SeqCst);
+                    if calls < each / 2 || was_acknowledged {
+                        calls += 1;
+                    }
+                    let answer = caller.ask(&bytes).await.expect("every call is answered");
+                    if was_acknowledged {
+                        tally.after.fetch_add(1, Ordering::SeqCst);
+                        if answer.status() != change.status() {
+                            tally.too_late.fetch_add(1, Ordering::SeqCst);
+                        }
+                    } else if answer.status() == 200 {
+                        tally.allowed.fetch_add(1, Ordering::SeqCst);
+                    }
+                }
+            }
+        });
+        let changer = async {
+            while tally.allowed.load(Ordering::SeqCst) < CONNECTIONS * (each / 3).max(1) {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
+            tokio::task::block_in_place(|| change.make(gateway, &held));
+            tally.acknowledged.store(true, Ordering::SeqCst);
+        };
+        tokio::join!(all(callers.collect::<Vec<_>>()), changer);
+    });
+    tally
+}

@@ -1,0 +1,175 @@
+//! B38: what is open is cut when what it hangs on is taken back, and nothing else is.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use super::kinds::Kind;
+use super::{Change, Held, before};
+use crate::harness::load::{Caller, Latencies, run};
+use crate::harness::long::{is_strict, passed, sized, told};
+use crate::harness::{Api, PATIENCE, allow_descriptors, request, until};
+
+/// Longer than any test keeps a stream.
+pub(super) const LONGER: Duration = Duration::from_secs(600);
+
+/// Every kind of change against every kind of stream, with one beside it that has to stay.
+#[test]
+fn b38_every_change_cuts_every_kind_of_stream_of_its_account_and_no_other() {
+    let (api, grpc) = (Api::start(), Api::http2());
+    let gateway = before(&api, &grpc).start();
+    let address = gateway.address();
+    let open =
+        || api.counts().open.load(Ordering::SeqCst) + grpc.counts().open.load(Ordering::SeqCst);
+    let kinds = Kind::ALL.len();
+    run(async {
+        let kept = Held::new(&gateway, "kept", false);
+        let mut others = JoinSet::new();
+        for kind in Kind::ALL {
+            others.spawn(kind.hold(address, kept.token.clone()));
+        }
+        for change in Change::ALL {
+            let held = Held::new(
+                &gateway,
+                &format!("{change:?}").to_lowercase(),
+                change.is_by_group(),
+            );
+            let mut streams = JoinSet::new();
+            for kind in Kind::ALL {
+                let token = held.token.clone();
+                streams.spawn(async move { (kind, kind.hold(address, token).await) });
+            }
+            wait(&format!("all streams before {change:?}"), || {
+                open() == 2 * kinds
+            })
+            .await;
+            tokio::task::block_in_place(|| change.make(&gateway, &held));
+            let mut left = Kind::ALL.to_vec();
+            while !left.is_empty() {
+                let ended = tokio::time::timeout(PATIENCE, streams.join_next()).await;
+                let ended = ended.unwrap_or_else(|_| panic!("{change:?} left {left:?} open"));
+                let (kind, _) = ended.expect("one is left").expect("it does not panic");
+                left.retain(|other| *other != kind);
+            }
+            wait(&format!("the upstream to hear of {change:?}"), || {
+                open() == kinds
+            })
+            .await;
+            assert_eq!(others.len(), kinds);
+            assert!(
+                others.try_join_next().is_none(),
+                "{change:?} cut somebody else"
+            );
+        }
+    });
+}
+
+async fn wait(what: &str, done: impl FnMut() -> bool) {
+    tokio::task::block_in_place(|| until(what, PATIENCE, done));
+    tokio::task::yield_now().await;
+}
+
+/// Streams of the account that is cut.
+const CUT: usize = 100;
+
+/// B38 in a crowd: ten thousand streams of others in the long run.
+#[test]
+fn b38_a_crowd_of_other_streams_delays_no_cut_and_is_not_touched() {
+    let others: usize = sized(500, 9500);
+    allow_descriptors(others as u64 + 2000);
+    // HTTP/2 behind, so that the streams need no socket each there.
+    let (api, grpc) = (Api::start(), Api::http2());
+    let gateway = before(&api, &grpc).start();
+    let address = gateway.address();
+    let gap = sized(200, 2000);
+    let line = format!("POST /grpc/events/1000000/{gap}");
+    run(async {
+        let (cut, kept) = (
+            Held::new(&gateway, "cut", false),
+            Held::new(&gateway, "kept", false),
+        );
+        let crowd = Arc::<Crowd>::default();
+        let mut theirs = JoinSet::new();
+        let mut ours = JoinSet::new();
+        let open = || grpc.counts().open.load(Ordering::SeqCst);
+        for count in 0..others + CUT {
+            // Spread among each other, as they would be.
+            if count % (others / CUT).max(1) == 0 && ours.len() < CUT {
+                ours.spawn(follow(
+                    address,
+                    line.clone(),
+                    cut.token.clone(),
+                    Arc::default(),
+                ));
+            } else {
+                theirs.spawn(follow(
+                    address,
+                    line.clone(),
+                    kept.token.clone(),
+                    Arc::clone(&crowd),
+                ));
+            }
+            if count % 100 == 99 {
+                wait("streams to open", || open() > count - 50).await;
+            }
+        }
+        let all = ours.len() + theirs.len();
+        wait("all streams to be open", || open() == all).await;
+        tokio::task::block_in_place(|| Change::Expire.make(&gateway, &cut));
+        let acknowledged = Instant::now();
+        let mut took = Latencies::default();
+        while let Some(ended) = tokio::time::timeout(PATIENCE, ours.join_next())
+            .await
+            .expect("all are cut")
+        {
+            took.push(
+                ended
+                    .expect("it does not panic")
+                    .saturating_duration_since(acknowledged),
+            );
+        }
+        crowd.is_watched.store(true, Ordering::SeqCst);
+        wait("every other stream to go on", || {
+            crowd.went_on.load(Ordering::SeqCst) == theirs.len()
+        })
+        .await;
+        assert!(theirs.try_join_next().is_none(), "somebody else was cut");
+        assert_eq!(open(), theirs.len());
+        let p99 = took.quantile(0.99);
+        let said = format!(
+            "{} streams cut beside {}, p99 {p99:?} after the acknowledgement",
+            took.len(),
+            theirs.len()
+        );
+        told(&format!("B38: {said}"));
+        assert!(!is_strict() || p99 <= Duration::from_millis(100), "{said}");
+        passed("B38", &said);
+    });
+}
+
+/// What is seen of many streams.
+#[derive(Debug, Default)]
+struct Crowd {
+    is_watched: AtomicBool,
+    /// Streams of which more was heard since then.
+    went_on: AtomicUsize,
+}
+
+/// Follows a stream to its end; says when that was.
+async fn follow(address: SocketAddr, line: String, token: String, crowd: Arc<Crowd>) -> Instant {
+    let bearer = format!("Bearer {token}");
+    let mut caller = Caller::connect(address).await.expect("it listens");
+    let bytes = request(&line, &[("Authorization", &bearer)], b"");
+    caller.send(&bytes).await.expect("it is taken");
+    let mut counted = false;
+    while caller.part().await.is_ok_and(|part| !part.is_empty()) {
+        if !counted && crowd.is_watched.load(Ordering::SeqCst) {
+            counted = true;
+            crowd.went_on.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    Instant::now()
+}
