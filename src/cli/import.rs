@@ -2,6 +2,7 @@
 //!
 //! The policy goes to stdout or into a file; everything else is talk.
 
+mod kept;
 mod reading;
 
 use std::io::Write;
@@ -17,6 +18,7 @@ use super::{Context, Exit, Failure};
 use crate::import::foreign;
 use crate::import::{self, Notes, Plan};
 use crate::words::UpstreamName;
+pub(super) use kept::with as kept;
 pub(super) use reading::Reading;
 use reading::read;
 
@@ -52,15 +54,13 @@ const CHANGES: View = View {
 #[command(
     after_help = "With `--write FILE` and `--merge FILE`, FILE.imported keeps what was imported. It is how \
 the next merge
-tells what you edited from what the description changed: keep it beside FILE, and leave it alone."
+tells what you edited from what the description changed, and by which options you imported it: keep it
+beside FILE, and leave it alone."
 )]
 pub(super) struct Import {
     /// Descriptions of one API: OpenAPI 2.0, 3.0 or 3.1, JSON or YAML; or what `--from` names
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// What is imported
-    #[arg(long, value_enum, default_value_t = Whose::Openapi)]
-    from: Whose,
     /// Exit with 1 if anything could not be carried over
     #[arg(long)]
     strict: bool,
@@ -83,27 +83,46 @@ pub(super) struct Import {
     #[arg(long, value_name = "NAME", default_value = "api")]
     upstream: UpstreamName,
     #[command(flatten)]
+    how: How,
+}
+
+/// How it is read: what a merge has to know again.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct How {
+    /// What is imported [default: openapi]
+    #[arg(long, value_enum)]
+    from: Option<Whose>,
+    #[command(flatten)]
     reading: Reading,
+}
+
+impl How {
+    /// A description by OpenAPI.
+    pub(super) fn openapi(reading: Reading) -> Self {
+        let from = None;
+        Self { from, reading }
+    }
+
+    fn plan(&self, files: &[PathBuf], upstream: &UpstreamName) -> Result<(Plan, Notes), Failure> {
+        let foreign = self.from.and_then(Whose::foreign);
+        self.reading.plan(files, upstream, foreign)
+    }
 }
 
 /// Imports, and says what was imported.
 pub(super) fn run(arguments: &Import, context: &mut Context<'_>) -> Result<Exit, Failure> {
-    let (plan, notes) = arguments.reading.plan(
-        &arguments.files,
-        &arguments.upstream,
-        arguments.from.foreign(),
-    )?;
-    let text = import::write(&plan);
     if let Some(file) = &arguments.merge {
-        return merge(arguments, (file, &text), context);
+        return merge(arguments, file, context);
     }
+    let (plan, notes) = arguments.how.plan(&arguments.files, &arguments.upstream)?;
+    let text = import::write(&plan);
     tell(&plan, &notes, arguments.notes, context)?;
     let Some(file) = &arguments.write else {
         context.output.data(&text)?;
         return complete(arguments, &notes);
     };
     put(file, &text, arguments.force)?;
-    put(&imported(file), &text, true)?;
+    put(&imported(file), &kept::with(&arguments.how, &text), true)?;
     context
         .output
         .remark(format_args!("wrote `{}`", file.display()))?;
@@ -157,11 +176,7 @@ pub(super) fn imported(file: &Path) -> PathBuf {
 }
 
 /// Brings a policy file up to date, or says whether it is.
-fn merge(
-    arguments: &Import,
-    (file, theirs): (&Path, &str),
-    context: &mut Context<'_>,
-) -> Result<Exit, Failure> {
+fn merge(arguments: &Import, file: &Path, context: &mut Context<'_>) -> Result<Exit, Failure> {
     let ours = read(file)?;
     let beside = imported(file);
     let base = if beside.exists() {
@@ -176,9 +191,15 @@ fn merge(
             file.display()
         ))?;
     }
+    let how = match &base {
+        Some(text) => as_before(&arguments.how, (&beside, text), context)?,
+        None => arguments.how.clone(),
+    };
+    let (plan, _) = how.plan(&arguments.files, &arguments.upstream)?;
+    let theirs = import::write(&plan);
     let (file_name, base_name) = (Arc::from(file), Arc::from(beside.as_path()));
     let base = base.as_deref().map(|text| (&base_name, text));
-    let merged = import::merge(base, (&file_name, &ours), theirs)?;
+    let merged = import::merge(base, (&file_name, &ours), &theirs)?;
     print(&merged.changes, context)?;
     if arguments.check {
         return Ok(if merged.changes.is_empty() {
@@ -193,8 +214,22 @@ fn merge(
             .output
             .remark(format_args!("wrote `{}`", file.display()))?;
     }
-    put(&beside, theirs, true)?;
+    put(&beside, &kept::with(&how, &theirs), true)?;
     Ok(Exit::Ok)
+}
+
+/// `how`, with the options it leaves out as they were at the last import; says which these are.
+fn as_before(how: &How, kept: (&Path, &str), context: &mut Context<'_>) -> Result<How, Failure> {
+    let completed = kept::completed(how, kept)?;
+    for said in completed.said {
+        context.output.remark(printable(&said))?;
+    }
+    for said in completed.differs {
+        let warning = styled(ODD, "warning:");
+        let said = printable(&said);
+        context.output.complain(format_args!("{warning} {said}"))?;
+    }
+    Ok(completed.how)
 }
 
 fn print(changes: &[import::Change], context: &mut Context<'_>) -> Result<(), Failure> {

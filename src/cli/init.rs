@@ -91,7 +91,8 @@ pub(super) fn run(init: &Init, context: &mut Context<'_>) -> Result<Exit, Failur
                 .plan(std::slice::from_ref(description), &upstream, None)?;
         let text = format!("{}{}", modeline(POLICY), write(&planned));
         first.push_str(SHADOW);
-        files.push((import::imported(&policy), text.clone()));
+        let how = import::How::openapi(init.reading.clone());
+        files.push((import::imported(&policy), import::kept(&how, &text)));
         files.push((policy, text));
         plan = Some((planned, notes));
     } else {

@@ -117,7 +117,10 @@ fn a_file_that_is_there_is_not_replaced_unasked() {
         (&counted["operations"], &counted["to_review"]),
         (&3.into(), &1.into())
     );
-    assert_eq!(folder.read("api.yaml"), folder.read("api.yaml.imported"));
+    let imported = folder.read("api.yaml.imported");
+    let (options, imported) = imported.split_once('\n').unwrap();
+    assert!(options.starts_with("# Options: ["), "{options}");
+    assert_eq!(folder.read("api.yaml"), imported);
     let hidden = fs::read_dir(folder.0.path()).unwrap();
     let hidden = hidden.filter(|it| {
         it.as_ref()
@@ -225,4 +228,103 @@ fn a_first_setup_is_made_from_a_description_and_enforces_nothing() {
     folder.ends("check", 0);
     folder.ends("init --openapi api.json", 6);
     assert!(Path::new(&folder.0.path().join("policies/api.yaml.imported")).exists());
+}
+
+/// Whoever merges a year later does not know how it was imported.
+#[test]
+fn a_merge_takes_the_options_of_the_import_before() {
+    let folder = Folder::new();
+    let pets = PETS.replace("/pets/{pet}", "/orgs/{org_id}/pets/{pet}");
+    folder.write("api.json", &pets);
+    let how = "--permission-from path --within tenant=org_id --read-methods GET";
+    folder.ends(&format!("routes import api.json --write p.yaml {how}"), 0);
+    let first = folder.read("p.yaml");
+    assert!(first.contains("tenant: path.org_id"), "{first}");
+    let (out, told) = folder.ends("routes import api.json --merge p.yaml --check", 0);
+    let said =
+        "as at the last import: --permission-from=path --read-methods=GET --within=tenant=org_id\n";
+    assert_eq!(
+        (out.as_str(), told.as_str()),
+        ("", &*format!("{said}nothing new\n"))
+    );
+    // What is said again as it was is no difference, nor is the order.
+    let (_, told) = folder.ends(
+        &format!("routes import api.json --merge p.yaml --check {how}"),
+        0,
+    );
+    assert_eq!(told, "nothing new\n");
+    // What differs is done, and said, and kept for the next time.
+    let (_, told) = folder.ends(
+        "routes import api.json --merge p.yaml --permission-from tag",
+        0,
+    );
+    let warning = "warning: `--permission-from` is `tag` now and was `path` at the last import: ";
+    assert!(told.contains(warning), "{told}");
+    assert!(
+        told.contains("as at the last import: --read-methods=GET --within=tenant=org_id\n"),
+        "{told}"
+    );
+    let (_, told) = folder.ends("routes import api.json --merge p.yaml --check", 0);
+    assert!(
+        !told.contains("permission-from") && told.contains("--within=tenant=org_id"),
+        "{told}"
+    );
+    // So is what was not said before.
+    let (_, told) = folder.ends(
+        "routes import api.json --merge p.yaml --check --multi-segment pet",
+        1,
+    );
+    assert!(
+        told.contains("`--multi-segment` is `pet` now and was nothing"),
+        "{told}"
+    );
+}
+
+#[test]
+fn what_is_kept_of_options_may_be_missing_and_may_not_be_nonsense() {
+    let folder = Folder::new();
+    folder.ends(
+        "routes import api.json --write p.yaml --permission-from path",
+        0,
+    );
+    let imported = folder.read("p.yaml.imported");
+    let (_, rest) = imported.split_once('\n').unwrap();
+    folder.write("p.yaml.imported", rest);
+    let (_, told) = folder.ends(
+        "routes import api.json --merge p.yaml --check --permission-from path",
+        0,
+    );
+    assert!(
+        told.contains("does not say by which options it was imported"),
+        "{told}"
+    );
+    for line in [
+        "nonsense",
+        "[1]",
+        r#"["--permission-from=colour"]"#,
+        r#"["file.json"]"#,
+    ] {
+        folder.write("p.yaml.imported", &format!("# Options: {line}\n{rest}"));
+        let (_, told) = folder.ends("routes import api.json --merge p.yaml --check", 1);
+        assert!(
+            told.contains("p.yaml.imported:1: the options of the last import cannot be read ("),
+            "{told}"
+        );
+    }
+}
+
+/// A beginning is an import, and is merged like one.
+#[test]
+fn what_init_imported_is_merged_by_its_options() {
+    let folder = Folder::new();
+    folder.ends("init new --openapi api.json --permission-from path", 0);
+    let (out, told) = folder.ends(
+        "routes import api.json --merge new/policies/api.yaml --check",
+        0,
+    );
+    assert_eq!(out, "");
+    assert_eq!(
+        told,
+        "as at the last import: --permission-from=path\nnothing new\n"
+    );
 }

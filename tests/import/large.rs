@@ -91,3 +91,52 @@ fn is_quick_and_small(text: &str) {
     assert!(seconds.parse::<f64>().unwrap() <= SECONDS_MAX, "{told}");
     assert!(memory.parse::<u64>().unwrap() <= MEMORY_KIB_MAX, "{told}");
 }
+
+/// Starts the command on a terminal of its own, and prints what came to that.
+const ON_A_TERMINAL: &str = "import os, pty, sys
+sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))
+";
+
+/// C-10: a bar for who waits, and nothing of it in a log.
+#[test]
+fn a_long_import_shows_a_bar_on_a_terminal_and_leaves_nothing_of_it() {
+    let folder = TempDir::new().unwrap();
+    // Longer than a second in this build, and the bar comes after one.
+    fs::write(folder.path().join("large.json"), description(12_000)).unwrap();
+    let import = |before: &[&str]| {
+        let words = [
+            env!("CARGO_BIN_EXE_portcullis"),
+            "routes",
+            "import",
+            "large.json",
+        ];
+        let words: Vec<_> = before
+            .iter()
+            .copied()
+            .chain(words)
+            .chain(["--write", "p.yaml", "--force"])
+            .collect();
+        let output = Command::new(words[0])
+            .args(&words[1..])
+            .current_dir(folder.path())
+            .env("TERM", "xterm")
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8(text).unwrap();
+        assert!(output.status.success(), "{text}");
+        text
+    };
+    let python = tool("venv/bin/python");
+    let shown = import(&[python.to_str().unwrap(), "-c", ON_A_TERMINAL]);
+    let (drawn, left) = shown.rsplit_once("\u{1b}[2K").unwrap_or_default();
+    assert!(drawn.contains('█') && drawn.contains("/6000"), "{left:?}");
+    assert!(
+        !left.contains('█') && left.contains("12000 operations: "),
+        "{left:?}"
+    );
+    let piped = import(&[]);
+    assert!(!piped.contains(['█', '\r', '\u{1b}']), "{piped:?}");
+    assert!(piped.contains("12000 operations: "), "{piped}");
+}

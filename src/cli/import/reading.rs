@@ -16,39 +16,37 @@ use crate::import::openapi::{self, Options, Progress};
 use crate::import::{Draft, Notes, Plan, Way};
 use crate::words::{DimensionName, Method, UpstreamName};
 
+/// Methods that only read, unless somebody says which do.
+pub(super) const READ_METHODS: [Method; 2] = [Method::Get, Method::Head];
+
 /// How a description is read.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub(in crate::cli) struct Reading {
-    /// What permissions are made from where the description names none
-    #[arg(long, value_enum, default_value_t = Source::Tag)]
-    permission_from: Source,
-    /// Methods that only read
-    #[arg(
-        long,
-        value_name = "METHOD",
-        value_delimiter = ',',
-        default_value = "GET,HEAD"
-    )]
+    /// What permissions are made from where the description names none [default: tag]
+    #[arg(long, value_enum)]
+    pub(super) permission_from: Option<Source>,
+    /// Methods that only read [default: GET,HEAD]
+    #[arg(long, value_name = "METHOD", value_delimiter = ',')]
     #[arg(value_parser = method)]
-    read_methods: Vec<Method>,
+    pub(super) read_methods: Vec<Method>,
     /// Bind a dimension to a parameter of paths, wherever it stands
     #[arg(long, value_name = "DIMENSION=PARAMETER", value_delimiter = ',')]
     #[arg(value_parser = pair)]
-    within: Vec<(String, String)>,
+    pub(super) within: Vec<(String, String)>,
     /// Parameter that may hold several segments of a path
     #[arg(long, value_name = "PARAMETER", value_delimiter = ',')]
-    multi_segment: Vec<String>,
+    pub(super) multi_segment: Vec<String>,
     /// Server that is meant, where several are named: its number or a URL
     #[arg(long, value_name = "NUMBER|URL")]
-    server: Option<String>,
+    pub(super) server: Option<String>,
     /// Value of a variable in a server's URL
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
-    server_variable: Vec<(String, String)>,
+    pub(super) server_variable: Vec<(String, String)>,
 }
 
 /// What a permission's resource is made from.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Source {
+pub(super) enum Source {
     /// The first tag; the path of an operation without one
     Tag,
     /// The last part of the path that is not a parameter
@@ -66,18 +64,37 @@ fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 impl Reading {
+    /// The same, with what it leaves out from `other`.
+    pub(super) fn or(self, other: Self) -> Self {
+        fn list<T>(own: Vec<T>, other: Vec<T>) -> Vec<T> {
+            if own.is_empty() { other } else { own }
+        }
+        Self {
+            permission_from: self.permission_from.or(other.permission_from),
+            read_methods: list(self.read_methods, other.read_methods),
+            within: list(self.within, other.within),
+            multi_segment: list(self.multi_segment, other.multi_segment),
+            server: self.server.or(other.server),
+            server_variable: list(self.server_variable, other.server_variable),
+        }
+    }
+
     fn options(&self) -> Result<Options, Failure> {
         let dimension = |(name, parameter): &(String, String)| {
             let name: DimensionName = name.parse().map_err(Failure::usage)?;
             Ok::<_, Failure>((name, parameter.clone()))
         };
         Ok(Options {
-            permission_from: match self.permission_from {
+            permission_from: match self.permission_from.unwrap_or(Source::Tag) {
                 Source::Tag => openapi::PermissionFrom::Tag,
                 Source::Path => openapi::PermissionFrom::Path,
                 Source::OperationId => openapi::PermissionFrom::OperationId,
             },
-            read_methods: self.read_methods.iter().copied().collect(),
+            read_methods: if self.read_methods.is_empty() {
+                READ_METHODS.into_iter().collect()
+            } else {
+                self.read_methods.iter().copied().collect()
+            },
             multi_segment: self.multi_segment.clone(),
             within: self
                 .within
