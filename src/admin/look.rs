@@ -51,7 +51,14 @@ pub(super) fn route_of(
             "no route answers {method} {}; there it is {methods}",
             target.path()
         ))),
-        Lookup::Nothing => Err(not_found(format!("no route matches `{}`", target.path()))),
+        Lookup::Nothing => {
+            let near = policy.near(host, target.path());
+            let hint = near.map_or_else(String::new, |near| {
+                format!("; but for {}, `{}` would", near.by, near.route.name)
+            });
+            let path = target.path();
+            Err(not_found(format!("no route matches `{path}`{hint}")))
+        }
     }
 }
 

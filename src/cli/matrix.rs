@@ -1,5 +1,7 @@
 //! `portcullis routes matrix`: who may do what, all of it, as a table, as CSV or as JSON.
 
+use std::path::PathBuf;
+
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
@@ -27,6 +29,9 @@ pub(super) struct Matrix {
     /// Print comma-separated values (RFC 4180) that no spreadsheet takes for formulas
     #[arg(long)]
     csv: bool,
+    /// Look at the accounts of this policy folder, and ask no server
+    #[arg(long, value_name = "FOLDER")]
+    policies: Option<PathBuf>,
 }
 
 /// What the columns are.
@@ -50,14 +55,15 @@ impl From<By> for MatrixBy {
 
 /// Prints it.
 pub(super) fn run(asked: Matrix, context: &mut Context<'_>) -> Result<Exit, Failure> {
-    let answer = context.ask(Operation::RoutesMatrix {
+    let operation = Operation::RoutesMatrix {
         by: asked.by.into(),
         accounts: asked.accounts,
-    })?;
+    };
+    let answer = context.ask_of(asked.policies.as_deref(), operation)?;
     let grid = || rows(&answer);
     match (asked.csv, context.output.format()) {
         (true, _) => context.output.data(csv(&grid()))?,
-        (false, Format::Table) => context.output.data(table::grid(&grid()))?,
+        (false, Format::Table) => show(&grid(), asked.by, context)?,
         (false, Format::Jsonl | Format::Name) => {
             let rows = answer.get("rows").unwrap_or(&Value::Null);
             context.output.answer(rows, &VIEW)?;
@@ -67,6 +73,65 @@ pub(super) fn run(asked: Matrix, context: &mut Context<'_>) -> Result<Exit, Fail
         }
     }
     Ok(Exit::Ok)
+}
+
+/// Prints it for people, in the first form that a terminal is wide enough for: as it is, turned by a
+/// corner, or line by line. What is no terminal gets it as it is.
+fn show(rows: &[Vec<String>], by: By, context: &mut Context<'_>) -> Result<(), Failure> {
+    let [headings, accounts @ ..] = rows else {
+        return Ok(());
+    };
+    if accounts.is_empty() {
+        return context.output.remark(
+            "there are no accounts: `portcullis accounts create NAME` makes one, or `accounts:` in a policy file",
+        );
+    }
+    let fits = |rows: &[Vec<String>], width| table::width(rows) <= width;
+    let Some(width) = super::output::width().filter(|width| !fits(rows, *width)) else {
+        return context.output.data(table::grid(rows));
+    };
+    let turned = turned(rows);
+    if fits(&turned, width) {
+        return context.output.data(table::grid(&turned));
+    }
+    context
+        .output
+        .data(table::grid(&listed(headings, accounts, by)))?;
+    context.output.remark(
+        "the table is wider than this terminal, so what is held stands line by line; `--csv` and `-o json` have the table",
+    )
+}
+
+/// Columns as lines.
+fn turned(rows: &[Vec<String>]) -> Vec<Vec<String>> {
+    let width = rows.first().map_or(0, Vec::len);
+    let column = |number| rows.iter().filter_map(move |row| row.get(number).cloned());
+    let mut turned: Vec<Vec<String>> = (0..width).map(|number| column(number).collect()).collect();
+    if let Some(corner) = turned.first_mut().and_then(|row| row.first_mut()) {
+        // Names of accounts stand above, and each is seen to be one.
+        corner.clear();
+    }
+    turned
+}
+
+/// A line for each cell that says something, and one for each account without any.
+fn listed(headings: &[String], accounts: &[Vec<String>], by: By) -> Vec<Vec<String>> {
+    let titles = match by {
+        By::Permission => ["account", "permission", "where"],
+        By::Route => ["account", "route", "verdict"],
+    };
+    let mut lines = vec![titles.map(str::to_owned).to_vec()];
+    for row in accounts {
+        let name = row.first().cloned().unwrap_or_default();
+        let cells = headings.iter().zip(row).skip(1);
+        let said = cells.filter(|(_, cell)| !cell.is_empty());
+        let before = lines.len();
+        lines.extend(said.map(|(title, cell)| vec![name.clone(), title.clone(), cell.clone()]));
+        if lines.len() == before {
+            lines.push(vec![name, "-".to_owned(), "-".to_owned()]);
+        }
+    }
+    lines
 }
 
 /// A line of headings, and one for each account.
@@ -144,6 +209,39 @@ mod tests {
             csv(&rows),
             "a,\"b,c\",\"d\"\"e\"\r\n'=1+1,'-2,'@x\r\n,\"a\nb\",x=1\r\n"
         );
+    }
+
+    #[test]
+    fn a_table_that_does_not_fit_is_turned_or_told_line_by_line() {
+        let text = |rows: &[[&str; 3]]| -> Vec<Vec<String>> {
+            let rows = rows.iter().map(|row| row.map(str::to_owned).to_vec());
+            rows.collect()
+        };
+        let rows = text(&[
+            ["account", "a:view", "a:edit"],
+            ["ci", "", "acme"],
+            ["old", "", ""],
+        ]);
+        assert_eq!(
+            turned(&rows),
+            text(&[
+                ["", "ci", "old"],
+                ["a:view", "", ""],
+                ["a:edit", "acme", ""]
+            ])
+        );
+        assert_eq!(
+            listed(&rows[0], &rows[1..], By::Permission),
+            text(&[
+                ["account", "permission", "where"],
+                ["ci", "a:edit", "acme"],
+                ["old", "-", "-"],
+            ])
+        );
+        let drawn = table::grid(&rows);
+        let widest = drawn.lines().skip(1).map(|line| line.chars().count()).max();
+        assert_eq!(widest, Some("ci               acme".len()));
+        assert_eq!(table::width(&rows), "account  a:view  a:edit".len());
     }
 
     #[test]

@@ -229,6 +229,12 @@ pub(super) fn styled(style: Style, text: impl fmt::Display) -> String {
     format!("{style}{text}{style:#}")
 }
 
+/// How many characters a line of the terminal has that answers go to; nothing if they go elsewhere.
+pub(super) fn width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|width| *width > 0)
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use std::cell::RefCell;

@@ -106,6 +106,7 @@ pub(super) enum Command {
     #[command(before_help = "Examples:
   portcullis routes matrix
   portcullis routes matrix --csv > who-may-do-what.csv
+  portcullis routes matrix --policies policies/          of the accounts in files
   portcullis routes matrix --by route --account ci --account nightly-export")]
     Matrix(matrix::Matrix),
 }

@@ -55,6 +55,18 @@ pub(super) fn grid(rows: &[Vec<String>]) -> String {
     lines(&table, Some(STRONG))
 }
 
+/// How wide [`grid`] draws them, in characters.
+pub(super) fn width(rows: &[Vec<String>]) -> usize {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+    let widest = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        let widths = cells.map(|text| printable(text).chars().count());
+        widths.max().unwrap_or_default()
+    };
+    // Two spaces between columns.
+    (0..columns).map(widest).sum::<usize>() + 2 * columns.saturating_sub(1)
+}
+
 /// What `-o name` prints for one thing.
 pub(super) fn name_of(item: &Value, view: &View) -> String {
     match item.get(view.name) {

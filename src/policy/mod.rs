@@ -15,6 +15,7 @@ mod grammar;
 mod hosts;
 mod loose;
 pub mod matcher;
+mod near;
 #[cfg(test)]
 mod oracle;
 pub mod overlap;
@@ -36,6 +37,7 @@ pub(crate) use file::KEYS as FILE_KEYS;
 use hosts::Tables;
 pub(crate) use hosts::normal as host_as_tables_know_it;
 pub use matcher::{Found, Lookup};
+pub use near::Near;
 use overlap::Relation;
 use template::Template;
 
