@@ -5,6 +5,8 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+use crate::harness::{Fixture, Upstream};
+
 mod against;
 mod corpora;
 mod files;
@@ -266,4 +268,128 @@ fn coverage_says_which_routes_no_test_exercises() {
         "{said}"
     );
     folder.ends("check policies --fail-under 101", 2);
+}
+
+/// Editors and pipelines read one form, whatever it is that does not hold.
+#[test]
+fn a_test_that_fails_is_an_error_with_its_place_like_any_other() {
+    let test = "tests:\n  - { as: ci, request: GET /t/other, expect: allow }\n";
+    let folder = Folder::with(&format!("{TESTED}{test}"));
+    let (_, said) = folder.ends("check policies", 1);
+    let start = "policies/p.yaml:13:5: error: the test GET /t/other as `ci` fails: expected allow, got outside_boundary: ";
+    let line = said.lines().find(|line| line.starts_with(start));
+    assert!(
+        line.is_some_and(|line| line.ends_with("[test_failed]")),
+        "{said}"
+    );
+    let report = folder.json("check policies", 1);
+    let failed = &report["failed_tests"][0];
+    assert_eq!(failed["level"], "error");
+    assert_eq!(
+        (&failed["line"], &failed["column"]),
+        (&13.into(), &5.into())
+    );
+    let (log, _) = folder.ends("check policies -o sarif", 1);
+    let log: Value = serde_json::from_str(&log).unwrap();
+    let results = log["runs"][0]["results"].as_array().unwrap();
+    let result = results
+        .iter()
+        .find(|it| it["ruleId"] == "test_failed")
+        .unwrap();
+    assert_eq!(result["level"], "error");
+    let region = &result["locations"][0]["physicalLocation"]["region"];
+    assert_eq!(region["startLine"], 13);
+}
+
+#[test]
+fn what_is_not_shown_at_once_is_shown_by_an_option_that_is_named() {
+    let spare: String = (0..30)
+        .map(|number| format!("  spare:n{number}: S\n"))
+        .collect();
+    let folder = Folder::with(&format!("permissions:\n{spare}routes: {{}}\n"));
+    let shown = |said: &str| said.matches("[permission_unneeded]").count();
+    let (_, said) = folder.ends("check policies", 0);
+    assert_eq!(shown(&said), 20, "{said}");
+    assert!(
+        said.contains("and 10 more of `permission_unneeded`: `check --all` shows them"),
+        "{said}"
+    );
+    let (_, said) = folder.ends("check policies --all", 0);
+    assert_eq!(shown(&said), 30, "{said}");
+    assert!(!said.contains("more of"), "{said}");
+}
+
+/// One table, asked through the server that has it in force and on the files it came from.
+#[test]
+fn a_server_and_the_files_say_the_same_of_overlaps_and_of_who_may_do_what() {
+    let upstream = Upstream::start();
+    let policy = POLICY.replace("items:edit", "d:edit")
+        + "accounts: { ci: { grants: [{ role: viewer }] }, idle: {} }\n";
+    let gateway = Fixture::new(&upstream)
+        .policy("items.yaml", &policy)
+        .start();
+    let files = gateway.files();
+    let folder = files.path("policies").display().to_string();
+    let json = |line: &str| -> Value {
+        let words: Vec<_> = line.split_whitespace().chain(["-o", "json"]).collect();
+        let output = files.cli(&words);
+        assert!(output.status.success(), "{line}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    for line in [
+        "routes overlaps",
+        "routes overlaps --incomparable",
+        "routes matrix",
+        "routes matrix --by route",
+        "routes matrix --account ci",
+    ] {
+        let served = json(line);
+        assert_eq!(
+            served,
+            json(&format!("{line} --policies {folder}")),
+            "{line}"
+        );
+        let text = served.to_string();
+        assert!(
+            text.contains("GET /a/{x}") || text.contains("d:view"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_matrix_without_accounts_is_a_sentence() {
+    let folder = Folder::with(POLICY);
+    let (printed, said) = folder.ends("routes matrix --policies policies", 0);
+    assert_eq!(printed, "");
+    assert!(said.starts_with("there are no accounts: "), "{said}");
+    let (csv, _) = folder.ends("routes matrix --policies policies --csv", 0);
+    assert_eq!(csv, "account,d:edit,d:spare,d:view\r\n");
+}
+
+#[test]
+fn a_path_that_nearly_is_a_route_is_told_which_one() {
+    let upstream = Upstream::start();
+    let gateway = Fixture::new(&upstream)
+        .policy(
+            "items.yaml",
+            "upstream: items\nroutes:\n  GET /v1/things: public\n",
+        )
+        .start();
+    for (path, expected) in [
+        (
+            "/V1/things",
+            "no route matches `/V1/things`; but for upper and lower case, `GET /v1/things` would",
+        ),
+        (
+            "/v1/things/",
+            "no route matches `/v1/things/`; but for the slash at the end, `GET /v1/things` would",
+        ),
+        ("/v1/thing", "no route matches `/v1/thing`\n"),
+    ] {
+        let output = gateway.files().cli(&["routes", "match", "GET", path]);
+        assert_eq!(output.status.code(), Some(5));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(expected), "{said}");
+    }
 }

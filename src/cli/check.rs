@@ -22,7 +22,7 @@ use crate::policy::{self, Policy};
 use crate::settings::Settings;
 use crate::words::{Faults, Level};
 use coverage::Percent;
-use report::Report;
+use report::{Report, SHOWN_OF_A_RULE_MAX};
 
 const VIEW: View = View {
     plural: "reports",
@@ -46,6 +46,9 @@ pub(super) struct Check {
     #[arg(long, value_enum, default_value_t, value_name = "error|warning|note")]
     #[arg(hide_possible_values = true)]
     fail_on: FailOn,
+    /// Show every warning and note, not the first twenty of a rule
+    #[arg(long)]
+    all: bool,
     /// Say which routes no test exercises
     #[arg(long)]
     coverage: bool,
@@ -116,7 +119,12 @@ pub(super) fn run(check: &Check, context: &mut Context<'_>) -> Result<Exit, Fail
         let log = sarif::log(&report, &folder);
         context.output.data(format_args!("{log:#}\n"))?;
     } else {
-        report.print(context)?;
+        let most = if check.all {
+            usize::MAX
+        } else {
+            SHOWN_OF_A_RULE_MAX
+        };
+        report.print(most, context)?;
     }
     Ok(if report.valid { Exit::Ok } else { Exit::No })
 }

@@ -1,6 +1,8 @@
 //! What `check --against` says of two versions: every kind of change that can be made to a policy, and
 //! pairs made at random, of which none may let through what was not told.
 
+mod deep;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
@@ -719,4 +721,40 @@ fn check_tells_what_changed_and_ends_by_it() {
     assert_eq!(change["target"], "/x");
     assert_eq!(change["before"]["verdict"], "permission_missing");
     assert_eq!(change["after"]["routes"][0], "GET /x");
+}
+
+/// What answers GET answers HEAD, so both change together, and people read it once.
+#[test]
+fn a_head_that_changes_as_its_get_does_is_no_row_of_its_own() {
+    let folder = Folder::with(&routes(&[
+        "GET /x: public",
+        "GET /y: p:a",
+        "HEAD /y: public",
+    ]))
+    .file(
+        "old/p.yaml",
+        &routes(&["GET /x: p:a", "GET /y: p:a", "HEAD /y: p:a"]),
+    );
+    let (printed, _) = folder.ends("check policies --against old", 1);
+    let row = |line: &str| -> Vec<String> {
+        let words = line.split_whitespace().take(4);
+        words.map(str::to_owned).collect()
+    };
+    let rows: Vec<_> = printed.lines().skip(1).map(row).collect();
+    let both = rows
+        .iter()
+        .filter(|row| row[1] == "GET,HEAD" && row[3] == "/x");
+    let head = rows.iter().filter(|row| row[1] == "HEAD" && row[3] == "/y");
+    assert!(both.count() > 0 && head.count() > 0, "{printed}");
+    let alone = rows
+        .iter()
+        .filter(|row| row[1] != "GET,HEAD" && row[3] == "/x");
+    assert_eq!(alone.count(), 0, "{printed}");
+    let report = folder.json("check policies --against old", 1);
+    let changes = report["against"]["changes"].as_array().unwrap();
+    assert!(
+        changes
+            .iter()
+            .any(|it| it["method"] == "HEAD" && it["target"] == "/x")
+    );
 }

@@ -23,6 +23,7 @@ const VIEW: View = View {
     name: "example",
     columns: &[
         ("change", "change"),
+        ("methods", "methods"),
         ("route", "route"),
         ("before", "before"),
         ("after", "after"),
@@ -105,7 +106,7 @@ pub(super) fn fault(comparison: &Comparison, policy: &Policy, folder: &Path) -> 
 
 /// Prints the changes for people: one row for all whom it changes alike.
 pub(super) fn print(comparison: &Comparison, output: &mut Output) -> Result<(), Failure> {
-    let mut rows: BTreeMap<Row<'_>, (BTreeSet<&Who>, &Change)> = BTreeMap::new();
+    let mut rows = Rows::new();
     for change in &comparison.changes {
         let row = Row {
             change: change.change,
@@ -117,6 +118,7 @@ pub(super) fn print(comparison: &Comparison, output: &mut Output) -> Result<(), 
         let (who, _) = rows.entry(row).or_insert_with(|| (BTreeSet::new(), change));
         who.insert(&change.who);
     }
+    fold_heads(&mut rows);
     let rows: Value = rows
         .iter()
         .map(|(row, (who, change))| row.drawn(who, change))
@@ -131,8 +133,32 @@ pub(super) fn print(comparison: &Comparison, output: &mut Output) -> Result<(), 
     Ok(())
 }
 
+/// Whom each of them changes, and a call that shows it.
+type Rows<'c> = BTreeMap<Row<'c>, (BTreeSet<&'c Who>, &'c Change)>;
+
+/// A HEAD that changes as the GET of the same routes does, for the same callers, is no row of its own.
+fn fold_heads(rows: &mut Rows<'_>) {
+    let gets = rows.iter().filter(|(row, _)| row.method == "GET");
+    let gets: Vec<_> = gets
+        .map(|(row, (who, _))| (row.clone(), who.clone()))
+        .collect();
+    for (get, who) in gets {
+        let by = |method: &str| Row {
+            method: method.to_owned(),
+            ..get.clone()
+        };
+        let head = by("HEAD");
+        if rows.get(&head).is_some_and(|(other, _)| *other == who)
+            && let Some(both) = rows.remove(&get)
+        {
+            rows.remove(&head);
+            rows.insert(by("GET,HEAD"), both);
+        }
+    }
+}
+
 /// What people see as one change.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Row<'c> {
     change: Direction,
     method: String,
@@ -168,7 +194,8 @@ impl Row<'_> {
             "before": self.before.verdict,
             "after": after,
             "who": named,
-            "example": format!("{} {target}", self.method).trim(),
+            "example": format!("{} {target}", self.method.replace(",HEAD", "")).trim(),
+            "methods": if self.method.is_empty() { "every method" } else { &*self.method },
         })
     }
 }

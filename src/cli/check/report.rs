@@ -20,8 +20,8 @@ use crate::review::against::Comparison;
 use crate::review::{self, Trials};
 use crate::words::{Fault, Faults, Level, Permission, Place, Rule};
 
-/// Most findings of one rule that people are shown at once; the others are in `-o json`.
-const SHOWN_OF_A_RULE_MAX: usize = 20;
+/// Most findings of one rule that people are shown at once; the others are in `-o json`, and under `--all`.
+pub(super) const SHOWN_OF_A_RULE_MAX: usize = 20;
 
 /// Widest place that the sentences on a terminal are lined up behind, in characters.
 const PLACE_WIDTH_MAX: usize = 48;
@@ -139,7 +139,7 @@ impl From<&review::Failure<'_>> for Line {
             None => "nobody in particular".to_owned(),
         };
         let mut message = format!(
-            "{} {} as {who}: expected {expected}, got {}: {}",
+            "the test {} {} as {who} fails: expected {expected}, got {}: {}",
             test.method,
             test.target,
             found.reason.unwrap_or("allow"),
@@ -234,7 +234,8 @@ impl Report {
         lighter.chain(&self.faults).chain(&self.failed_tests)
     }
 
-    pub(super) fn print(&self, context: &mut Context<'_>) -> Result<(), Failure> {
+    /// Prints it; of a rule that is no error so many findings at most.
+    pub(super) fn print(&self, most: usize, context: &mut Context<'_>) -> Result<(), Failure> {
         let output = &mut *context.output;
         if output.format() != Format::Table {
             let report = serde_json::to_value(self).map_err(Failure::server)?;
@@ -250,7 +251,7 @@ impl Report {
         for line in self.lines() {
             let count = shown.entry((line.rule, line.level)).or_default();
             *count += 1;
-            if line.level == Level::Error || *count <= SHOWN_OF_A_RULE_MAX {
+            if line.level == Level::Error || *count <= most {
                 output.complain(told(line, width))?;
             }
         }
@@ -258,12 +259,19 @@ impl Report {
             let more = if level == Level::Error {
                 0
             } else {
-                count.saturating_sub(SHOWN_OF_A_RULE_MAX)
+                count.saturating_sub(most)
             };
-            let left_out = self.left_out.get(rule.code()).copied().unwrap_or_default();
-            if more + left_out > 0 && level == rule.level() {
-                let more = more + left_out;
-                output.complain(format_args!("and {more} more of `{}`", rule.code()))?;
+            let rule_code = rule.code();
+            if more > 0 {
+                output.complain(format_args!(
+                    "and {more} more of `{rule_code}`: `check --all` shows them"
+                ))?;
+            }
+            let left_out = self.left_out.get(rule_code).copied().unwrap_or_default();
+            if left_out > 0 && level == rule.level() {
+                output.complain(format_args!(
+                    "and {left_out} more of `{rule_code}` that are counted only: mend some of these first"
+                ))?;
             }
         }
         if let Some(coverage) = self.coverage.as_ref().filter(|_| !output.is_quiet()) {
@@ -333,11 +341,6 @@ fn told(line: &Line, width: usize) -> String {
         Level::Error => styled(BAD, line.level),
         Level::Warning => styled(ODD, line.level),
         Level::Note => styled(Style::new().bold(), line.level),
-    };
-    let level = if line.rule == Rule::TestFailed {
-        styled(BAD, "test failed")
-    } else {
-        level
     };
     let rule = styled(FAINT, format_args!("[{}]", line.rule.code()));
     let place = format!("{}:", line.spot.shown);
