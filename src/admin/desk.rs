@@ -395,7 +395,8 @@ impl<'a> Desk<'a> {
 
     pub(super) fn check_role(&self, role: &RoleName) -> Result<(), AdminError> {
         let (built_in, custom) = (&self.policy().roles, &self.records().roles);
-        if built_in.contains_key(role) || custom.contains_key(role) {
+        let own = crate::policy::own::role(role).is_some();
+        if own || built_in.contains_key(role) || custom.contains_key(role) {
             return Ok(());
         }
         let known = built_in.keys().chain(custom.keys()).map(RoleName::as_str);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::service::Role;
-use crate::policy::Policy;
+use crate::policy::{Policy, own};
 use crate::store::{Adoption, GrantRecord, Holder, Records};
 use crate::words::{AccountId, RoleName, UnixTime};
 
@@ -60,8 +60,10 @@ pub(super) fn plan(policy: &Policy, records: &Records, role: Role, now: UnixTime
 
 /// Grants, not closed yet, of roles that nobody knows.
 fn vanished(policy: &Policy, records: &Records) -> Vec<(Holder, RoleName)> {
-    let unknown =
-        |role: &RoleName| !policy.roles.contains_key(role) && !records.roles.contains_key(role);
+    let unknown = |role: &RoleName| {
+        let known = policy.roles.contains_key(role) || records.roles.contains_key(role);
+        !known && own::role(role).is_none()
+    };
     let of = |grants: &[GrantRecord], holder: Holder| {
         let open = grants.iter().filter(|grant| grant.closed_at.is_none());
         let roles: BTreeSet<_> = open

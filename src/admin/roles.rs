@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use super::AdminError;
 use super::desk::{Answer, Desk, check_description, conflict, invalid, managed_by_file, not_found};
 use crate::directory::Resolver;
+use crate::policy::own;
 use crate::store::{Change, GrantRecord, RoleRecord};
-use crate::words::{PermissionPattern, PermissionSet, RoleName, nearest};
+use crate::words::{Permission, PermissionPattern, PermissionSet, RoleName, nearest};
 
 /// Most permissions or included roles written in one role.
 const ENTRIES_MAX: usize = 1024;
@@ -64,7 +65,8 @@ pub(super) fn update(
 /// Every role, by name.
 pub(super) fn list(desk: &Desk<'_>) -> Value {
     let (built_in, custom) = (desk.policy().roles.keys(), desk.records().roles.keys());
-    let names: BTreeSet<_> = built_in.chain(custom).collect();
+    let own = own::roles().iter().map(|role| &role.name);
+    let names: BTreeSet<_> = built_in.chain(custom).chain(own).collect();
     names
         .into_iter()
         .flat_map(|name| show(desk, name))
@@ -85,6 +87,16 @@ pub(super) fn show(desk: &Desk<'_>, name: &RoleName) -> Answer {
             "file": role.place.to_string(),
             "permissions": role.permissions,
             "include": role.include,
+            "gives": gives,
+        }));
+    }
+    if let Some(role) = own::role(name) {
+        return Ok(json!({
+            "name": name,
+            "description": role.description,
+            "managed_by": "gateway",
+            "permissions": role.permissions,
+            "include": [],
             "gives": gives,
         }));
     }
@@ -154,13 +166,10 @@ fn check(desk: &Desk<'_>, role: &RoleRecord) -> Result<(), AdminError> {
             role.name
         )));
     }
-    let declared = &desk.policy().permissions;
+    let declared = || desk.policy().every_permission().map(|(_, name)| name);
     for pattern in &role.permissions {
-        if !declared
-            .iter()
-            .any(|(permission, _)| pattern.covers(permission))
-        {
-            let known = declared.iter().map(|(permission, _)| permission.as_str());
+        if !declared().any(|permission| pattern.covers(permission)) {
+            let known = declared().map(Permission::as_str);
             let near = nearest(pattern.as_str(), known);
             return Err(desk.unknown(format!(
                 "the policy declares no permission `{pattern}`{near}"
@@ -203,6 +212,11 @@ fn names<'d>(desk: &'d Desk<'_>, set: &PermissionSet) -> Vec<&'d str> {
 }
 
 fn refuse_built_in(desk: &Desk<'_>, name: &RoleName) -> Result<(), AdminError> {
+    if own::role(name).is_some() {
+        return Err(conflict(format!(
+            "role `{name}` is the gateway's own, and stays as it is: choose another name"
+        )));
+    }
     match desk.policy().roles.get(name) {
         Some(role) => Err(managed_by_file("role", name.as_str(), &role.place)),
         None => Ok(()),

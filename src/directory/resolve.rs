@@ -13,7 +13,7 @@ use crate::policy::{FileAccount, FileGrant, Policy};
 use crate::store::{AccountRecord, GrantRecord, Records, RoleRecord};
 use crate::words::{
     Account, AccountId, AccountName, AddressRules, Boundary, DimensionName, GroupName, Holding,
-    Limit, PermissionId, PermissionSet, Place, RoleName, UnixTime,
+    Limit, PermissionSet, Place, RoleName, UnixTime,
 };
 
 /// Why a grant gives nothing.
@@ -308,7 +308,7 @@ impl<'a> Resolver<'a> {
         }
         let built_in = self.policy.roles.get(name);
         let given = match (built_in, self.records.roles.get(name)) {
-            (None, None) => Err(Closed::RoleUnknown),
+            (None, None) => self.policy.own_role(name).ok_or(Closed::RoleUnknown),
             (Some(_), Some(_)) => Err(Closed::RoleTwice),
             (Some(role), None) => Ok(role.gives.clone()),
             (None, Some(custom)) => Ok(expand(self.policy, &self.records.roles, custom)),
@@ -336,27 +336,20 @@ fn expand(
     let mut seen = BTreeSet::from([&role.name]);
     let mut open = vec![role];
     while let Some(role) = open.pop() {
-        for (place, (permission, _)) in policy.permissions.iter().enumerate() {
-            if role
-                .permissions
-                .iter()
-                .any(|pattern| pattern.covers(permission))
-            {
-                given.extend(
-                    &u16::try_from(place)
-                        .ok()
-                        .map(PermissionId)
-                        .into_iter()
-                        .collect(),
-                );
+        for (id, permission) in policy.every_permission() {
+            let mut patterns = role.permissions.iter();
+            if patterns.any(|pattern| pattern.covers(permission)) {
+                given.insert(id);
             }
         }
         for name in &role.include {
             match (policy.roles.get(name), customs.get(name)) {
                 (Some(built_in), None) => given.extend(&built_in.gives),
                 (None, Some(custom)) if seen.insert(name) => open.push(custom),
-                // Unknown, twofold, or already counted.
-                (None, _) | (Some(_), Some(_)) => {}
+                // The gateway's own, or unknown.
+                (None, None) => given.extend(&policy.own_role(name).unwrap_or_default()),
+                // Twofold, or already counted.
+                (None | Some(_), Some(_)) => {}
             }
         }
     }

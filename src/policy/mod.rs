@@ -19,6 +19,7 @@ mod near;
 #[cfg(test)]
 mod oracle;
 pub mod overlap;
+pub mod own;
 pub mod proof;
 #[cfg(test)]
 mod properties;
@@ -137,7 +138,7 @@ impl Policy {
         })
     }
 
-    /// The number of a permission, if it is declared.
+    /// The number of a permission, if a file declares it or it is the gateway's own.
     pub fn permission_id(&self, name: &str) -> Option<PermissionId> {
         let found = self
             .permissions
@@ -146,6 +147,7 @@ impl Policy {
             .ok()
             .and_then(|place| u16::try_from(place).ok())
             .map(PermissionId)
+            .or_else(|| self.own_id(name))
     }
 
     /// The permission with this number.
@@ -157,6 +159,7 @@ impl Policy {
         let found = self.permissions.get(usize::from(id.0));
         found
             .map(|(name, _)| name)
+            .or_else(|| self.own_permission(id))
             .expect("the number is of this policy")
     }
 

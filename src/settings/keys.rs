@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use super::{
-    ADMIN_DEFAULT, AUDIENCE_DEFAULT, CACHE_ENTRIES_DEFAULT, CONNECTIONS_MAX_DEFAULT,
-    DRAIN_DELAY_DEFAULT, DRAIN_TIMEOUT_DEFAULT, Decisions, ISSUER_DEFAULT, METRIC_ACCOUNTS_DEFAULT,
-    OPS_DEFAULT, POLICIES_DEFAULT, TOKEN_LIFETIME_DEFAULT, TOKEN_LIFETIME_MAX, audit, denials,
-    listener, rates, upstream,
+    AUDIENCE_DEFAULT, CACHE_ENTRIES_DEFAULT, CONNECTIONS_MAX_DEFAULT, DRAIN_DELAY_DEFAULT,
+    DRAIN_TIMEOUT_DEFAULT, Decisions, ISSUER_DEFAULT, METRIC_ACCOUNTS_DEFAULT, OPS_DEFAULT,
+    POLICIES_DEFAULT, TOKEN_LIFETIME_DEFAULT, TOKEN_LIFETIME_MAX, admin, audit, denials, listener,
+    rates, upstream,
 };
 use crate::yaml::shape::{Keys, Known, Preset, Rule, Scalars, Shape, Word, pattern, words};
 
@@ -35,8 +35,8 @@ pub const KEYS: Keys = Keys {
         ),
         Known::new(
             "admin",
-            Shape::Either(&[OFF, Shape::Keys(&ADMIN), Shape::Nothing]),
-            "The admin API and its console, or `off`.",
+            Shape::Either(&[OFF, Shape::Keys(&admin::KEYS), Shape::Nothing]),
+            "The admin API, or `off`.",
         ),
         Known::new(
             "ops",
@@ -121,16 +121,6 @@ pub const KEYS: Keys = Keys {
 };
 
 const OFF: Shape = Shape::Choice(|| vec!["off"]);
-
-pub(super) const ADMIN: Keys = Keys {
-    what: "`admin`",
-    known: &[
-        Known::new("address", Shape::Text(ADDRESS), "An address and a port.")
-            .or(Preset::Address(ADMIN_DEFAULT)),
-    ],
-    later: &["tls"],
-    rules: &[],
-};
 
 pub(super) const OPS: Keys = Keys {
     what: "`ops`",
@@ -255,7 +245,7 @@ const STORE: Word = Word::ruled(
     &["sqlite:portcullis.db", "none"],
 );
 const ISSUER: Word = claim_word("an issuer");
-const AUDIENCE: Word = claim_word("an audience");
+pub(super) const AUDIENCE: Word = claim_word("an audience");
 
 const fn claim_word(what: &'static str) -> Word {
     Word {

@@ -61,7 +61,7 @@ pub(super) const KEYS: Keys = Keys {
     rules: &[],
 };
 
-const TLS: Keys = Keys {
+pub(super) const TLS: Keys = Keys {
     what: "`tls`",
     known: &[
         Known::new(
@@ -163,7 +163,7 @@ fn read(reader: &Reader<'_>, node: &Node, faults: &mut Faults) -> Option<Listene
     })
 }
 
-fn tls(reader: &Reader<'_>, node: &Node, faults: &mut Faults) -> Option<ListenerTls> {
+pub(super) fn tls(reader: &Reader<'_>, node: &Node, faults: &mut Faults) -> Option<ListenerTls> {
     let fields = Fields::of(node, &TLS, faults)?;
     let certificate = fields.get("certificate");
     let key = fields.get("key");

@@ -6,15 +6,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::keys::{ADMIN, DECISIONS, DRAIN, FORMATS, KEYS, LOG, METRICS, OPS, TOKENS};
+use super::keys::{DECISIONS, DRAIN, FORMATS, KEYS, LOG, METRICS, OPS, TOKENS};
 use super::{
-    ADMIN_DEFAULT, CONNECTIONS_MAX_DEFAULT, Control, DRAIN_DELAY_DEFAULT, DRAIN_TIMEOUT_DEFAULT,
-    Drain, Log, METRIC_ACCOUNTS_DEFAULT, MetricsSettings, Named, OPS_DEFAULT, POLICIES_DEFAULT,
-    STORE_DEFAULT, Settings, StoreSetting, Tokens, audit, denials, listener, rates, shadow,
-    upstream,
+    CONNECTIONS_MAX_DEFAULT, Control, DRAIN_DELAY_DEFAULT, DRAIN_TIMEOUT_DEFAULT, Drain, Log,
+    METRIC_ACCOUNTS_DEFAULT, MetricsSettings, Named, OPS_DEFAULT, POLICIES_DEFAULT, STORE_DEFAULT,
+    Settings, StoreSetting, Tokens, admin, audit, denials, listener, rates, shadow, upstream,
 };
 use crate::words::{Fault, Faults, Place, UpstreamName};
-use crate::yaml::shape::Keys;
 use crate::yaml::{self, Fields, Node, Value, quoted};
 
 impl Settings {
@@ -84,16 +82,17 @@ impl Reader<'_> {
             |node| upstream::read_all(self, node, shadow == Some(true), faults),
         );
         weakened.extend(shadow::whole_gateway(&fields, &mut upstreams, faults));
+        let tokens = self.tokens(fields.get("tokens"), &store, faults);
         let settings = Settings {
             file: path.to_owned(),
             listeners: listener::read_all(self, fields.get("listeners"), faults),
-            admin: side_door(fields.get("admin"), &ADMIN, ADMIN_DEFAULT, faults),
-            ops: side_door(fields.get("ops"), &OPS, OPS_DEFAULT, faults),
+            admin: admin::read(self, fields.get("admin"), &tokens, faults),
+            ops: ops(fields.get("ops"), faults),
             policies: self
                 .path(fields.get("policies"), faults)
                 .unwrap_or_else(|| self.base.join(POLICIES_DEFAULT)),
             pepper: self.pepper(&fields, &store, faults),
-            tokens: self.tokens(fields.get("tokens"), &store, faults),
+            tokens,
             store,
             upstreams,
             shadow: shadow == Some(true),
@@ -217,7 +216,7 @@ impl Reader<'_> {
 }
 
 /// `iss` or `aud`: visible ASCII, so that it reads the same in a token, a header and a log.
-fn claim(node: Option<&Node>, what: &str, faults: &mut Faults) -> Option<String> {
+pub(super) fn claim(node: Option<&Node>, what: &str, faults: &mut Faults) -> Option<String> {
     let node = node?;
     let text = node.text(what, faults)?;
     if (1..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -231,30 +230,24 @@ fn claim(node: Option<&Node>, what: &str, faults: &mut Faults) -> Option<String>
     None
 }
 
-/// The address of `admin` or `ops`, or `off`.
-fn side_door(
-    node: Option<&Node>,
-    keys: &'static Keys,
-    default: SocketAddr,
-    faults: &mut Faults,
-) -> Option<SocketAddr> {
+/// The address of `ops`, or `off`.
+fn ops(node: Option<&Node>, faults: &mut Faults) -> Option<SocketAddr> {
     let Some(node) = node else {
-        return Some(default);
+        return Some(OPS_DEFAULT);
     };
     if let Value::Scalar(text) = &node.value {
         if text != "off" {
             let message = format!(
-                "{} is not a value of {}: expected `{{ address: {default} }}` or `off`",
-                quoted(text),
-                keys.what
+                "{} is not a value of `ops`: expected `{{ address: {OPS_DEFAULT} }}` or `off`",
+                quoted(text)
             );
             faults.push(Fault::new(node.place.clone(), message));
         }
         return None;
     }
-    let fields = Fields::of(node, keys, faults)?;
+    let fields = Fields::of(node, &OPS, faults)?;
     let address = fields.get("address").map(|node| address(node, faults));
-    address.unwrap_or(Some(default))
+    address.unwrap_or(Some(OPS_DEFAULT))
 }
 
 /// An address and a port.
@@ -309,7 +302,8 @@ fn refuse_shared_addresses(settings: &Settings, root: &Node, faults: &mut Faults
     let mut seen: Vec<(SocketAddr, &str)> = Vec::new();
     let doors = settings.listeners.iter().map(|l| (l.address, "a listener"));
     let ops = settings.ops.map(|address| (address, "`ops`"));
-    let admin = settings.admin.map(|address| (address, "`admin`"));
+    let admin = settings.admin.as_ref();
+    let admin = admin.map(|admin| (admin.address, "`admin`"));
     for (address, name) in doors.chain(ops).chain(admin) {
         let earlier = seen
             .iter()

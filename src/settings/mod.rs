@@ -7,6 +7,7 @@
 //! Not here: who may do what (that is a policy), and whether the files named exist or can be read
 //! (whoever opens them says so, and finds in [`Named`] where they are named).
 
+mod admin;
 mod audit;
 mod denials;
 mod http2;
@@ -29,6 +30,7 @@ use std::time::Duration;
 use http::HeaderName;
 use ipnet::IpNet;
 
+pub use admin::Admin;
 pub use audit::Audit;
 pub use denials::Denials;
 pub use http2::Http2Limits;
@@ -48,6 +50,8 @@ use crate::words::{ClassSet, Place, Spelling, UpstreamName};
 pub const LISTENER_DEFAULT: SocketAddr = loopback(7080);
 /// Where the admin API listens when the file does not say: this host only.
 pub const ADMIN_DEFAULT: SocketAddr = loopback(7081);
+/// Whom tokens for the admin API are for when the file does not say.
+pub const ADMIN_AUDIENCE_DEFAULT: &str = "portcullis-admin";
 /// Where metrics and health are served when the file does not say: this host only, because they
 /// tell more than a stranger should know.
 pub const OPS_DEFAULT: SocketAddr = loopback(7090);
@@ -124,8 +128,8 @@ pub struct Settings {
     pub file: PathBuf,
     /// Where requests are taken; at least one.
     pub listeners: Vec<Listener>,
-    /// Where the admin API listens, or nowhere.
-    pub admin: Option<SocketAddr>,
+    /// The admin API, if there is one.
+    pub admin: Option<Admin>,
     /// Where metrics and health are served, or nowhere.
     pub ops: Option<SocketAddr>,
     /// The policy folder.

@@ -28,7 +28,7 @@ fn the_example_means_what_it_says() {
     assert_eq!(settings.listeners[0].tls, None);
     let tls = settings.listeners[1].tls.clone().unwrap();
     assert_eq!(tls.certificate, Path::new("/etc/p/tls.crt"));
-    assert_eq!(settings.admin, Some(ADMIN_DEFAULT));
+    assert_eq!(settings.admin, Some(Admin::default()));
     assert_eq!(settings.ops, Some(OPS_DEFAULT));
     assert_eq!(settings.policies, Path::new("/etc/p/policies/"));
     assert_eq!(

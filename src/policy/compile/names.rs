@@ -5,6 +5,7 @@ use std::fmt::Display;
 
 use super::Context;
 use crate::policy::file::{At, PolicyFile};
+use crate::policy::own;
 use crate::settings::UpstreamRules;
 use crate::words::{
     ClassSet, DimensionId, DimensionName, Fault, Faults, Permission, PermissionId, Place, RoleName,
@@ -54,6 +55,12 @@ impl Names {
             roles.map(|it| (&it.name, &it.place, &it.description)),
             faults,
         );
+        for (name, (place, _)) in &roles {
+            if own::role(name).is_some() {
+                let message = format!("role `{name}` is the gateway's own: choose another name");
+                faults.push(Fault::new((*place).clone(), message));
+            }
+        }
         let names = Self {
             permissions: described(permissions),
             dimensions: described(dimensions),
@@ -139,7 +146,7 @@ impl Names {
 
     /// Says whether a role is declared.
     pub(super) fn role(&self, name: &At<RoleName>, faults: &mut Faults) -> bool {
-        let known = self.roles.contains_key(&name.value);
+        let known = self.roles.contains_key(&name.value) || own::role(&name.value).is_some();
         if !known {
             undeclared(
                 "role",

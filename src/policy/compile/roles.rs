@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use super::covered;
 use super::names::{Names, undeclared};
-use crate::policy::Role;
 use crate::policy::file::{At, PolicyFile, RoleWritten};
-use crate::words::{Fault, Faults, PermissionPattern, PermissionSet, RoleName, nearest};
+use crate::policy::{Role, own};
+use crate::words::{
+    Fault, Faults, PermissionId, PermissionPattern, PermissionSet, RoleName, nearest,
+};
 
 /// Works out every role. One that includes itself, whichever way around, is a fault.
 pub(super) fn compile(
@@ -63,8 +65,16 @@ impl<'a> Waiting<'a> {
         for pattern in &written.permissions {
             gives.extend(&given(pattern, names, faults));
         }
-        let include = written.include.iter();
-        let missing = include.filter(|name| names.role(name, faults)).count();
+        let mut missing = 0;
+        for name in &written.include {
+            // The gateway's own roles are done before any other.
+            if let Some(role) = own::role(&name.value) {
+                let patterns = role.permissions.iter();
+                patterns.for_each(|pattern| gives.extend(&own_given(pattern, names)));
+            } else if names.role(name, faults) {
+                missing += 1;
+            }
+        }
         Self {
             written,
             gives,
@@ -87,7 +97,8 @@ impl<'a> Waiting<'a> {
 
 /// What a pattern gives; it must cover something.
 fn given(pattern: &At<PermissionPattern>, names: &Names, faults: &mut Faults) -> PermissionSet {
-    let given = covered(&names.permissions, &pattern.value);
+    let mut given = covered(&names.permissions, &pattern.value);
+    given.extend(&own_given(&pattern.value, names));
     if !given.is_empty() {
         return given;
     }
@@ -108,6 +119,16 @@ fn given(pattern: &At<PermissionPattern>, names: &Names, faults: &mut Faults) ->
         }
     }
     given
+}
+
+/// What a pattern gives of the gateway's own, which is numbered after what the files declare.
+fn own_given(pattern: &PermissionPattern, names: &Names) -> PermissionSet {
+    let own = covered(own::permissions(), pattern);
+    let declared = names.permissions.len();
+    let own = own.iter().map(|id| declared + usize::from(id.0));
+    own.filter_map(|place| u16::try_from(place).ok())
+        .map(PermissionId)
+        .collect()
 }
 
 fn names_where<'a>(
