@@ -117,6 +117,7 @@ mod promises {
             members: BTreeSet::from([AccountId::random()]),
             grants: vec![grant(1, 1)],
             applied_as: None,
+            owner: grant(1, 2).within,
             created_at: time(1),
             updated_at: time(1),
         };
@@ -358,6 +359,7 @@ fn change(records: &Records, (kind, a, b): (u8, u8, u8), now: UnixTime) -> Optio
             members: known(b).into_iter().collect(),
             grants: vec![grant(b, a), grant(a, b), grant(a, b)],
             applied_as: b.is_multiple_of(3).then(|| "gitops".parse().unwrap()),
+            owner: grant(b, a).within,
             created_at: now,
             updated_at: now,
         }),
@@ -462,6 +464,7 @@ fn account(number: u8) -> AccountRecord {
         updated_at: time(1),
         last_used_at: None,
         applied_as: None,
+        owner: grant(number, 3).within,
     }
 }
 
@@ -491,6 +494,7 @@ fn key(number: u8, account: &AccountId) -> KeyRecord {
         expires_at: number.is_multiple_of(2).then(|| time(7)),
         last_used_at: None,
         last_used_from: None,
+        created_by: number.is_multiple_of(2).then(|| "user root".to_owned()),
         limits: KeyLimits {
             only: number
                 .is_multiple_of(3)
@@ -514,6 +518,7 @@ fn role(number: u8, other: u8, now: UnixTime) -> RoleRecord {
         include: vec![format!("r{}", other % 3).parse().unwrap()],
         api_access: other.is_multiple_of(2),
         applied_as: other.is_multiple_of(3).then(|| "gitops".parse().unwrap()),
+        owner: grant(number, other).within,
         created_at: now,
         updated_at: now,
     }

@@ -9,7 +9,7 @@ use super::desk::{
 };
 use super::view;
 use crate::store::{AccountRecord, Change, Holder};
-use crate::words::{AccountId, AccountName};
+use crate::words::{AccountId, AccountName, Boundary};
 
 pub(super) fn create(
     desk: &mut Desk<'_>,
@@ -35,6 +35,7 @@ pub(super) fn create(
         updated_at: desk.now,
         last_used_at: None,
         applied_as: None,
+        owner: Boundary::default(),
     };
     desk.change(&Change::CreateAccount(account))?;
     show(desk, name)

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::desk::{Answer, Desk, Found, check_description, managed_by_file, not_found};
 use super::{AdminError, Grant, accounts, view};
 use crate::store::{Change, GroupRecord, Holder};
-use crate::words::{AccountId, AccountName, GroupName, nearest};
+use crate::words::{AccountId, AccountName, Boundary, GroupName, nearest};
 
 pub(super) fn create(
     desk: &mut Desk<'_>,
@@ -26,6 +26,7 @@ pub(super) fn create(
         members: BTreeSet::new(),
         grants: desk.check_grants(grants, &[])?,
         applied_as: None,
+        owner: Boundary::default(),
         created_at: desk.now,
         updated_at: desk.now,
     };

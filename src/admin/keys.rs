@@ -104,6 +104,7 @@ fn new_key(
         expires_at,
         last_used_at: None,
         last_used_from: None,
+        created_by: None,
         limits: KeyLimits::default(),
     };
     Ok((key, secret))

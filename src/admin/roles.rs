@@ -9,7 +9,7 @@ use super::desk::{Answer, Desk, check_description, conflict, invalid, managed_by
 use crate::directory::Resolver;
 use crate::policy::own;
 use crate::store::{Change, GrantRecord, RoleRecord};
-use crate::words::{Permission, PermissionPattern, PermissionSet, RoleName, nearest};
+use crate::words::{Boundary, Permission, PermissionPattern, PermissionSet, RoleName, nearest};
 
 /// Most permissions or included roles written in one role.
 const ENTRIES_MAX: usize = 1024;
@@ -29,6 +29,7 @@ pub(super) fn create(
         include,
         api_access: true,
         applied_as: None,
+        owner: Boundary::default(),
         created_at: desk.now,
         updated_at: desk.now,
     };

@@ -45,6 +45,7 @@ fn role(name: &str, permissions: &[&str], include: &[&str]) -> RoleRecord {
         include: include.iter().map(|text| text.parse().unwrap()).collect(),
         api_access: true,
         applied_as: None,
+        owner: Boundary::default(),
         created_at: UnixTime::default(),
         updated_at: UnixTime::default(),
     }
@@ -165,6 +166,7 @@ fn many(count: u32) -> Records {
             updated_at: UnixTime::default(),
             last_used_at: None,
             applied_as: None,
+            owner: Boundary::default(),
         };
         records.put_key(KeyRecord {
             id: KeyId::random(),
@@ -176,6 +178,7 @@ fn many(count: u32) -> Records {
             expires_at: None,
             last_used_at: None,
             last_used_from: None,
+            created_by: None,
             limits: Default::default(),
         });
         records.accounts.insert(account.id.clone(), account);

@@ -91,6 +91,8 @@ pub struct AccountRecord {
     pub last_used_at: Option<UnixTime>,
     /// The set of files it was applied from, if it was.
     pub applied_as: Option<SetName>,
+    /// Where those who manage it have to hold the right to; set when it is made.
+    pub owner: Boundary,
 }
 
 /// A role given to an account or a group.
@@ -128,6 +130,8 @@ pub struct KeyRecord {
     pub last_used_from: Option<IpAddr>,
     /// What it is limited to.
     pub limits: KeyLimits,
+    /// Who made it, in words, as far as that is known.
+    pub created_by: Option<String>,
 }
 
 /// What a key is limited to, within what its account may do.
@@ -168,6 +172,8 @@ pub struct RoleRecord {
     pub created_at: UnixTime,
     /// When somebody last changed it.
     pub updated_at: UnixTime,
+    /// Where those who manage it have to hold the right to; set when it is made.
+    pub owner: Boundary,
 }
 
 /// A group managed by commands.
@@ -187,6 +193,8 @@ pub struct GroupRecord {
     pub created_at: UnixTime,
     /// When somebody last changed it.
     pub updated_at: UnixTime,
+    /// Where those who manage it have to hold the right to; set when it is made.
+    pub owner: Boundary,
 }
 
 /// What the store adds to an account managed by file.

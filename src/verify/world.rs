@@ -87,6 +87,7 @@ impl World {
             updated_at: START,
             last_used_at: None,
             applied_as: None,
+            owner: Boundary::default(),
         };
         let (key, secret) = (KeyId::random(), Secret::random());
         self.records.put_key(KeyRecord {
@@ -99,6 +100,7 @@ impl World {
             expires_at: None,
             last_used_at: None,
             last_used_from: None,
+            created_by: None,
             limits: Default::default(),
         });
         self.keys.insert(name, (key, secret));

@@ -100,7 +100,7 @@ fn create_account(tx: Tx<'_>, account: &AccountRecord) -> Done {
     run(
         tx,
         "INSERT INTO accounts (id, name, description, enabled, allow_from, created_at, updated_at, \
-         last_used_at, applied_as) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+         last_used_at, applied_as, owner) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
             account.id.as_str(),
             name,
@@ -110,7 +110,8 @@ fn create_account(tx: Tx<'_>, account: &AccountRecord) -> Done {
             millis(account.created_at),
             millis(account.updated_at),
             account.last_used_at.map(millis),
-            text(account.applied_as.as_ref())
+            text(account.applied_as.as_ref()),
+            json(&account.owner)
         ],
     )?;
     let holder = Holder::Account(account.id.clone());
@@ -254,8 +255,8 @@ fn create_key(tx: Tx<'_>, key: &KeyRecord) -> Done {
     run(
         tx,
         "INSERT INTO keys (id, account, description, digest, created_at, updated_at, expires_at, \
-         last_used_at, last_used_from, may_use, allow_from) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+         last_used_at, last_used_from, may_use, allow_from, created_by) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         params![
             id,
             key.account.as_str(),
@@ -267,7 +268,8 @@ fn create_key(tx: Tx<'_>, key: &KeyRecord) -> Done {
             key.last_used_at.map(millis),
             key.last_used_from.map(|from| from.to_string()),
             key.limits.only.as_ref().map(json),
-            json(&key.limits.allow_from)
+            json(&key.limits.allow_from),
+            key.created_by
         ],
     )?;
     Ok(())
@@ -311,7 +313,7 @@ fn create_role(tx: Tx<'_>, role: &RoleRecord) -> Done {
     run(
         tx,
         "INSERT INTO roles (name, description, permissions, include, created_at, updated_at, \
-         api_access, applied_as) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+         api_access, applied_as, owner) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         params![
             name,
             role.description,
@@ -320,7 +322,8 @@ fn create_role(tx: Tx<'_>, role: &RoleRecord) -> Done {
             millis(role.created_at),
             millis(role.updated_at),
             role.api_access,
-            text(role.applied_as.as_ref())
+            text(role.applied_as.as_ref()),
+            json(&role.owner)
         ],
     )?;
     Ok(())
@@ -349,14 +352,15 @@ fn create_group(tx: Tx<'_>, group: &GroupRecord) -> Done {
     refuse_twice(tx, "SELECT 1 FROM groups WHERE name = ?1", "group", name)?;
     run(
         tx,
-        "INSERT INTO groups (name, description, created_at, updated_at, applied_as) \
-         VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO groups (name, description, created_at, updated_at, applied_as, owner) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         params![
             name,
             group.description,
             millis(group.created_at),
             millis(group.updated_at),
-            text(group.applied_as.as_ref())
+            text(group.applied_as.as_ref()),
+            json(&group.owner)
         ],
     )?;
     let holder = Holder::Group(group.name.clone());

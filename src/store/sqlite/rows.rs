@@ -15,8 +15,9 @@ use crate::store::{
 use crate::words::{AccountId, GroupName, UnixTime};
 
 const ACCOUNT: &str = "SELECT id, name, description, enabled, allow_from, created_at, updated_at, \
-                       last_used_at, applied_as FROM accounts";
-const GROUP: &str = "SELECT name, description, created_at, updated_at, applied_as FROM groups";
+                       last_used_at, applied_as, owner FROM accounts";
+const GROUP: &str =
+    "SELECT name, description, created_at, updated_at, applied_as, owner FROM groups";
 
 pub(super) fn load(connection: &Connection) -> rusqlite::Result<Records> {
     let dead = "SELECT id FROM ids WHERE dead_at IS NOT NULL";
@@ -67,7 +68,7 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Records> {
         }
     }
     let query = "SELECT id, account, description, digest, created_at, updated_at, expires_at, \
-                 last_used_at, last_used_from, may_use, allow_from FROM keys";
+                 last_used_at, last_used_from, may_use, allow_from, created_by FROM keys";
     for key in all::<Vec<_>, _>(connection, query, key_row)? {
         records.put_key(key);
     }
@@ -96,7 +97,7 @@ fn roles(
     connection: &Connection,
 ) -> rusqlite::Result<BTreeMap<crate::words::RoleName, RoleRecord>> {
     let query = "SELECT name, description, permissions, include, created_at, updated_at, \
-                 api_access, applied_as FROM roles";
+                 api_access, applied_as, owner FROM roles";
     all(connection, query, |row| {
         let role = RoleRecord {
             name: parsed(row, 0)?,
@@ -107,6 +108,7 @@ fn roles(
             updated_at: time(row, 5)?,
             api_access: row.get(6)?,
             applied_as: maybe(row, 7)?,
+            owner: listed(row, 8)?,
         };
         Ok((role.name.clone(), role))
     })
@@ -156,6 +158,7 @@ fn account_row(row: &Row<'_>) -> rusqlite::Result<AccountRecord> {
         updated_at: time(row, 6)?,
         last_used_at: maybe_time(row, 7)?,
         applied_as: maybe(row, 8)?,
+        owner: listed(row, 9)?,
     })
 }
 
@@ -168,6 +171,7 @@ fn group_row(row: &Row<'_>) -> rusqlite::Result<GroupRecord> {
         created_at: time(row, 2)?,
         updated_at: time(row, 3)?,
         applied_as: maybe(row, 4)?,
+        owner: listed(row, 5)?,
     })
 }
 
@@ -192,6 +196,7 @@ fn key_row(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
             },
             allow_from: listed(row, 10)?,
         },
+        created_by: row.get(11)?,
     })
 }
 
