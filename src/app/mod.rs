@@ -335,8 +335,8 @@ impl Running {
         if let Some(address) = self.addresses.ops {
             tracing::info!(listener = "ops", %address, "listening");
         }
-        if let Some(address) = self.settings.admin {
-            tracing::info!(%address, "`admin` is set, and this release has no admin API: nothing listens there");
+        if let Some(admin) = &self.settings.admin {
+            tracing::info!(address = %admin.address, "`admin` is set, and this release has no admin API: nothing listens there");
         }
         if let Some(path) = &self.addresses.control {
             tracing::info!(socket = %path.display(), "control socket");

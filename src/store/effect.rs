@@ -119,8 +119,10 @@ impl Records {
             Change::UpdateRole(role) => {
                 if let Some(known) = self.roles.get_mut(&role.name) {
                     let created_at = known.created_at;
+                    let owner = known.owner.clone();
                     *known = RoleRecord {
                         created_at,
+                        owner,
                         ..role.clone()
                     };
                 }
