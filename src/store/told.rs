@@ -14,7 +14,7 @@ use super::{
     KeyLimits, KeyRecord, Records, RoleRecord, SigningKeyRecord,
 };
 use crate::audit::Object;
-use crate::words::{AccountId, AccountName, GroupName, KeyId, RoleName};
+use crate::words::{AccountId, AccountName, Boundary, GroupName, KeyId, RoleName};
 
 /// Most names of one kind told of what a policy changes.
 const NAMES_MAX: usize = 256;
@@ -165,6 +165,7 @@ impl Records {
                         members: BTreeSet::new(),
                         grants: Vec::new(),
                         applied_as: group.applied_as.clone(),
+                        owner: group.owner.clone(),
                         created_at: group.created_at,
                         updated_at: group.updated_at,
                     };
@@ -305,18 +306,28 @@ fn account(record: &AccountRecord) -> Value {
         allow_from,
         grants,
         applied_as,
+        owner,
         created_at: _,
         updated_at: _,
         last_used_at: _,
     } = record;
-    json!({
+    let told = json!({
         "name": name,
         "applied_as": applied_as,
         "description": description,
         "enabled": enabled,
         "allow_from": allow_from,
         "grants": grants.iter().map(grant).collect::<Vec<_>>(),
-    })
+    });
+    owned(told, owner)
+}
+
+/// Whose it is, unless it is nobody's in particular.
+fn owned(mut told: Value, owner: &Boundary) -> Value {
+    if let Some(told) = told.as_object_mut().filter(|_| !owner.is_everywhere()) {
+        told.insert("owner".into(), json!(owner));
+    }
+    told
 }
 
 fn grant(record: &GrantRecord) -> Value {
@@ -358,6 +369,7 @@ fn key(record: &KeyRecord) -> Value {
         expires_at,
         last_used_at: _,
         last_used_from: _,
+        created_by: _,
         limits,
     } = record;
     let KeyLimits { only, allow_from } = limits;
@@ -378,16 +390,18 @@ fn role(record: &RoleRecord) -> Value {
         include,
         api_access,
         applied_as,
+        owner,
         created_at: _,
         updated_at: _,
     } = record;
-    json!({
+    let told = json!({
         "description": description,
         "permissions": permissions,
         "include": include,
         "api_access": api_access,
         "applied_as": applied_as,
-    })
+    });
+    owned(told, owner)
 }
 
 fn group(record: &GroupRecord) -> Value {
@@ -397,15 +411,17 @@ fn group(record: &GroupRecord) -> Value {
         members,
         grants,
         applied_as,
+        owner,
         created_at: _,
         updated_at: _,
     } = record;
-    json!({
+    let told = json!({
         "applied_as": applied_as,
         "description": description,
         "members": members,
         "grants": grants.iter().map(grant).collect::<Vec<_>>(),
-    })
+    });
+    owned(told, owner)
 }
 
 fn signing_key(record: &SigningKeyRecord) -> Value {
