@@ -90,7 +90,7 @@ fn tokens(criterion: &mut Criterion) {
     let verifier = Verifier::new(&world.tokens, None);
     let verify = |token: &str| {
         let credential = Credential::Bearer(black_box(token));
-        verifier.verify(&credential, &world.state, world.now)
+        verifier.verify(&credential, &world.state, (world.now, None))
     };
     let token = world.token();
     verify(&token).unwrap();
@@ -116,7 +116,7 @@ fn tokens(criterion: &mut Criterion) {
     criterion.bench_function("verify a new token", |bench| {
         bench.iter(|| {
             let credential = Credential::Bearer(pair.next().unwrap());
-            forgetful.verify(&credential, &world.state, world.now)
+            forgetful.verify(&credential, &world.state, (world.now, None))
         });
     });
     let junk = World::new().token();
@@ -140,7 +140,7 @@ fn keys(criterion: &mut Criterion) {
         bench.iter(|| {
             let credential = read(black_box(&headers), accepts, Foreign::Counts).unwrap();
             verifier
-                .verify(&credential, &world.state, world.now)
+                .verify(&credential, &world.state, (world.now, None))
                 .unwrap()
         });
     });

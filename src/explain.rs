@@ -140,6 +140,7 @@ pub fn supposed(account: Arc<Account>) -> Caller {
         key: None,
         evidence: Evidence::Hypothesis,
         subset: None,
+        addresses: None,
     }
 }
 

@@ -25,7 +25,7 @@ use crate::oauth;
 use crate::reason::Reason;
 use crate::request::Target;
 use crate::throttle::Throttle;
-use crate::verify::Verifier;
+use crate::verify::{At, Verifier};
 use crate::words::{Method, Rate, UnixTime};
 
 /// What a judgement rests on besides the request.
@@ -56,6 +56,13 @@ pub struct Asked<'a> {
     pub failures: Rate,
     /// When.
     pub now: UnixTime,
+}
+
+impl Asked<'_> {
+    /// When and from where a credential is shown.
+    fn at(&self) -> At {
+        (self.now, Some(self.source))
+    }
 }
 
 /// What a request is, once it is fit to be looked at.
@@ -129,7 +136,7 @@ impl Judge<'_> {
             return Ok(Judgement::Decided(decision::decide(&question, Ok(None))));
         }
         let caller = self.read(asked, &question).and_then(|credential| {
-            let found = self.verifier.look(&credential, self.state, asked.now);
+            let found = self.verifier.look(&credential, self.state, asked.at());
             found.map_err(|refused| (refused.reason, refused.was_computed))
         });
         let was_guess = matches!(caller, Err((_, true)));
@@ -162,7 +169,9 @@ impl Judge<'_> {
     /// before is asked anything else, on public routes too.
     fn held(&self, asked: &Asked<'_>, question: &Question<'_>, wait: Duration) -> Outcome {
         let credential = self.read(asked, question).unwrap_or(Credential::Absent);
-        let caller = self.verifier.remembered(&credential, self.state, asked.now);
+        let caller = self
+            .verifier
+            .remembered(&credential, self.state, asked.at());
         if caller.as_ref().err() == Some(&Reason::SourceThrottled) {
             return Outcome::Denied(decision::throttled(question, wait));
         }

@@ -1,5 +1,7 @@
 //! Operations on accounts.
 
+use std::cmp::Ordering;
+
 use ipnet::IpNet;
 use serde_json::Value;
 
@@ -41,16 +43,35 @@ pub(super) fn create(
     show(desk, name)
 }
 
-/// Every account, by name.
-pub(super) fn list(desk: &Desk<'_>) -> Value {
+/// Every account by name, or at most `limit` of those that come after `after`.
+pub(super) fn list(desk: &Desk<'_>, after: Option<&AccountName>, limit: Option<usize>) -> Value {
     let stored = desk.records().accounts.values();
-    let mut rows: Vec<_> = stored
-        .map(|record| (&record.name, view::account(desk, record)))
-        .collect();
+    let stored = stored.map(|record| (&record.name, Found::Stored(record)));
     let filed = desk.policy().accounts.iter();
-    rows.extend(filed.map(|(name, entry)| (name, view::file_account(desk, name, entry))));
-    rows.sort_by_key(|(name, _)| *name);
-    rows.into_iter().map(|(_, row)| row).collect()
+    let filed = filed.map(|(name, entry)| (name, Found::Filed(entry)));
+    let all = stored.chain(filed);
+    let mut rows: Vec<_> = all
+        .filter(|(name, _)| after.is_none_or(|after| *name > after))
+        .collect();
+    first_of(&mut rows, limit, |one, other| one.0.cmp(other.0));
+    let rows = rows.into_iter().map(|(name, found)| match found {
+        Found::Stored(record) => view::account(desk, record),
+        Found::Filed(entry) => view::file_account(desk, name, entry),
+    });
+    rows.collect()
+}
+
+/// Leaves the first `limit` of `rows`, in order. A page of many does not sort all of them.
+pub(super) fn first_of<T>(
+    rows: &mut Vec<T>,
+    limit: Option<usize>,
+    order: impl Fn(&T, &T) -> Ordering,
+) {
+    if let Some(limit) = limit.filter(|limit| *limit < rows.len()) {
+        rows.select_nth_unstable_by(limit, &order);
+        rows.truncate(limit);
+    }
+    rows.sort_by(order);
 }
 
 pub(super) fn show(desk: &Desk<'_>, name: &AccountName) -> Answer {

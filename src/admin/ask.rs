@@ -157,6 +157,7 @@ pub(super) fn world(desk: &Desk<'_>, account: Option<&Arc<Account>>) -> World {
             gives,
             permissions: role.permissions.clone(),
             include: role.include.clone(),
+            api_access: role.api_access,
             place: None,
         };
         world.roles.insert(name.clone(), known);

@@ -12,7 +12,7 @@ use super::{
     roles,
 };
 use crate::audit::Outcome;
-use crate::directory::{Directory, State};
+use crate::directory::{Closed, Directory, Resolver, State};
 use crate::explain::Depth;
 use crate::policy::{FileAccount, Policy};
 use crate::store::{AccountRecord, Change, GrantRecord, Records, Store, StoreError};
@@ -116,7 +116,7 @@ impl<'a> Desk<'a> {
                 grants,
                 allow_from,
             } => accounts::create(self, &name, description, &grants, allow_from),
-            O::AccountsList {} => Ok(accounts::list(self)),
+            O::AccountsList { after, limit } => Ok(accounts::list(self, after.as_ref(), limit)),
             O::AccountsShow { name } => accounts::show(self, &name),
             O::AccountsUpdate {
                 name,
@@ -136,19 +136,54 @@ impl<'a> Desk<'a> {
                 account,
                 description,
                 expires_at,
-            } => keys::create(self, &account, description, expires_at),
-            O::KeysList { account } => keys::list(self, account.as_ref()),
+                only,
+                allow_from,
+            } => {
+                let plan = keys::Plan::new(description, expires_at, only, allow_from);
+                keys::create(self, &account, plan)
+            }
+            O::KeysImport {
+                account,
+                keys,
+                expires_at,
+                only,
+                allow_from,
+            } => {
+                let plan = keys::Plan::new(String::new(), expires_at, only, allow_from);
+                keys::import(self, &account, &keys, &plan)
+            }
+            O::KeysList {
+                account,
+                unused_since,
+                ends_before,
+                after,
+                limit,
+            } => {
+                let wanted = keys::Wanted {
+                    unused_since,
+                    ends_before,
+                };
+                keys::list(self, account.as_ref(), &wanted, (after, limit))
+            }
+            O::KeysUpdate {
+                key,
+                description,
+                only,
+                allow_from,
+            } => keys::update(self, key, description, (only, allow_from)),
             O::KeysRotate {
                 key,
                 overlap_seconds,
-            } => keys::rotate(self, key, overlap_seconds),
+                expires_at,
+            } => keys::rotate(self, key, overlap_seconds, expires_at),
             O::KeysExpire { key, at } => keys::expire(self, key, at),
             O::RolesCreate {
                 name,
                 description,
                 permissions,
                 include,
-            } => roles::create(self, &name, description, (permissions, include)),
+                api_access,
+            } => roles::create(self, &name, description, (permissions, include, api_access)),
             O::RolesList {} => Ok(roles::list(self)),
             O::RolesShow { name } => roles::show(self, &name),
             O::RolesUpdate {
@@ -156,8 +191,9 @@ impl<'a> Desk<'a> {
                 description,
                 permissions,
                 include,
-            } => roles::update(self, &name, description, (permissions, include)),
-            O::RolesDelete { name } => roles::delete(self, &name),
+                api_access,
+            } => roles::update(self, &name, description, (permissions, include, api_access)),
+            O::RolesDelete { name, force } => roles::delete(self, &name, force),
             O::GroupsCreate {
                 name,
                 description,
@@ -362,8 +398,15 @@ impl<'a> Desk<'a> {
         Ok(records.collect())
     }
 
-    fn check_grant(&self, grant: &Grant) -> Result<(), AdminError> {
+    pub(super) fn check_grant(&self, grant: &Grant) -> Result<(), AdminError> {
         self.check_role(&grant.role)?;
+        if !Resolver::new(self.policy(), self.records()).may_be_given(&grant.role) {
+            return Err(invalid(format!(
+                "role `{}`: {}",
+                grant.role,
+                Closed::RoleInner
+            )));
+        }
         for (dimension, values) in grant.within.iter() {
             if self.policy().dimension_id(dimension.as_str()).is_none() {
                 let known = self

@@ -1,43 +1,224 @@
 //! Operations on keys.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde_json::json;
 
-use super::desk::{Answer, Desk, Found, check_description, conflict, invalid, not_found};
+use super::desk::{
+    Answer, Desk, Found, check_description, check_networks, conflict, invalid, managed_by_file,
+    not_found,
+};
 use super::service::Used;
-use super::{AdminError, ErrorKind, view};
+use super::{AdminError, ErrorKind, ImportedKey, view};
 use crate::directory::{Directory, Key};
 use crate::policy::FileKey;
 use crate::store::{Change, KeyLimits, KeyRecord, KeyUse, Pepper, Records};
-use crate::words::{AccountId, AccountName, KeyId, Secret, UnixTime};
+use crate::words::{
+    Account, AccountId, AccountName, KeyId, Permission, PermissionPattern, Secret, UnixTime,
+    nearest,
+};
 
 /// Longest overlap of a rotation: longer, and nobody remembers that the old key is still alive.
 const OVERLAP_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// Most permissions that one key is limited to by name.
+const LIMITS_MAX: usize = 1024;
 /// Most keys of one account that are alive. People keep two or three; a script that makes one a
 /// call stops here rather than at the end of the memory.
 const KEYS_MAX: usize = 256;
 
-pub(super) fn create(
-    desk: &mut Desk<'_>,
-    account: &AccountName,
+/// What a new key shall be.
+pub(super) struct Plan {
     description: String,
     expires_at: Option<UnixTime>,
-) -> Answer {
-    let id = holder(desk, account)?;
-    check_description(&description)?;
-    if let Some(end) = expires_at.filter(|end| *end <= desk.now) {
+    limits: KeyLimits,
+}
+
+impl Plan {
+    /// A plan; without names in `only` the key may use whatever its account may.
+    pub(super) fn new(
+        description: String,
+        expires_at: Option<UnixTime>,
+        only: Vec<PermissionPattern>,
+        allow_from: Vec<IpNet>,
+    ) -> Self {
+        Self {
+            description,
+            expires_at,
+            limits: KeyLimits {
+                only: (!only.is_empty()).then_some(only),
+                allow_from,
+            },
+        }
+    }
+
+    /// The plan with the end that it gets by the settings.
+    fn checked(self, desk: &Desk<'_>) -> Result<Self, AdminError> {
+        check_description(&self.description)?;
+        check_limits(desk, &self.limits)?;
+        let expires_at = end_of(desk, self.expires_at)?;
+        Ok(Self { expires_at, ..self })
+    }
+}
+
+/// Refuses limits that cannot be meant: permissions that the policy does not declare.
+fn check_limits(desk: &Desk<'_>, limits: &KeyLimits) -> Result<(), AdminError> {
+    check_networks(&limits.allow_from)?;
+    let only = limits.only.as_deref().unwrap_or_default();
+    if only.len() > LIMITS_MAX {
+        return Err(invalid(format!(
+            "these are {} permissions, and at most {LIMITS_MAX} are allowed: use `resource:*`",
+            only.len()
+        )));
+    }
+    let declared = || desk.policy().every_permission().map(|(_, name)| name);
+    for pattern in only {
+        if !declared().any(|permission| pattern.covers(permission)) {
+            let near = nearest(pattern.as_str(), declared().map(Permission::as_str));
+            return Err(desk.unknown(format!(
+                "the policy declares no permission `{pattern}`{near}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The end of a key that is made now: as wished, but no later than the settings allow.
+fn end_of(desk: &Desk<'_>, wished: Option<UnixTime>) -> Result<Option<UnixTime>, AdminError> {
+    if let Some(end) = wished.filter(|end| *end <= desk.now) {
         return Err(invalid(format!(
             "the key would end at {end}, which is over: name a later time"
         )));
     }
-    check_room(desk, &id, account, None)?;
-    let (key, secret) = new_key(desk, id, description, expires_at)?;
+    let Some(most) = desk.service.keys.max_lifetime else {
+        return Ok(wished);
+    };
+    let latest = desk.now.plus(most);
+    match wished {
+        Some(end) if end > latest => Err(too_long(end, most, latest)),
+        Some(_) => Ok(wished),
+        None => Ok(Some(latest)),
+    }
+}
+
+fn too_long(end: UnixTime, most: Duration, latest: UnixTime) -> AdminError {
+    invalid(format!(
+        "the key would end at {end}, and `keys.max_lifetime` lets it live for {}, until {latest}",
+        humantime::format_duration(most)
+    ))
+}
+
+pub(super) fn create(desk: &mut Desk<'_>, account: &AccountName, plan: Plan) -> Answer {
+    let id = holder(desk, account)?;
+    let plan = plan.checked(desk)?;
+    check_room(desk, &id, account, (None, 1))?;
+    let (key, secret) = new_key(desk, id, plan)?;
     let id = key.id;
     desk.change(&Change::CreateKey(key))?;
     handed_out(desk, id, &secret)
+}
+
+/// Keys whose secrets are elsewhere already. All of them, or none.
+pub(super) fn import(
+    desk: &mut Desk<'_>,
+    account: &AccountName,
+    keys: &[ImportedKey],
+    plan: &Plan,
+) -> Answer {
+    let holder = holder(desk, account)?;
+    check_limits(desk, &plan.limits)?;
+    let expires_at = end_of(desk, plan.expires_at)?;
+    if keys.is_empty() {
+        return Err(invalid("there is no digest to import"));
+    }
+    check_room(desk, &holder, account, (None, keys.len()))?;
+    let pepper = Arc::clone(pepper(desk)?);
+    let known: HashMap<[u8; 32], KeyId> = desk
+        .records()
+        .keys()
+        .map(|key| (key.digest, key.id))
+        .collect();
+    let mut records: Vec<KeyRecord> = Vec::new();
+    for (place, key) in keys.iter().enumerate() {
+        let refuse =
+            |what: String| invalid(format!("digest {} of {}: {what}", place + 1, keys.len()));
+        check_description(&key.description)?;
+        if key.digest.is_of_nothing() {
+            return Err(refuse(
+                "it is the digest of no bytes at all, not of a secret".to_owned(),
+            ));
+        }
+        let digest = pepper.keyed(&key.digest);
+        let twice = records.iter().any(|record| record.digest == digest);
+        if let Some(other) = known.get(&digest) {
+            let said =
+                format!("key `{other}` has the same secret, and two keys must not share one");
+            return Err(conflict(refuse(said).message));
+        }
+        if twice {
+            return Err(refuse("it stands there twice".to_owned()));
+        }
+        records.push(KeyRecord {
+            id: key.id.unwrap_or_else(KeyId::random),
+            account: holder.clone(),
+            description: key.description.clone(),
+            digest,
+            created_at: desk.now,
+            updated_at: desk.now,
+            expires_at,
+            last_used_at: None,
+            last_used_from: None,
+            created_by: None,
+            limits: plan.limits.clone(),
+        });
+    }
+    let ids: Vec<_> = records.iter().map(|record| record.id).collect();
+    for id in &ids {
+        // A file's key, or one that ended: its id keeps its one meaning.
+        if desk.directory().key(id).is_some() || desk.records().file_key_ends.contains_key(id) {
+            return Err(conflict(format!("there is a key `{id}` already, or was")));
+        }
+    }
+    let changes = records.into_iter().map(Change::CreateKey);
+    desk.change(&Change::Batch(changes.collect()))?;
+    ids.iter()
+        .map(|id| Ok(view::key(desk, find(desk, id)?)))
+        .collect()
+}
+
+/// Another description, other limits.
+pub(super) fn update(
+    desk: &mut Desk<'_>,
+    id: KeyId,
+    description: Option<String>,
+    (only, allow_from): (Option<Vec<PermissionPattern>>, Option<Vec<IpNet>>),
+) -> Answer {
+    if let Some(filed) = file_key(desk, &id) {
+        return Err(managed_by_file("key", id.as_str(), &filed.place));
+    }
+    let record = desk.records().key(&id).ok_or_else(|| unknown(&id))?;
+    description.as_deref().map_or(Ok(()), check_description)?;
+    let before = record.limits.clone();
+    let limits = (only.is_some() || allow_from.is_some()).then(|| KeyLimits {
+        only: match only {
+            Some(only) => (!only.is_empty()).then_some(only),
+            None => before.only,
+        },
+        allow_from: allow_from.unwrap_or(before.allow_from),
+    });
+    limits
+        .as_ref()
+        .map_or(Ok(()), |limits| check_limits(desk, limits))?;
+    let now = desk.now;
+    desk.change(&Change::UpdateKey {
+        id,
+        description,
+        limits,
+        now,
+    })?;
+    Ok(view::key(desk, find(desk, &id)?))
 }
 
 /// Whose keys the store may keep: its own accounts', and those of files that do not keep theirs.
@@ -61,20 +242,20 @@ fn holder(desk: &Desk<'_>, account: &AccountName) -> Result<AccountId, AdminErro
     }
 }
 
-/// Refuses one more key where there are as many as there may be; `ending` is about to end and does
-/// not count.
+/// Refuses `more` keys where there would be more than there may be; `ending` is about to end and
+/// does not count.
 fn check_room(
     desk: &Desk<'_>,
     id: &AccountId,
     account: &AccountName,
-    ending: Option<KeyId>,
+    (ending, more): (Option<KeyId>, usize),
 ) -> Result<(), AdminError> {
     let alive = desk
         .records()
         .keys_of(id)
         .filter(|key| is_alive(key, desk.now) && Some(key.id) != ending)
         .count();
-    if alive >= KEYS_MAX {
+    if alive.saturating_add(more) > KEYS_MAX {
         return Err(conflict(format!(
             "account `{account}` has {alive} keys that are alive, and at most {KEYS_MAX} are \
              allowed: expire some"
@@ -90,22 +271,21 @@ fn is_alive(key: &KeyRecord, now: UnixTime) -> bool {
 fn new_key(
     desk: &Desk<'_>,
     account: AccountId,
-    description: String,
-    expires_at: Option<UnixTime>,
+    plan: Plan,
 ) -> Result<(KeyRecord, Secret), AdminError> {
     let secret = Secret::random();
     let key = KeyRecord {
         id: KeyId::random(),
         account,
-        description,
+        description: plan.description,
         digest: pepper(desk)?.keyed(&secret.digest()),
         created_at: desk.now,
         updated_at: desk.now,
-        expires_at,
+        expires_at: plan.expires_at,
         last_used_at: None,
         last_used_from: None,
         created_by: None,
-        limits: KeyLimits::default(),
+        limits: plan.limits,
     };
     Ok((key, secret))
 }
@@ -131,24 +311,108 @@ fn handed_out(desk: &Desk<'_>, id: KeyId, secret: &Secret) -> Answer {
     }))
 }
 
-/// Every key, by account and then oldest first; those of one account if it is named.
-pub(super) fn list(desk: &Desk<'_>, account: Option<&AccountName>) -> Answer {
+/// Which keys are asked for.
+pub(super) struct Wanted {
+    /// Those that still open something and were not used since, and were there already.
+    pub(super) unused_since: Option<UnixTime>,
+    /// Those that still open something and end before this.
+    pub(super) ends_before: Option<UnixTime>,
+}
+
+impl Wanted {
+    fn admits(&self, desk: &Desk<'_>, key: &Key) -> bool {
+        if self.unused_since.is_none() && self.ends_before.is_none() {
+            return true;
+        }
+        let made = || desk.records().key(&key.id).map(|record| record.created_at);
+        let unused = |since| {
+            key.last_used_at()
+                .or_else(made)
+                .is_none_or(|used| used < since)
+        };
+        !key.is_expired(desk.now)
+            && self.unused_since.is_none_or(unused)
+            && self.ends_before.is_none_or(|end| key.is_expired(end))
+    }
+}
+
+/// Every key, by account and then oldest first, or those of one account; at most `limit` of those
+/// that come after `after`.
+pub(super) fn list(
+    desk: &Desk<'_>,
+    account: Option<&AccountName>,
+    wanted: &Wanted,
+    (after, limit): (Option<KeyId>, Option<usize>),
+) -> Answer {
     if let Some(account) = account {
         desk.find(account)?;
     }
-    let mut keys: Vec<_> = desk
+    let after = match after {
+        Some(id) => Some(place(desk, find(desk, &id)?)),
+        None => None,
+    };
+    let begin = after.as_ref().map(|(name, ..)| name.clone());
+    let mut accounts: Vec<_> = desk
         .directory()
-        .keys()
-        .filter(|key| account.is_none_or(|account| key.account.name == *account))
+        .accounts()
+        .filter(|one| account.is_none_or(|account| one.name == *account))
+        .filter(|one| begin.as_ref().is_none_or(|begin| one.name >= *begin))
         .collect();
-    let age = |key: &Key| desk.records().key(&key.id).map(|record| record.created_at);
-    keys.sort_by_cached_key(|key| (key.account.name.clone(), age(key), key.id));
-    Ok(keys.into_iter().map(|key| view::key(desk, key)).collect())
+    // Each account is looked at with its keys, and a page needs no more accounts than it has lines,
+    // unless some of them have nothing to show.
+    accounts.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    let most = limit.unwrap_or(usize::MAX);
+    let mut shown = Vec::new();
+    for account in accounts {
+        let mut keys: Vec<_> = keys_of(desk, account)
+            .filter(|key| wanted.admits(desk, key))
+            .map(|key| (place(desk, key), key))
+            .filter(|(place, _)| after.as_ref().is_none_or(|after| place > after))
+            .collect();
+        keys.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        let room = most.saturating_sub(shown.len());
+        shown.extend(
+            keys.into_iter()
+                .take(room)
+                .map(|(_, key)| view::key(desk, key)),
+        );
+        if shown.len() >= most {
+            break;
+        }
+    }
+    Ok(shown.into())
 }
 
-/// A second key for the same account, and an end for the first. The new one ends when the first was
-/// meant to: whoever holds a key for a while does not get one for ever by replacing it.
-pub(super) fn rotate(desk: &mut Desk<'_>, old: KeyId, overlap_seconds: u64) -> Answer {
+/// Where a key stands in the list: by account, then by age; keys of files have none and come first.
+fn place(desk: &Desk<'_>, key: &Key) -> (AccountName, Option<UnixTime>, KeyId) {
+    let made = desk.records().key(&key.id).map(|record| record.created_at);
+    (key.account.name.clone(), made, key.id)
+}
+
+/// The keys of an account, those in its file too.
+fn keys_of<'d>(desk: &'d Desk<'_>, account: &'d Account) -> impl Iterator<Item = &'d Key> {
+    let filed = desk.policy().accounts.get(&account.name);
+    let filed = filed.into_iter().flat_map(|entry| &entry.keys);
+    let stored = desk.records().keys_of(&account.id).map(|key| key.id);
+    let stored: Vec<_> = stored.collect();
+    let filed = filed.map(|key| key.id).filter({
+        let stored = stored.clone();
+        move |id| !stored.contains(id)
+    });
+    let keys = stored.into_iter().chain(filed);
+    keys.filter_map(|id| desk.directory().key(&id))
+        .filter(|key| key.account.id == account.id)
+}
+
+/// A second key for the same account with the same limits, and an end for the first. Unless told
+/// otherwise the new one ends when the first was meant to: whoever holds a key for a while does not
+/// get one for ever by replacing it.
+pub(super) fn rotate(
+    desk: &mut Desk<'_>,
+    old: KeyId,
+    overlap_seconds: u64,
+    expires_at: Option<UnixTime>,
+) -> Answer {
     if let Some(filed) = file_key(desk, &old) {
         return Err(conflict(format!(
             "key `{old}` is managed by file: replace it in {}",
@@ -174,11 +438,16 @@ pub(super) fn rotate(desk: &mut Desk<'_>, old: KeyId, overlap_seconds: u64) -> A
     let ends_at = desk.now.plus(overlap);
     let meant_to_end_at = record.expires_at;
     let old_ends_at = meant_to_end_at.map_or(ends_at, |end| end.min(ends_at));
-    let (account, description) = (record.account.clone(), record.description.clone());
+    let account = record.account.clone();
+    let plan = Plan {
+        description: record.description.clone(),
+        limits: record.limits.clone(),
+        expires_at: end_of(desk, expires_at.or(meant_to_end_at))?,
+    };
     let name = find(desk, &old)?.account.name.clone();
     let ending = (old_ends_at <= desk.now).then_some(old);
-    check_room(desk, &account, &name, ending)?;
-    let (new, secret) = new_key(desk, account, description, meant_to_end_at)?;
+    check_room(desk, &account, &name, (ending, 1))?;
+    let (new, secret) = new_key(desk, account, plan)?;
     let id = new.id;
     desk.change(&Change::RotateKey {
         new,
@@ -193,7 +462,7 @@ pub(super) fn rotate(desk: &mut Desk<'_>, old: KeyId, overlap_seconds: u64) -> A
     Ok(answer)
 }
 
-/// Sets the end of a key. Never refused, except that what is over stays over.
+/// Sets the end of a key. Now is never refused, whatever else is; what is over stays over.
 pub(super) fn expire(desk: &mut Desk<'_>, id: KeyId, at: Option<UnixTime>) -> Answer {
     let (at, now) = (at.unwrap_or(desk.now), desk.now);
     let over = find(desk, &id)?.expires_at.filter(|end| *end <= now);
@@ -205,6 +474,13 @@ pub(super) fn expire(desk: &mut Desk<'_>, id: KeyId, at: Option<UnixTime>) -> An
             )));
         }
         return Ok(view::key(desk, find(desk, &id)?));
+    }
+    let born = desk.records().key(&id).map(|record| record.created_at);
+    if let (Some(most), Some(born)) = (desk.service.keys.max_lifetime, born)
+        && at > now
+        && at > born.plus(most)
+    {
+        return Err(too_long(at, most, born.plus(most)));
     }
     let change = match file_key(desk, &id) {
         None => Change::ExpireKey { id, at, now },
@@ -255,7 +531,7 @@ pub(super) fn used_since(directory: &Directory, records: &Records) -> Used {
             keys.push(KeyUse {
                 id: key.id,
                 at: used,
-                from: None,
+                from: key.last_used_from(),
             });
         }
     }

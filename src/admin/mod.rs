@@ -34,7 +34,7 @@ pub use look::{declared, routes};
 pub use open::{
     OpenError, look, open_files, open_offline, open_server, own_endpoints, policy_context,
 };
-pub use operation::{Grant, MatrixBy, Operation, Token};
+pub use operation::{Grant, ImportedKey, MatrixBy, Operation, Token};
 pub use overlaps::{OVERLAPS_LISTED_MAX, overlaps};
 pub use service::{Host, ReplaceError, Service};
 

@@ -116,6 +116,7 @@ pub fn open_files(policy: Arc<Policy>, clock: Clock) -> Result<Service, OpenErro
         tokens: Tokens::default(),
         denials: crate::settings::Denials::default(),
         audit: crate::settings::Audit::default(),
+        keys: crate::settings::ApiKeys::default(),
         clock,
         role: Role::Offline,
     })?)
@@ -142,6 +143,7 @@ fn open(
         tokens: settings.tokens.clone(),
         denials: settings.denials,
         audit: settings.audit,
+        keys: settings.keys,
         clock,
         role,
     };

@@ -10,7 +10,7 @@ use crate::audit::{self, Anchor};
 use crate::denials::Filter;
 use crate::words::{
     AccountName, Boundary, GroupName, KeyId, Method, Permission, PermissionPattern, RequestId,
-    RoleName, UnixTime,
+    RoleName, SecretDigest, UnixTime,
 };
 
 /// A role, and where it shall hold.
@@ -22,6 +22,20 @@ pub struct Grant {
     /// Where it holds; empty is everywhere.
     #[serde(default, skip_serializing_if = "Boundary::is_everywhere")]
     pub within: Boundary,
+}
+
+/// A key that was made elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportedKey {
+    /// The id it shall have; a new one if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<KeyId>,
+    /// SHA-256 of its secret.
+    pub digest: SecretDigest,
+    /// Where it is used.
+    #[serde(default)]
+    pub description: String,
 }
 
 /// What the columns of a matrix are.
@@ -72,8 +86,11 @@ operations! {
         #[serde(default)] grants: Vec<Grant>,
         #[serde(default)] allow_from: Vec<IpNet>,
     };
-    /// Every account.
-    AccountsList {};
+    /// Every account by name, or at most `limit` of those that come after `after`.
+    AccountsList {
+        #[serde(default)] after: Option<AccountName>,
+        #[serde(default)] limit: Option<usize>,
+    };
     /// One account.
     AccountsShow { name: AccountName, };
     /// Another description, other addresses.
@@ -105,11 +122,42 @@ operations! {
         account: AccountName,
         #[serde(default)] description: String,
         #[serde(default)] expires_at: Option<UnixTime>,
+        /// The only permissions it may use; none is no such limit.
+        #[serde(default)] only: Vec<PermissionPattern>,
+        #[serde(default)] allow_from: Vec<IpNet>,
     };
-    /// Every key, or those of one account.
-    KeysList { #[serde(default)] account: Option<AccountName>, };
+    /// Keys that were made elsewhere, by the digests of their secrets. All of them or none.
+    KeysImport {
+        account: AccountName,
+        keys: Vec<ImportedKey>,
+        #[serde(default)] expires_at: Option<UnixTime>,
+        #[serde(default)] only: Vec<PermissionPattern>,
+        #[serde(default)] allow_from: Vec<IpNet>,
+    };
+    /// Every key, or those of one account: by account, at most `limit` that come after `after`.
+    KeysList {
+        #[serde(default)] account: Option<AccountName>,
+        /// Only keys that still open something and were not used since.
+        #[serde(default)] unused_since: Option<UnixTime>,
+        /// Only keys that still open something and end before this.
+        #[serde(default)] ends_before: Option<UnixTime>,
+        #[serde(default)] after: Option<KeyId>,
+        #[serde(default)] limit: Option<usize>,
+    };
+    /// Another description, other limits; what is not named stays, an empty list is no limit.
+    KeysUpdate {
+        key: KeyId,
+        #[serde(default)] description: Option<String>,
+        #[serde(default)] only: Option<Vec<PermissionPattern>>,
+        #[serde(default)] allow_from: Option<Vec<IpNet>>,
+    };
     /// A new key, and an end for the one it replaces.
-    KeysRotate { key: KeyId, overlap_seconds: u64, };
+    KeysRotate {
+        key: KeyId,
+        overlap_seconds: u64,
+        /// When the new key ends; when the old one was meant to, if left out.
+        #[serde(default)] expires_at: Option<UnixTime>,
+    };
     /// Sets the end of a key: now, if nothing else is said.
     KeysExpire { key: KeyId, #[serde(default)] at: Option<UnixTime>, };
     /// A new custom role.
@@ -118,6 +166,8 @@ operations! {
         #[serde(default)] description: String,
         #[serde(default)] permissions: Vec<PermissionPattern>,
         #[serde(default)] include: Vec<RoleName>,
+        /// Whether accounts and groups can be given it; they can if nothing is said.
+        #[serde(default)] api_access: Option<bool>,
     };
     /// Every role, built-in and custom.
     RolesList {};
@@ -129,9 +179,13 @@ operations! {
         #[serde(default)] description: Option<String>,
         #[serde(default)] permissions: Option<Vec<PermissionPattern>>,
         #[serde(default)] include: Option<Vec<RoleName>>,
+        #[serde(default)] api_access: Option<bool>,
     };
-    /// Removes a custom role that nobody holds.
-    RolesDelete { name: RoleName, };
+    /// Removes a custom role that nobody holds; with `force` it is taken from everybody first.
+    RolesDelete {
+        name: RoleName,
+        #[serde(default)] force: bool,
+    };
     /// A new group.
     GroupsCreate {
         name: GroupName,
@@ -256,6 +310,7 @@ impl Operation {
             | Self::AccountsEnable { name }
             | Self::AccountsDelete { name }
             | Self::KeysCreate { account: name, .. }
+            | Self::KeysImport { account: name, .. }
             | Self::TokensIssue { account: name, .. } => format!("account `{name}`"),
             Self::AccountsGrant { name, role, within }
             | Self::AccountsUngrant { name, role, within } => {
@@ -264,12 +319,14 @@ impl Operation {
             Self::AllowedList { account, .. } => format!("account `{}`", account.as_ref()?),
             Self::PermissionsWho { permission } => format!("permission `{permission}`"),
             Self::DenialsExplain { id } => format!("request `{id}`"),
-            Self::KeysList { account } => format!("account `{}`", account.as_ref()?),
-            Self::KeysRotate { key, .. } | Self::KeysExpire { key, .. } => format!("key `{key}`"),
+            Self::KeysList { account, .. } => format!("account `{}`", account.as_ref()?),
+            Self::KeysRotate { key, .. }
+            | Self::KeysUpdate { key, .. }
+            | Self::KeysExpire { key, .. } => format!("key `{key}`"),
             Self::RolesCreate { name, .. }
             | Self::RolesShow { name }
             | Self::RolesUpdate { name, .. }
-            | Self::RolesDelete { name } => format!("role `{name}`"),
+            | Self::RolesDelete { name, .. } => format!("role `{name}`"),
             Self::GroupsCreate { name, .. }
             | Self::GroupsShow { name }
             | Self::GroupsDelete { name } => {
@@ -286,7 +343,7 @@ impl Operation {
                 let path = target.split(['?', '#']).next().unwrap_or_default();
                 format!("{method} {path}")
             }
-            Self::AccountsList {}
+            Self::AccountsList { .. }
             | Self::RolesList {}
             | Self::GroupsList {}
             | Self::TokensInspect { .. }

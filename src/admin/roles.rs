@@ -1,6 +1,7 @@
 //! Operations on roles. Built-in ones stand in policy files and are only shown.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use serde_json::{Value, json};
 
@@ -8,17 +9,29 @@ use super::AdminError;
 use super::desk::{Answer, Desk, check_description, conflict, invalid, managed_by_file, not_found};
 use crate::directory::Resolver;
 use crate::policy::own;
-use crate::store::{Change, GrantRecord, RoleRecord};
-use crate::words::{Boundary, Permission, PermissionPattern, PermissionSet, RoleName, nearest};
+use crate::store::{Change, GrantRecord, Holder, RoleRecord};
+use crate::words::{
+    AccountId, AccountName, Boundary, GroupName, Permission, PermissionPattern, PermissionSet,
+    Place, RoleName, nearest,
+};
 
 /// Most permissions or included roles written in one role.
 const ENTRIES_MAX: usize = 1024;
+/// Holders that a refusal names one by one: as many as people read.
+const HOLDERS_NAMED: usize = 20;
+
+/// What may be said anew of a role: permissions, included roles, API access.
+type Parts = (
+    Option<Vec<PermissionPattern>>,
+    Option<Vec<RoleName>>,
+    Option<bool>,
+);
 
 pub(super) fn create(
     desk: &mut Desk<'_>,
     name: &RoleName,
     description: String,
-    (permissions, include): (Vec<PermissionPattern>, Vec<RoleName>),
+    (permissions, include, api_access): (Vec<PermissionPattern>, Vec<RoleName>, Option<bool>),
 ) -> Answer {
     refuse_built_in(desk, name)?;
     desk.must_store(&format!("role `{name}`"), None)?;
@@ -27,7 +40,7 @@ pub(super) fn create(
         description,
         permissions,
         include,
-        api_access: true,
+        api_access: api_access.unwrap_or(true),
         applied_as: None,
         owner: Boundary::default(),
         created_at: desk.now,
@@ -42,7 +55,7 @@ pub(super) fn update(
     desk: &mut Desk<'_>,
     name: &RoleName,
     description: Option<String>,
-    (permissions, include): (Option<Vec<PermissionPattern>>, Option<Vec<RoleName>>),
+    (permissions, include, api_access): Parts,
 ) -> Answer {
     refuse_built_in(desk, name)?;
     let known = desk
@@ -55,10 +68,22 @@ pub(super) fn update(
         description: description.unwrap_or(known.description),
         permissions: permissions.unwrap_or(known.permissions),
         include: include.unwrap_or(known.include),
+        api_access: api_access.unwrap_or(known.api_access),
         updated_at: desk.now,
         ..known
     };
     check(desk, &role)?;
+    if !role.api_access {
+        let holders = holders(desk, name);
+        let granted: Vec<_> = holders.iter().filter(|holder| holder.holds()).collect();
+        if !granted.is_empty() {
+            return Err(conflict(format!(
+                "role `{name}` is held by {}: take it away first, for nobody can hold a role \
+                 without API access",
+                listed(&granted)
+            )));
+        }
+    }
     desk.change(&Change::UpdateRole(role))?;
     show(desk, name)
 }
@@ -88,6 +113,7 @@ pub(super) fn show(desk: &Desk<'_>, name: &RoleName) -> Answer {
             "file": role.place.to_string(),
             "permissions": role.permissions,
             "include": role.include,
+            "api_access": role.api_access,
             "gives": gives,
         }));
     }
@@ -112,50 +138,144 @@ pub(super) fn show(desk: &Desk<'_>, name: &RoleName) -> Answer {
         "managed_by": "store",
         "permissions": role.permissions,
         "include": role.include,
+        "api_access": role.api_access,
+        "applied_as": role.applied_as,
         "gives": gives,
         "created_at": role.created_at,
         "updated_at": role.updated_at,
     }))
 }
 
-/// Removes a role nobody holds, and returns what it was.
-pub(super) fn delete(desk: &mut Desk<'_>, name: &RoleName) -> Answer {
+/// Removes a role and returns what it was, with those it was taken from. Without `force` only one
+/// that nobody holds and no role includes.
+pub(super) fn delete(desk: &mut Desk<'_>, name: &RoleName, force: bool) -> Answer {
     refuse_built_in(desk, name)?;
-    let shown = show(desk, name)?;
+    let mut shown = show(desk, name)?;
     let holders = holders(desk, name);
-    if let Some(first) = holders.first() {
-        let others = match holders.len() - 1 {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
+    let names: Vec<_> = holders.iter().collect();
+    if let Some(filed) = holders
+        .iter()
+        .find(|holder| matches!(holder, User::Filed(..)))
+    {
         return Err(conflict(format!(
-            "role `{name}` is still held by {first}{others}: take it away first"
+            "role `{name}` is still held by {filed}: take it away there first"
         )));
     }
-    desk.change(&Change::DeleteRole(name.clone()))?;
+    if !force && !holders.is_empty() {
+        return Err(conflict(format!(
+            "role `{name}` is still held by {}: take it away first, or say `--force` to take it \
+             from all of them",
+            listed(&names)
+        )));
+    }
+    let change = deletion(desk, name, &holders);
+    let taken_from: Vec<_> = names.iter().map(|holder| holder.to_string()).collect();
+    desk.change(&change)?;
+    if let Some(shown) = shown.as_object_mut() {
+        shown.insert("taken_from".into(), json!(taken_from));
+    }
     Ok(shown)
 }
 
-/// Who holds a role or includes it, as words for a sentence.
-fn holders(desk: &Desk<'_>, name: &RoleName) -> Vec<String> {
+/// The role and everything that names it, gone in one transaction.
+pub(super) fn deletion(desk: &Desk<'_>, name: &RoleName, holders: &[User]) -> Change {
+    let (records, now) = (desk.records(), desk.now);
+    let mut changes = Vec::new();
+    let mut take = |holder: Holder, grants: &[GrantRecord]| {
+        let held = grants.iter().filter(|grant| grant.role == *name);
+        changes.extend(held.map(|grant| Change::Ungrant {
+            holder: holder.clone(),
+            role: name.clone(),
+            within: grant.within.clone(),
+            now,
+        }));
+    };
+    for holder in holders {
+        match holder {
+            User::Account(id, _) => {
+                if let Some(account) = records.accounts.get(id) {
+                    take(Holder::Account(id.clone()), &account.grants);
+                }
+            }
+            User::Group(group) => {
+                if let Some(record) = records.groups.get(group) {
+                    take(Holder::Group(group.clone()), &record.grants);
+                }
+            }
+            User::Included(_) | User::Filed(..) => {}
+        }
+    }
+    for holder in holders {
+        let User::Included(outer) = holder else {
+            continue;
+        };
+        if let Some(outer) = records.roles.get(outer) {
+            let mut outer = outer.clone();
+            outer.include.retain(|included| included != name);
+            outer.updated_at = now;
+            changes.push(Change::UpdateRole(outer));
+        }
+    }
+    changes.push(Change::DeleteRole(name.clone()));
+    Change::Batch(changes)
+}
+
+/// Who holds a role, or includes it.
+pub(super) enum User {
+    Account(AccountId, AccountName),
+    Group(GroupName),
+    Included(RoleName),
+    Filed(AccountName, Place),
+}
+
+impl User {
+    fn holds(&self) -> bool {
+        !matches!(self, Self::Included(_))
+    }
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Account(_, name) => write!(f, "account `{name}`"),
+            Self::Group(name) => write!(f, "group `{name}`"),
+            Self::Included(name) => write!(f, "role `{name}`, which includes it"),
+            Self::Filed(name, place) => write!(f, "account `{name}` in {place}"),
+        }
+    }
+}
+
+/// Holders as words for a sentence: all of a few, a few of many.
+fn listed(holders: &[&User]) -> String {
+    let named: Vec<_> = holders
+        .iter()
+        .take(HOLDERS_NAMED)
+        .map(ToString::to_string)
+        .collect();
+    match holders.len().saturating_sub(HOLDERS_NAMED) {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
+}
+
+/// Who holds a role or includes it.
+pub(super) fn holders(desk: &Desk<'_>, name: &RoleName) -> Vec<User> {
     let holds = |grants: &[GrantRecord]| grants.iter().any(|grant| grant.role == *name);
     let records = desk.records();
-    let accounts = records
-        .accounts
-        .values()
-        .filter(|account| holds(&account.grants));
+    let accounts = records.accounts.values();
+    let mut accounts: Vec<_> = accounts.filter(|account| holds(&account.grants)).collect();
+    accounts.sort_by(|one, other| one.name.cmp(&other.name));
     let groups = records.groups.values().filter(|group| holds(&group.grants));
-    let roles = records
-        .roles
-        .values()
-        .filter(|role| role.include.contains(name));
+    let roles = records.roles.values();
+    let roles = roles.filter(|role| role.include.contains(name));
     let filed = desk.policy().accounts.iter();
     let filed = filed.filter(|(_, entry)| entry.grants.iter().any(|grant| grant.role == *name));
+    let accounts = accounts.into_iter();
     accounts
-        .map(|account| format!("account `{}`", account.name))
-        .chain(groups.map(|group| format!("group `{}`", group.name)))
-        .chain(roles.map(|role| format!("role `{}`, which includes it,", role.name)))
-        .chain(filed.map(|(name, entry)| format!("account `{name}` in {}", entry.place)))
+        .map(|account| User::Account(account.id.clone(), account.name.clone()))
+        .chain(groups.map(|group| User::Group(group.name.clone())))
+        .chain(roles.map(|role| User::Included(role.name.clone())))
+        .chain(filed.map(|(name, entry)| User::Filed(name.clone(), entry.place.clone())))
         .collect()
 }
 

@@ -62,6 +62,7 @@ pub(super) struct Parts {
     pub(super) tokens: Tokens,
     pub(super) denials: settings::Denials,
     pub(super) audit: settings::Audit,
+    pub(super) keys: settings::ApiKeys,
     pub(super) clock: Clock,
     pub(super) role: Role,
 }
@@ -72,6 +73,8 @@ pub struct Service {
     pub(super) pepper: Option<Arc<Pepper>>,
     pub(super) verifier: Arc<Verifier>,
     pub(super) tokens: Tokens,
+    /// How long keys may live.
+    pub(super) keys: settings::ApiKeys,
     pub(super) denials: Arc<Denials>,
     pub(super) clock: Clock,
     pub(super) role: Role,
@@ -126,6 +129,7 @@ impl Service {
             pepper: parts.pepper,
             denials: Denials::new(parts.denials, parts.store.denial_groups()?),
             tokens: parts.tokens,
+            keys: parts.keys,
             clock: parts.clock,
             role: parts.role,
             files_only: parts.files_only,
@@ -165,6 +169,11 @@ impl Service {
     /// Refusals that are kept.
     pub fn denials(&self) -> &Arc<Denials> {
         &self.denials
+    }
+
+    /// How long keys may live, and when their end is spoken of.
+    pub fn keys(&self) -> settings::ApiKeys {
+        self.keys
     }
 
     /// Which process this is: another one after every start.

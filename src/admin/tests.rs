@@ -1,6 +1,7 @@
 //! What operators are promised, on a store of their own and with a clock that stands still.
 
 mod keys;
+mod roles;
 mod world;
 
 use std::time::Duration;
@@ -200,7 +201,7 @@ fn a_custom_role_gives_what_it_says_and_changes_at_once() {
     }));
     assert_eq!(circle.0, ErrorKind::Invalid);
     let held = world.refused(json!({ "operation": "roles_delete", "name": "custom" }));
-    insta::assert_snapshot!(held.1, @"role `custom` is still held by account `ci`: take it away first");
+    insta::assert_snapshot!(held.1, @"role `custom` is still held by account `ci`: take it away first, or say `--force` to take it from all of them");
     let built_in = world.refused(json!({ "operation": "roles_delete", "name": "reader" }));
     assert!(built_in.1.contains("managed by file"), "{}", built_in.1);
 }
@@ -242,7 +243,7 @@ fn last_use_survives_changes_and_is_written_back() {
     let (key, filed) = (world.key("ci"), world.key("nightly"));
     let state = world.service.handle().snapshot();
     for key in [key, filed] {
-        state.directory.key(&key).unwrap().touch(START);
+        state.directory.key(&key).unwrap().touch(START, None);
     }
     world.done(json!({ "operation": "accounts_disable", "name": "ci" }));
     world.reload(&[POLICY, FILED]).unwrap();

@@ -41,6 +41,8 @@ impl Operation {
             Self::AccountsEnable { .. } => Change("account.enable"),
             Self::AccountsDelete { .. } => Change("account.delete"),
             Self::KeysCreate { .. } => Change("key.create"),
+            Self::KeysImport { .. } => Change("key.import"),
+            Self::KeysUpdate { .. } => Change("key.update"),
             Self::KeysRotate { .. } => Change("key.rotate"),
             Self::KeysExpire { .. } => Change("key.expire"),
             Self::RolesCreate { .. } => Change("role.create"),
@@ -66,7 +68,7 @@ impl Operation {
             Self::AuditVerify { .. } => Watch("audit.verify"),
             Self::AuditAnchor {} => Look("audit.anchor"),
             // Who may do what is what `check` tells everybody who has the files.
-            Self::AccountsList {}
+            Self::AccountsList { .. }
             | Self::AccountsShow { .. }
             | Self::RolesList {}
             | Self::RolesShow { .. }
@@ -104,17 +106,19 @@ impl Operation {
             | Self::AccountsDisable { name }
             | Self::AccountsEnable { name }
             | Self::AccountsDelete { name } => account("account", name),
-            Self::KeysCreate { account, .. } => Object {
+            Self::KeysCreate { account, .. } | Self::KeysImport { account, .. } => Object {
                 kind: "key",
                 account: Some(account.to_string()),
                 ..Object::default()
             },
-            Self::KeysList { account } => Object {
+            Self::KeysList { account, .. } => Object {
                 kind: "key",
                 account: account.as_ref().map(ToString::to_string),
                 ..Object::default()
             },
-            Self::KeysRotate { key, .. } | Self::KeysExpire { key, .. } => Object {
+            Self::KeysRotate { key, .. }
+            | Self::KeysUpdate { key, .. }
+            | Self::KeysExpire { key, .. } => Object {
                 kind: "key",
                 id: Some(key.to_string()),
                 ..Object::default()
@@ -123,7 +127,7 @@ impl Operation {
             Self::RolesCreate { name, .. }
             | Self::RolesShow { name }
             | Self::RolesUpdate { name, .. }
-            | Self::RolesDelete { name } => named("role", name),
+            | Self::RolesDelete { name, .. } => named("role", name),
             Self::GroupsCreate { name, .. }
             | Self::GroupsShow { name }
             | Self::GroupsGrant { name, .. }
@@ -134,7 +138,7 @@ impl Operation {
                 ..named("group", group)
             },
             Self::DenialsExplain { id } => named("denial", id),
-            Self::AccountsList {}
+            Self::AccountsList { .. }
             | Self::RolesList {}
             | Self::GroupsList {}
             | Self::TokensInspect { .. }

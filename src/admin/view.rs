@@ -20,6 +20,7 @@ pub(super) fn account(desk: &Desk<'_>, record: &AccountRecord) -> Value {
         "grants": grants(desk, &record.grants),
         "groups": groups_of(desk, &record.id, &record.name),
         "allow_from": record.allow_from,
+        "applied_as": record.applied_as,
         "created_at": record.created_at,
         "updated_at": record.updated_at,
         "last_used_at": last_used(desk, &record.id, record.last_used_at),
@@ -40,6 +41,8 @@ pub(super) fn file_account(desk: &Desk<'_>, name: &AccountName, entry: &FileAcco
         "id": id,
         "description": entry.description,
         "enabled": known.is_some_and(|known| known.enabled),
+        // Whether a command has shut it off, whatever its file says.
+        "overridden": row.is_some_and(|row| row.disabled),
         "managed_by": "file",
         "file": entry.place.to_string(),
         "grants": file_grants(desk, &entry.grants),
@@ -65,6 +68,7 @@ pub(super) fn group(desk: &Desk<'_>, record: &GroupRecord) -> Value {
         "managed_by": "store",
         "members": members,
         "grants": grants(desk, &record.grants),
+        "applied_as": record.applied_as,
         "created_at": record.created_at,
         "updated_at": record.updated_at,
     })
@@ -93,8 +97,21 @@ pub(super) fn key(desk: &Desk<'_>, key: &Key) -> Value {
         "created_at": record.map(|record| record.created_at),
         "expires_at": key.expires_at,
         "last_used_at": key.last_used_at(),
-        "state": if key.is_expired(desk.now) { "expired" } else { "active" },
+        "last_used_from": key.last_used_from(),
+        "only": record.and_then(|record| record.limits.only.as_ref()),
+        "allow_from": record.map(|record| record.limits.allow_from.as_slice()).unwrap_or_default(),
+        "state": state(desk, key),
     })
+}
+
+/// `expired`, `expiring` within the time that `keys.warn_before` sets, or `active`.
+fn state(desk: &Desk<'_>, key: &Key) -> &'static str {
+    let soon = desk.now.plus(desk.service.keys.warn_before);
+    match key.expires_at {
+        Some(end) if end <= desk.now => "expired",
+        Some(end) if end <= soon => "expiring",
+        Some(_) | None => "active",
+    }
 }
 
 fn grants(desk: &Desk<'_>, grants: &[GrantRecord]) -> Vec<Value> {

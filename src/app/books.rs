@@ -1,5 +1,6 @@
 //! Keeping the books: figures that are not counted as they happen, and what is written back.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use crate::clock::Clock;
 use crate::settings::Settings;
 use crate::telemetry::metrics::{AccountLabels, CacheFigures, DirectoryFigures, Metrics};
 use crate::throttle::{Rates, Throttle};
-use crate::words::UnixTime;
+use crate::words::{KeyId, UnixTime};
 
 /// How often the last use of keys is written back. A minute is finer than anybody asks "when was
 /// this key last used", and one transaction a minute is nothing to a disk.
@@ -22,6 +23,10 @@ const CUT_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// How often the inventory is counted: as often as anybody scrapes. Counting 100,000 accounts takes
 /// some milliseconds of the control plane.
 const COUNT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Most keys that are said to end soon at one time: a thousand keys that were made together are told
+/// over a minute, not in one burst.
+const WARNINGS_AT_ONCE: usize = 100;
 
 /// The metrics of a gateway with these settings.
 pub(super) fn metrics(settings: &Settings, service: &Arc<Service>) -> Arc<Metrics> {
@@ -66,10 +71,14 @@ pub(super) async fn keep(
     let mut write_back = tokio::time::interval(WRITE_BACK_INTERVAL);
     let mut count = tokio::time::interval(COUNT_INTERVAL);
     let mut cut = tokio::time::interval(CUT_INTERVAL);
+    let mut warned = Warned::default();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = count.tick() => metrics.directory_loaded(&figures(&service, clock.now())),
+            _ = count.tick() => {
+                metrics.directory_loaded(&figures(&service, clock.now()));
+                warned.warn(&service, clock.now());
+            }
             _ = cut.tick() => {
                 let service = Arc::clone(&service);
                 let cut = tokio::task::spawn_blocking(move || service.cut_audit()).await;
@@ -92,6 +101,33 @@ pub(super) async fn keep(
     }
 }
 
+/// Keys whose end was spoken of, each with that end: a key that is extended is spoken of again.
+#[derive(Debug, Default)]
+struct Warned(HashMap<KeyId, UnixTime>);
+
+impl Warned {
+    /// Says once of each key that ends soon that it does.
+    fn warn(&mut self, service: &Service, now: UnixTime) {
+        let soon = now.plus(service.keys().warn_before);
+        let state = service.handle().snapshot();
+        self.0.retain(|_, end| *end > now);
+        let ending = state.directory.keys().filter_map(|key| {
+            let end = key.expires_at.filter(|end| *end > now && *end <= soon)?;
+            (self.0.get(&key.id) != Some(&end)).then_some((key, end))
+        });
+        let ending: Vec<_> = ending.take(WARNINGS_AT_ONCE).collect();
+        for (key, end) in ending {
+            tracing::warn!(
+                key = %key.id,
+                account = %key.account.name,
+                expires_at = %end,
+                "a key ends soon: `portcullis keys rotate` makes the next one"
+            );
+            self.0.insert(key.id, end);
+        }
+    }
+}
+
 fn figures(service: &Service, now: UnixTime) -> DirectoryFigures {
     let state = service.handle().snapshot();
     let directory = &state.directory;
@@ -100,12 +136,16 @@ fn figures(service: &Service, now: UnixTime) -> DirectoryFigures {
         .filter(|account| account.enabled)
         .count();
     let expired = directory.keys().filter(|key| key.is_expired(now)).count();
+    let soon = now.plus(service.keys().warn_before);
+    let expiring = directory.keys();
+    let expiring = expiring.filter(|key| !key.is_expired(now) && key.is_expired(soon));
     let ends = directory.keys().filter_map(|key| key.expires_at);
     DirectoryFigures {
         accounts_enabled: figure(enabled),
         accounts_disabled: figure(directory.accounts_len().saturating_sub(enabled)),
         keys_active: figure(directory.keys_len().saturating_sub(expired)),
         keys_expired: figure(expired),
+        keys_expiring: figure(expiring.count()),
         next_expiry: ends.filter(|at| *at > now).min(),
     }
 }

@@ -33,7 +33,7 @@ pub(super) enum Command {
   portcullis accounts create export --role api-access-only --allow-from 10.0.0.0/8")]
     Create(Create),
     /// List all accounts
-    List,
+    List(Page),
     /// Show one account with everything it holds
     Show(Name),
     /// Change the description, or the addresses it may call from; the name never changes
@@ -64,6 +64,17 @@ pub(super) enum Command {
 pub(super) struct Name {
     /// The account
     name: AccountName,
+}
+
+/// Part of a list.
+#[derive(Args, Debug)]
+pub(super) struct Page {
+    /// Only those that come after this account
+    #[arg(long, value_name = "ACCOUNT")]
+    after: Option<AccountName>,
+    /// At most so many
+    #[arg(long, value_name = "NUMBER")]
+    limit: Option<usize>,
 }
 
 /// A new account.
@@ -115,7 +126,7 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, F
             description: new.description,
             allow_from: new.allow_from,
         },
-        Command::List => Operation::AccountsList {},
+        Command::List(Page { after, limit }) => Operation::AccountsList { after, limit },
         Command::Show(Name { name }) => Operation::AccountsShow { name },
         Command::Update(change) => update(change)?,
         Command::Grant(ChangeGrant { name, grant }) => Operation::AccountsGrant {

@@ -259,6 +259,8 @@ fn make_key(
         account: account.clone(),
         description: "Made by `portcullis demo`".to_owned(),
         expires_at: None,
+        only: Vec::new(),
+        allow_from: Vec::new(),
     };
     let answer = transport::ask(settings, create)?;
     let text = |field: &str| answer.get(field).and_then(Value::as_str);

@@ -14,10 +14,12 @@ mod check;
 mod completions;
 mod demo;
 mod denials;
+mod digests;
 mod explain;
 mod export;
 mod failure;
 mod groups;
+mod handover;
 mod import;
 mod init;
 mod keys;
@@ -39,7 +41,8 @@ use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use serde_json::Value;
 
 pub use failure::{Exit, Failure};
@@ -47,6 +50,7 @@ pub use output::{Format, Output, Talk};
 
 use crate::clock::Clock;
 use crate::settings::Settings;
+use handover::Form;
 use table::View;
 use transport::Operation;
 
@@ -98,18 +102,33 @@ struct Global {
         short,
         long,
         global = true,
-        value_enum,
-        default_value_t,
+        default_value = "table",
         hide_possible_values = true
     )]
-    #[arg(value_name = "table|json|yaml|jsonl|name")]
-    output: Format,
+    #[arg(value_name = "table|json|yaml|jsonl|name", value_parser = forms())]
+    output: Asked,
     /// Say less: no remarks, and nothing where the exit code is the answer
     #[arg(short, long, global = true)]
     quiet: bool,
     /// Do not ask before something that cannot be undone
     #[arg(long, global = true)]
     yes: bool,
+}
+
+/// How answers are printed; of a new key, how its secret is handed over.
+type Asked = (Format, Option<Form>);
+
+/// Reads what `-o` says.
+fn forms() -> impl TypedValueParser<Value = Asked> {
+    const SECRETS: [&str; 2] = ["env", "k8s-secret"];
+    let formats = Format::value_variants().iter();
+    let formats = formats.filter_map(ValueEnum::to_possible_value);
+    let secrets = SECRETS.map(PossibleValue::new);
+    PossibleValuesParser::new(formats.chain(secrets)).map(|text| match text.as_str() {
+        "env" => (Format::Table, Some(Form::Env)),
+        "k8s-secret" => (Format::Table, Some(Form::KubernetesSecret)),
+        format => (Format::from_str(format, false).unwrap_or_default(), None),
+    })
 }
 
 #[derive(Debug, Subcommand)]
@@ -178,9 +197,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     } else {
         Talk::Normal
     };
-    let mut output = Output::of_process(cli.global.output, talk, Clock::System.now());
+    let (format, form) = cli.global.output;
+    let mut output = Output::of_process(format, talk, Clock::System.now());
     let mut context = Context {
         output: &mut output,
+        form,
         config: cli.global.config,
         assume_yes: cli.global.yes,
     };
@@ -200,6 +221,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn dispatch(command: Command, context: &mut Context<'_>) -> Result<Exit, Failure> {
     if context.output.format() == Format::Sarif && !matches!(command, Command::Check(_)) {
         return Err(Failure::usage("`-o sarif` is for `portcullis check` alone"));
+    }
+    let makes_secret = matches!(&command, Command::Keys(command) if command.makes_secret());
+    if context.form.is_some() && !makes_secret {
+        return Err(Failure::usage(
+            "`-o env` and `-o k8s-secret` are for `portcullis keys create` and `keys rotate` alone",
+        ));
     }
     match command {
         Command::Serve => serve::run(context),
@@ -239,6 +266,8 @@ fn tree() -> clap::Command {
 /// What a command has at hand.
 struct Context<'a> {
     output: &'a mut Output,
+    /// How a new key's secret is handed over, if not as the output says.
+    form: Option<Form>,
     config: Option<PathBuf>,
     assume_yes: bool,
 }

@@ -16,6 +16,7 @@ const VIEW: View = View {
         ("managed by", "managed_by"),
         ("permissions", "permissions"),
         ("includes", "include"),
+        ("api access", "api_access"),
         ("description", "description"),
     ],
 };
@@ -37,8 +38,11 @@ pub(super) enum Command {
   portcullis roles update reader --description \"Read access for partners\"
   portcullis roles update reader --permission devices:view")]
     Update(Update),
-    /// Delete a custom role; grants of it give nothing from then on
-    Delete(Name),
+    /// Delete a custom role that nobody holds, or take it from everybody first
+    #[command(before_help = "Examples:
+  portcullis roles delete reader
+  portcullis roles delete reader --force --yes")]
+    Delete(Delete),
 }
 
 /// One role.
@@ -46,6 +50,16 @@ pub(super) enum Command {
 pub(super) struct Name {
     /// The role
     name: RoleName,
+}
+
+/// A role that is not wanted any more.
+#[derive(Args, Debug)]
+pub(super) struct Delete {
+    /// The role
+    name: RoleName,
+    /// Take it from every account, group and role that has it; all at once
+    #[arg(long)]
+    force: bool,
 }
 
 /// A new role.
@@ -62,6 +76,9 @@ pub(super) struct Create {
     /// Role whose permissions it gives, too; repeat it for more
     #[arg(long, value_name = "ROLE")]
     include: Vec<RoleName>,
+    /// Whether accounts and groups can be given it, or only roles include it
+    #[arg(long, value_name = "true|false", action = clap::ArgAction::Set)]
+    api_access: Option<bool>,
 }
 
 /// What may change about a role.
@@ -78,6 +95,9 @@ pub(super) struct Update {
     /// Role whose permissions it gives, in place of those it includes; repeat it for more
     #[arg(long, value_name = "ROLE")]
     include: Option<Vec<RoleName>>,
+    /// Whether accounts and groups can be given it, or only roles include it
+    #[arg(long, value_name = "true|false", action = clap::ArgAction::Set)]
+    api_access: Option<bool>,
 }
 
 /// Runs one of them.
@@ -88,6 +108,7 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, F
             description: new.description,
             permissions: new.permissions,
             include: new.include,
+            api_access: new.api_access,
         },
         Command::List => Operation::RolesList {},
         Command::Show(Name { name }) => Operation::RolesShow { name },
@@ -95,9 +116,11 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, F
             if change.description.is_none()
                 && change.permissions.is_none()
                 && change.include.is_none()
+                && change.api_access.is_none()
             {
                 return Err(Failure::usage(
-                    "nothing to change: give `--description`, `--permission` or `--include`",
+                    "nothing to change: give `--description`, `--permission`, `--include` or \
+                     `--api-access`",
                 ));
             }
             Operation::RolesUpdate {
@@ -105,13 +128,16 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, F
                 description: change.description,
                 permissions: change.permissions,
                 include: change.include,
+                api_access: change.api_access,
             }
         }
-        Command::Delete(Name { name }) => {
-            let Confirmed = context.confirm(&format!(
-                "delete role `{name}`; every grant of it gives nothing from then on"
-            ))?;
-            Operation::RolesDelete { name }
+        Command::Delete(Delete { name, force }) => {
+            let what = match force {
+                true => format!("take role `{name}` from everybody who holds it, and delete it"),
+                false => format!("delete role `{name}`, if nobody holds it"),
+            };
+            let Confirmed = context.confirm(&what)?;
+            Operation::RolesDelete { name, force }
         }
     };
     context.perform(operation, &VIEW)

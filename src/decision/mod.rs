@@ -243,10 +243,7 @@ fn known(
     if !caller.account.enabled {
         return Err(refuse(Reason::AccountDisabled, caller));
     }
-    if question
-        .source
-        .is_some_and(|source| !caller.account.addresses.admit(source))
-    {
+    if question.source.is_some_and(|source| !caller.admits(source)) {
         return Err(refuse(Reason::AddressNotAllowed, caller));
     }
     Ok(caller)

@@ -230,7 +230,7 @@ impl Record {
             narrowed: denial
                 .caller
                 .as_ref()
-                .is_some_and(|caller| caller.subset.is_some()),
+                .is_some_and(|caller| caller.subset.is_some() || caller.addresses.is_some()),
         }
     }
 

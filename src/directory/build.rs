@@ -1,14 +1,17 @@
 //! Records and files in, a directory out: all of it, or what one change touches.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use super::resolve::Resolver;
-use super::{Directory, Key, SigningKeys, StoredDigest};
+use super::{Directory, Key, LastUse, SigningKeys, StoredDigest};
 use crate::policy::{FileAccount, Policy};
-use crate::store::Records;
-use crate::words::{Account, AccountId, AccountName, KeyId, UnixTime};
+use crate::store::{KeyRecord, Records};
+use crate::words::{
+    Account, AccountId, AccountName, AddressRules, KeyId, PermissionPattern, PermissionSet,
+    UnixTime,
+};
 
 /// A directory, and what should be said about how it came out.
 #[derive(Debug)]
@@ -58,7 +61,7 @@ impl Directory {
             directory.put(account, reach);
         }
         for key in records.keys() {
-            directory.put_stored_key(key, before);
+            directory.put_stored_key(policy, key, before);
         }
         for (name, entry) in &policy.accounts {
             directory.put_filed_keys(&resolver, (name, entry), before);
@@ -115,7 +118,7 @@ impl Directory {
                 directory.put_filed_keys(&resolver, (name, entry), Some(self));
             }
             for key in records.keys_of(id) {
-                directory.put_stored_key(key, Some(self));
+                directory.put_stored_key(policy, key, Some(self));
             }
         }
         directory
@@ -154,8 +157,10 @@ impl Directory {
         self.accounts.insert(account.id.clone(), account);
     }
 
-    fn put_stored_key(&mut self, record: &crate::store::KeyRecord, before: Option<&Self>) {
-        let last_used = last_used(record.id, record.last_used_at, before);
+    fn put_stored_key(&mut self, policy: &Policy, record: &KeyRecord, before: Option<&Self>) {
+        let used = (record.last_used_at, record.last_used_from);
+        let last_used = last_used(record.id, used, before);
+        let limits = &record.limits;
         // A key whose account is not there opens nothing, so it need not be known.
         if let Some(account) = self.accounts.get(&record.account) {
             let key = Key {
@@ -163,7 +168,9 @@ impl Directory {
                 account: Arc::clone(account),
                 digest: StoredDigest::Keyed(record.digest),
                 expires_at: record.expires_at,
-                subset: None,
+                subset: limits.only.as_ref().map(|only| covered(policy, only)),
+                addresses: (!limits.allow_from.is_empty())
+                    .then(|| Arc::new(AddressRules::new(limits.allow_from.clone()))),
                 last_used,
             };
             self.keys.insert(record.id, key);
@@ -197,7 +204,8 @@ impl Directory {
                 digest: StoredDigest::Plain(key.digest),
                 expires_at,
                 subset: None,
-                last_used: last_used(key.id, None, before),
+                addresses: None,
+                last_used: last_used(key.id, (None, None), before),
             };
             self.keys.insert(key.id, key);
         }
@@ -211,9 +219,23 @@ enum Reach {
     ByIdOnly,
 }
 
-fn last_used(id: KeyId, at: Option<UnixTime>, before: Option<&Directory>) -> Arc<AtomicU64> {
+fn last_used(
+    id: KeyId,
+    (at, from): (Option<UnixTime>, Option<IpAddr>),
+    before: Option<&Directory>,
+) -> Arc<LastUse> {
     match before.and_then(|before| before.key(&id)) {
         Some(known) => Arc::clone(&known.last_used),
-        None => Arc::new(AtomicU64::new(at.map_or(0, UnixTime::as_millis))),
+        None => Arc::new(LastUse::new(at, from)),
     }
+}
+
+/// The permissions that any of `patterns` covers. One that the policy does not declare (any more)
+/// gives nothing, so a key limited to it opens nothing.
+fn covered(policy: &Policy, patterns: &[PermissionPattern]) -> PermissionSet {
+    let covered = policy.every_permission().filter(|(_, permission)| {
+        let mut patterns = patterns.iter();
+        patterns.any(|pattern| pattern.covers(permission))
+    });
+    covered.map(|(id, _)| id).collect()
 }

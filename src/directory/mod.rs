@@ -14,8 +14,9 @@ mod shards;
 mod signing;
 
 use std::fmt;
-use std::sync::Arc;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
@@ -26,7 +27,9 @@ pub use signing::{SigningKey, SigningKeyError, SigningKeys};
 
 use crate::policy::Policy;
 use crate::sync::ArcSwap;
-use crate::words::{Account, AccountId, AccountName, KeyId, PermissionSet, SecretDigest, UnixTime};
+use crate::words::{
+    Account, AccountId, AccountName, AddressRules, KeyId, PermissionSet, SecretDigest, UnixTime,
+};
 use shards::Shards;
 
 /// A policy and the directory worked out against it. Permissions are numbers of one policy, so the
@@ -145,10 +148,32 @@ pub struct Key {
     pub expires_at: Option<UnixTime>,
     /// The only permissions it may use, whatever its account holds.
     pub subset: Option<PermissionSet>,
-    /// When it was last used, in milliseconds since the epoch; 0 is never. Written by the request
-    /// path, which waits for nothing; read now and then by the control plane, which writes it back.
-    /// All states share it, so a change to the account loses no use.
-    pub last_used: Arc<AtomicU64>,
+    /// The only addresses it may be used from, besides what its account says.
+    pub addresses: Option<Arc<AddressRules>>,
+    /// When it was last used, and from where. All states share it, so a change to the account loses
+    /// no use.
+    pub last_used: Arc<LastUse>,
+}
+
+/// The last use of a key. Written by the request path, which waits for nothing; read now and then
+/// by the control plane, which writes it back.
+#[derive(Debug, Default)]
+pub struct LastUse {
+    /// In milliseconds since the epoch; 0 is never.
+    at: AtomicU64,
+    /// Written at most once a second for each key, and never waited for: an address that could not
+    /// be noted because it was just being read is noted the next time.
+    from: Mutex<Option<IpAddr>>,
+}
+
+impl LastUse {
+    /// A last use that is known already.
+    pub fn new(at: Option<UnixTime>, from: Option<IpAddr>) -> Self {
+        Self {
+            at: AtomicU64::new(at.map_or(0, UnixTime::as_millis)),
+            from: Mutex::new(from),
+        }
+    }
 }
 
 impl Key {
@@ -158,13 +183,22 @@ impl Key {
     }
 
     /// Notes that it was used.
-    pub fn touch(&self, now: UnixTime) {
-        self.last_used.store(now.as_millis(), Ordering::Relaxed);
+    pub fn touch(&self, now: UnixTime, from: Option<IpAddr>) {
+        self.last_used.at.store(now.as_millis(), Ordering::Relaxed);
+        if let Ok(mut known) = self.last_used.from.try_lock() {
+            *known = from;
+        }
+    }
+
+    /// From where it was last used, if anybody knew.
+    pub fn last_used_from(&self) -> Option<IpAddr> {
+        let from = self.last_used.from.lock();
+        *from.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// When it was last used.
     pub fn last_used_at(&self) -> Option<UnixTime> {
-        match self.last_used.load(Ordering::Relaxed) {
+        match self.last_used.at.load(Ordering::Relaxed) {
             0 => None,
             ms => Some(UnixTime::from_millis(ms)),
         }

@@ -25,6 +25,8 @@ pub enum Closed {
     RoleUnknown,
     /// The role stands in the policy files and in the store.
     RoleTwice,
+    /// The role is there to be included in others.
+    RoleInner,
     /// The policy does not declare a dimension it is limited by.
     DimensionUnknown(DimensionName),
 }
@@ -40,6 +42,9 @@ impl fmt::Display for Closed {
             Self::RoleTwice => {
                 f.write_str("the role stands in the policy files and in the store: rename one")
             }
+            Self::RoleInner => f.write_str(
+                "the role cannot be given to anybody (`api_access: false`): give one that includes it",
+            ),
             Self::DimensionUnknown(name) => {
                 write!(f, "the policy declares no dimension `{name}`")
             }
@@ -285,6 +290,9 @@ impl<'a> Resolver<'a> {
             return Err(Closed::Since(time));
         }
         let permissions = self.role(role)?;
+        if !self.may_be_given(role) {
+            return Err(Closed::RoleInner);
+        }
         let limit = |(dimension, values): (&DimensionName, &BTreeSet<String>)| {
             let values = values.iter().map(|value| value.as_str().into()).collect();
             self.policy
@@ -299,6 +307,13 @@ impl<'a> Resolver<'a> {
             within: within.clone(),
             group: None,
         })
+    }
+
+    /// Says whether a role that there is can be given to an account or a group.
+    pub(crate) fn may_be_given(&self, role: &RoleName) -> bool {
+        let built_in = self.policy.roles.get(role).map(|role| role.api_access);
+        let custom = self.records.roles.get(role).map(|role| role.api_access);
+        built_in.or(custom).unwrap_or(true)
     }
 
     /// What a role gives.

@@ -27,6 +27,8 @@ pub struct KnownRole {
     pub permissions: Vec<PermissionPattern>,
     /// The roles it includes.
     pub include: Vec<RoleName>,
+    /// Whether anybody can be given it.
+    pub api_access: bool,
     /// Where it is written; a custom role has no place.
     pub place: Option<Place>,
 }
@@ -56,6 +58,7 @@ impl World {
                 gives: role.gives.clone(),
                 permissions: role.permissions.clone(),
                 include: role.include.clone(),
+                api_access: role.api_access,
                 place: Some(role.place.clone()),
             };
             (name.clone(), known)
@@ -68,9 +71,11 @@ impl World {
         }
     }
 
-    /// Whether the account may be given `role`: files grant what files define.
+    /// Whether the account may be given `role`: files grant what files define, and some roles are
+    /// there to be included only.
     pub(super) fn may_be_granted(&self, role: &KnownRole) -> bool {
-        !matches!(self.managed, Managed::File { .. }) || role.place.is_some()
+        let by_whom = !matches!(self.managed, Managed::File { .. }) || role.place.is_some();
+        role.api_access && by_whom
     }
 
     /// Counts who holds each role, of the `roles` that each account was granted.

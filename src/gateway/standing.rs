@@ -268,6 +268,7 @@ impl Standing {
             key: facts.key,
             evidence: Evidence::Key,
             subset: self.subset(&state.policy, key.and_then(|key| key.subset.as_ref())),
+            addresses: key.and_then(|key| key.addresses.clone()),
         }))
     }
 

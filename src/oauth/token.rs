@@ -102,12 +102,12 @@ pub fn answer(
     let issued = read(request).and_then(|form| {
         let key = desk.authenticate(request, &form, &mut client)?;
         desk.admit(request, key)?;
-        desk.issue(key, form.scope.as_deref())
+        desk.issue(key, form.scope.as_deref(), request.source)
     });
     if let (Ok(issued), Some(_)) = (&issued, request.limits.and_then(|limits| limits.held)) {
         // From a source of which nothing new is verified it would be good for nothing.
         let token = Credential::Bearer(&issued.access_token);
-        let _ = verifier.verify(&token, state, now);
+        let _ = verifier.verify(&token, state, (now, request.source));
     }
     let (response, outcome, reason) = match issued {
         Ok(issued) => (issued.response(), "issued", None),
@@ -166,7 +166,10 @@ impl<'s> Desk<'s> {
         if !key.account.enabled {
             return Err(Refusal::Client(Reason::AccountDisabled));
         }
-        let admitted = |source| key.account.addresses.admit(source);
+        let admitted = |source| {
+            let own = key.addresses.as_ref();
+            key.account.addresses.admit(source) && own.is_none_or(|rules| rules.admit(source))
+        };
         if !request.source.is_none_or(admitted) {
             return Err(Refusal::Client(Reason::AddressNotAllowed));
         }
@@ -189,7 +192,12 @@ impl<'s> Desk<'s> {
         })
     }
 
-    fn issue(&self, key: &Key, scope: Option<&str>) -> Result<Issued, Refusal> {
+    fn issue(
+        &self,
+        key: &Key,
+        scope: Option<&str>,
+        source: Option<IpAddr>,
+    ) -> Result<Issued, Refusal> {
         let policy = &self.state.policy;
         let worth = worth(key);
         let asked = match scope {
@@ -209,7 +217,7 @@ impl<'s> Desk<'s> {
         };
         let signer = self.state.directory.signing().current();
         let token = mint(signer, self.tokens, request, self.now);
-        touch(key, self.now);
+        touch(key, self.now, source);
         Ok(Issued {
             access_token: token.map_err(|error| refusal(&error))?,
             token_type: "Bearer",

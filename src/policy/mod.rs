@@ -246,6 +246,8 @@ pub struct Role {
     pub include: Vec<RoleName>,
     /// Everything it gives, included roles too.
     pub gives: PermissionSet,
+    /// Whether accounts and groups can be given it, rather than only roles that include it.
+    pub api_access: bool,
     /// Where it is defined.
     pub place: Place,
 }

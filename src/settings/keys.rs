@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::{
     AUDIENCE_DEFAULT, CACHE_ENTRIES_DEFAULT, CONNECTIONS_MAX_DEFAULT, DRAIN_DELAY_DEFAULT,
     DRAIN_TIMEOUT_DEFAULT, Decisions, ISSUER_DEFAULT, METRIC_ACCOUNTS_DEFAULT, OPS_DEFAULT,
-    POLICIES_DEFAULT, TOKEN_LIFETIME_DEFAULT, TOKEN_LIFETIME_MAX, admin, audit, denials, listener,
-    rates, upstream,
+    POLICIES_DEFAULT, TOKEN_LIFETIME_DEFAULT, TOKEN_LIFETIME_MAX, admin, api_keys, audit, denials,
+    listener, rates, upstream,
 };
 use crate::yaml::shape::{Keys, Known, Preset, Rule, Scalars, Shape, Word, pattern, words};
 
@@ -81,6 +81,7 @@ pub const KEYS: Keys = Keys {
             "Where requests go that no route names, while it is in shadow.",
         ),
         Known::new("tokens", Shape::Keys(&TOKENS), "Access tokens."),
+        Known::new("keys", Shape::Keys(&api_keys::KEYS), "How long keys live."),
         Known::new(
             "rates",
             Shape::Keys(&rates::KEYS),

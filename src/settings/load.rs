@@ -10,7 +10,8 @@ use super::keys::{DECISIONS, DRAIN, FORMATS, KEYS, LOG, METRICS, OPS, TOKENS};
 use super::{
     CONNECTIONS_MAX_DEFAULT, Control, DRAIN_DELAY_DEFAULT, DRAIN_TIMEOUT_DEFAULT, Drain, Log,
     METRIC_ACCOUNTS_DEFAULT, MetricsSettings, Named, OPS_DEFAULT, POLICIES_DEFAULT, STORE_DEFAULT,
-    Settings, StoreSetting, Tokens, admin, audit, denials, listener, rates, shadow, upstream,
+    Settings, StoreSetting, Tokens, admin, api_keys, audit, denials, listener, rates, shadow,
+    upstream,
 };
 use crate::words::{Fault, Faults, Place, UpstreamName};
 use crate::yaml::{self, Fields, Node, Value, quoted};
@@ -93,6 +94,7 @@ impl Reader<'_> {
                 .unwrap_or_else(|| self.base.join(POLICIES_DEFAULT)),
             pepper: self.pepper(&fields, &store, faults),
             tokens,
+            keys: api_keys::read(fields.get("keys"), faults),
             store,
             upstreams,
             shadow: shadow == Some(true),

@@ -8,6 +8,7 @@
 //! (whoever opens them says so, and finds in [`Named`] where they are named).
 
 mod admin;
+mod api_keys;
 mod audit;
 mod denials;
 mod http2;
@@ -31,6 +32,7 @@ use http::HeaderName;
 use ipnet::IpNet;
 
 pub use admin::Admin;
+pub use api_keys::ApiKeys;
 pub use audit::Audit;
 pub use denials::Denials;
 pub use http2::Http2Limits;
@@ -144,6 +146,8 @@ pub struct Settings {
     pub tokens: Tokens,
     /// How often an account may ask.
     pub rates: RateSettings,
+    /// Keys.
+    pub keys: ApiKeys,
     /// The control socket.
     pub control: Control,
     /// Request log.

@@ -137,6 +137,8 @@ pub struct DirectoryFigures {
     pub keys_active: u64,
     /// Keys whose time is over.
     pub keys_expired: u64,
+    /// Keys that open something and end soon.
+    pub keys_expiring: u64,
     /// When the next key runs out, if any will.
     pub next_expiry: Option<UnixTime>,
 }

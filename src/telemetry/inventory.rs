@@ -19,6 +19,7 @@ pub(super) struct Inventory {
     pub(super) store_up: IntGauge,
     pub(super) accounts: IntGaugeVec,
     pub(super) keys: IntGaugeVec,
+    pub(super) expiring: IntGauge,
     pub(super) next_expiry: Gauge,
 }
 
@@ -65,6 +66,10 @@ impl Inventory {
             )?,
             accounts: make.gauges("portcullis_accounts", "Accounts, by state.", &["state"])?,
             keys: make.gauges("portcullis_api_keys", "API keys, by state.", &["state"])?,
+            expiring: make.gauge(
+                "portcullis_api_keys_expiring",
+                "Active API keys that run out within `keys.warn_before`.",
+            )?,
             next_expiry: make.register(Gauge::new(
                 "portcullis_api_key_next_expiry_timestamp_seconds",
                 "When the next API key runs out; infinity if none will.",

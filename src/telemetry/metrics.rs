@@ -287,6 +287,7 @@ impl Metrics {
                 .with_label_values(&[state])
                 .set(as_int(count));
         }
+        self.inventory.expiring.set(as_int(figures.keys_expiring));
         let next = figures.next_expiry;
         self.inventory
             .next_expiry

@@ -21,6 +21,7 @@ mod model;
 pub(crate) mod world;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -38,6 +39,9 @@ use crate::reason::Reason;
 use crate::settings::Tokens;
 use crate::store::Pepper;
 use crate::words::{Account, Caller, Evidence, KeyId, Permission, PermissionSet, Secret, UnixTime};
+
+/// When a credential is shown, and from where, if anybody knows.
+pub type At = (UnixTime, Option<IpAddr>);
 
 /// Verifies credentials. One for the process, shared by all cores.
 pub struct Verifier {
@@ -72,7 +76,8 @@ impl Verifier {
         }
     }
 
-    /// Finds out who calls; `None` if there is no credential.
+    /// Finds out who calls, when and from where; `None` if there is no credential. Where from is
+    /// noted as the key's last use, and decides nothing here.
     ///
     /// # Errors
     ///
@@ -81,9 +86,9 @@ impl Verifier {
         &self,
         credential: &Credential<'_>,
         state: &State,
-        now: UnixTime,
+        at: At,
     ) -> Result<Option<Caller>, Reason> {
-        let found = self.look(credential, state, now);
+        let found = self.look(credential, state, at);
         found.map_err(|refused| refused.reason)
     }
 
@@ -96,16 +101,16 @@ impl Verifier {
         &self,
         credential: &Credential<'_>,
         state: &State,
-        now: UnixTime,
+        at: At,
     ) -> Result<Option<Caller>, Refused> {
         match credential {
             Credential::Absent => Ok(None),
-            Credential::Bearer(token) => self.token(token, state, now).map(Some),
+            Credential::Bearer(token) => self.token(token, state, at).map(Some),
             Credential::Key { id, secret } => {
                 let key = self
-                    .key(id, secret, state, now)
+                    .key(id, secret, state, at.0)
                     .map_err(Refused::computed)?;
-                Ok(Some(by_key(key, now)))
+                Ok(Some(by_key(key, at)))
             }
         }
     }
@@ -121,17 +126,17 @@ impl Verifier {
         &self,
         credential: &Credential<'_>,
         state: &State,
-        now: UnixTime,
+        at: At,
     ) -> Result<Caller, Reason> {
         match credential {
             Credential::Absent => Err(Reason::SourceThrottled),
             Credential::Bearer(token) => {
                 let identity = self.known.get(&self.digest(token));
-                caller(&*identity.ok_or(Reason::SourceThrottled)?, state, now)
+                caller(&*identity.ok_or(Reason::SourceThrottled)?, state, at)
             }
             Credential::Key { id, secret } => {
-                let key = self.key_in_use(id, secret, state, now)?;
-                Ok(by_key(key, now))
+                let key = self.key_in_use(id, secret, state, at.0)?;
+                Ok(by_key(key, at))
             }
         }
     }
@@ -190,16 +195,16 @@ impl Verifier {
         TokenDigest(self.begun.clone().chain_update(token).finalize().into())
     }
 
-    fn token(&self, token: &str, state: &State, now: UnixTime) -> Result<Caller, Refused> {
+    fn token(&self, token: &str, state: &State, at: At) -> Result<Caller, Refused> {
         let digest = self.digest(token);
         if let Some(identity) = self.known.get(&digest) {
             self.hits.fetch_add(1, Ordering::Relaxed);
-            return caller(&identity, state, now).map_err(Refused::known);
+            return caller(&identity, state, at).map_err(Refused::known);
         }
         self.misses.fetch_add(1, Ordering::Relaxed);
         let identity = self.identity(token, state).map_err(Refused::computed)?;
         // Judged before it is remembered: only what was good once takes up room.
-        let caller = caller(&identity, state, now).map_err(Refused::computed)?;
+        let caller = caller(&identity, state, at).map_err(Refused::computed)?;
         self.known.insert(digest, Arc::new(identity));
         Ok(caller)
     }
@@ -261,13 +266,14 @@ impl Refused {
 }
 
 /// The caller a key speaks for; this is a use of it.
-fn by_key(key: &Key, now: UnixTime) -> Caller {
-    touch(key, now);
+fn by_key(key: &Key, (now, source): At) -> Caller {
+    touch(key, now, source);
     Caller {
         account: Arc::clone(&key.account),
         key: Some(key.id),
         evidence: Evidence::Key,
         subset: key.subset.clone(),
+        addresses: key.addresses.clone(),
     }
 }
 
@@ -301,10 +307,10 @@ pub(crate) fn standing<'s>(
 }
 
 /// The caller a token speaks for, by the state in force; this is a use of its key.
-fn caller(identity: &Identity, state: &State, now: UnixTime) -> Result<Caller, Reason> {
+fn caller(identity: &Identity, state: &State, (now, source): At) -> Result<Caller, Reason> {
     let (account, key) = standing(identity, state, now)?;
     if let Some(key) = key {
-        touch(key, now);
+        touch(key, now, source);
     }
     let subset = key.and_then(|key| key.subset.as_ref());
     Ok(Caller {
@@ -315,6 +321,7 @@ fn caller(identity: &Identity, state: &State, now: UnixTime) -> Result<Caller, R
             expires_at: identity.expires_at,
         },
         subset: narrowed(&state.policy, subset, identity.scope.as_deref()),
+        addresses: key.and_then(|key| key.addresses.clone()),
     })
 }
 
@@ -336,10 +343,10 @@ fn narrowed(
 }
 
 /// Writes down that a key is in use. Coarse, because cores that write to one place take turns.
-pub(crate) fn touch(key: &Key, now: UnixTime) {
+pub(crate) fn touch(key: &Key, now: UnixTime, source: Option<IpAddr>) {
     let last = key.last_used_at().unwrap_or_default();
     if now.since(last) >= LAST_USED_GRAIN {
-        key.touch(now);
+        key.touch(now, source);
     }
 }
 

@@ -47,7 +47,7 @@ fn no_credential_is_no_caller() {
     let world = World::new();
     let found = world
         .verifier
-        .verify(&Credential::Absent, &world.state(), START);
+        .verify(&Credential::Absent, &world.state(), (START, None));
     assert!(found.unwrap().is_none());
 }
 
@@ -229,7 +229,9 @@ fn a_key_shown_directly_is_compared_with_its_own_digest() {
             id: world.key(id),
             secret: Secret::parse(world.keys[secret].1.reveal()).unwrap(),
         };
-        let found = world.verifier.verify(&credential, &world.state(), START);
+        let found = world
+            .verifier
+            .verify(&credential, &world.state(), (START, None));
         found.map(|caller| {
             let caller = caller.unwrap();
             assert_eq!(caller.evidence, Evidence::Key);
@@ -284,7 +286,7 @@ fn success_and_nothing_else_is_a_use_of_the_key() {
     let ask = |token: &str, now| {
         let found = world
             .verifier
-            .verify(&Credential::Bearer(token), &state, now);
+            .verify(&Credential::Bearer(token), &state, (now, None));
         (found.is_ok(), key.last_used_at())
     };
     let token = world.token("ci", None);

@@ -169,7 +169,7 @@ impl World {
     pub(crate) fn bearer(&self, token: &str, now: UnixTime) -> Result<Caller, Reason> {
         let found = self
             .verifier
-            .verify(&Credential::Bearer(token), &self.state(), now);
+            .verify(&Credential::Bearer(token), &self.state(), (now, None));
         found.map(|caller| caller.expect("there is a credential"))
     }
 }
@@ -181,6 +181,7 @@ fn policy() -> Policy {
             permissions: Vec::new(),
             include: Vec::new(),
             gives: gives.iter().copied().map(PermissionId).collect(),
+            api_access: true,
             place: Place::whole("world.yaml"),
         };
         (name.parse().unwrap(), role)

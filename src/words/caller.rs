@@ -100,6 +100,16 @@ pub struct Caller {
     /// The only permissions this credential may use, whatever the account holds: the intersection
     /// of the key's and the token's own subsets. `None` is no such limit.
     pub subset: Option<PermissionSet>,
+    /// The only addresses its key may be used from, besides what its account says.
+    pub addresses: Option<Arc<AddressRules>>,
+}
+
+impl Caller {
+    /// Says whether a call from `source` is allowed, by its account and by its key.
+    pub fn admits(&self, source: IpAddr) -> bool {
+        let key = self.addresses.as_ref();
+        self.account.addresses.admit(source) && key.is_none_or(|rules| rules.admit(source))
+    }
 }
 
 /// What the caller showed.

@@ -154,6 +154,11 @@ impl SecretDigest {
         Self(bytes)
     }
 
+    /// Says whether it is the digest of no bytes at all: what a pipe that broke makes.
+    pub fn is_of_nothing(&self) -> bool {
+        *self == Self(Sha256::digest([]).into())
+    }
+
     /// The 32 bytes of the digest.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -185,6 +190,20 @@ impl FromStr for SecretDigest {
             *slot = u8::from_str_radix(pair, 16).map_err(|_| SecretDigestError)?;
         }
         Ok(Self(bytes))
+    }
+}
+
+impl Serialize for SecretDigest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretDigest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(D::Error::custom)
     }
 }
 

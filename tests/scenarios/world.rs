@@ -98,7 +98,10 @@ impl World {
         let foreign = Foreign::MayPass(&self.issuers);
         let credential = credential::read(&parts.headers, accepts, foreign).ok()?;
         let now = UnixTime::from_secs(START + case.at);
-        let caller = self.verifier.verify(&credential, &self.state, now).ok()?;
+        let caller = self
+            .verifier
+            .verify(&credential, &self.state, (now, None))
+            .ok()?;
         let source = source::of(case.from, &self.listener.trusted_proxies, &parts.headers);
         let call = Hypothesis {
             method: head.method,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::world::{POLICY, World};
+use super::world::{POLICY, START, World};
 use crate::admin::ErrorKind;
 use crate::words::{KeyId, Secret};
 
@@ -91,7 +91,7 @@ fn what_is_over_stays_over_and_expiring_twice_is_no_error() {
         |at: Option<&str>| world.ask(json!({ "operation": "keys_expire", "key": key, "at": at }));
     assert_eq!(
         expire(Some("2026-11-22T00:00:00Z")).unwrap()["state"],
-        "active"
+        "expiring"
     );
     assert_eq!(expire(None).unwrap()["state"], "expired");
     assert_eq!(expire(None).unwrap()["state"], "expired");
@@ -178,4 +178,241 @@ fn a_key_that_ended_long_ago_goes_at_a_start_and_its_id_does_not_come_back() {
     assert!(world.is_alive(alive));
     world.reload(&[POLICY, &filed]).unwrap();
     assert!(!world.is_alive(old));
+}
+
+#[test]
+fn a_key_may_use_less_than_its_account_and_only_from_where_it_says() {
+    let world = World::new(&[POLICY]);
+    world.create("ci", "operator");
+    let create = |only: Value, allow_from: Value| {
+        world.ask(json!({
+            "operation": "keys_create", "account": "ci", "only": only, "allow_from": allow_from,
+        }))
+    };
+    let made = create(json!(["devices:view"]), json!(["10.0.0.0/8"])).unwrap();
+    let id: KeyId = made["id"].as_str().unwrap().parse().unwrap();
+    let state = world.service.handle().snapshot();
+    let key = state.directory.key(&id).unwrap().clone();
+    let may = |name: &str| {
+        let id = state.policy.permission_id(name).unwrap();
+        key.subset.as_ref().unwrap().contains(id)
+    };
+    assert_eq!([may("devices:view"), may("devices:edit")], [true, false]);
+    let rules = key.addresses.unwrap();
+    let admits = |source: &str| rules.admit(source.parse().unwrap());
+    assert_eq!([admits("10.1.2.3"), admits("192.0.2.1")], [true, false]);
+
+    let error = create(json!(["devices:vew"]), json!([])).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Invalid);
+    assert!(
+        error.message.contains("did you mean `devices:view`"),
+        "{error}"
+    );
+
+    // A rotation keeps both limits; an update replaces them, one at a time.
+    let next = world.done(json!({ "operation": "keys_rotate", "key": id, "overlap_seconds": 0 }));
+    let shown = |key: &Value| {
+        let listed = world.done(json!({ "operation": "keys_list", "account": "ci" }));
+        let listed = listed.as_array().unwrap().clone();
+        listed.into_iter().find(|one| one["id"] == *key).unwrap()
+    };
+    let key = shown(&next["id"]);
+    assert_eq!(key["only"], json!(["devices:view"]));
+    assert_eq!(key["allow_from"], json!(["10.0.0.0/8"]));
+    world.done(json!({ "operation": "keys_update", "key": next["id"], "only": [] }));
+    let key = shown(&next["id"]);
+    assert_eq!(key["only"], Value::Null);
+    assert_eq!(key["allow_from"], json!(["10.0.0.0/8"]));
+}
+
+#[test]
+fn a_permission_that_vanishes_leaves_a_key_that_was_limited_to_it_nothing() {
+    let world = World::new(&[POLICY]);
+    world.create("ci", "operator");
+    let made = world.done(json!({
+        "operation": "keys_create", "account": "ci", "only": ["tenants:view"],
+    }));
+    world
+        .reload(&[&POLICY.replace("tenants:view", "sites:view")])
+        .unwrap();
+    let id: KeyId = made["id"].as_str().unwrap().parse().unwrap();
+    let state = world.service.handle().snapshot();
+    let subset = state.directory.key(&id).unwrap().subset.clone();
+    assert!(subset.unwrap().is_empty());
+}
+
+#[test]
+fn no_key_lives_longer_than_the_settings_say_and_ending_one_is_never_refused() {
+    let world = World::with(&[POLICY], "store: sqlite:p.db\nkeys: { max_lifetime: 1d }");
+    world.create("ci", "operator");
+    let create = |end: Option<&str>| {
+        world.ask(json!({ "operation": "keys_create", "account": "ci", "expires_at": end }))
+    };
+    let latest = "2026-11-22T23:00:00.000Z";
+    let made = create(None).unwrap();
+    assert_eq!(made["expires_at"], latest);
+    assert_eq!(
+        create(Some("2026-11-22T12:00:00Z")).unwrap()["expires_at"],
+        "2026-11-22T12:00:00.000Z"
+    );
+    let error = create(Some("2026-11-23T00:00:00Z")).unwrap_err();
+    insta::assert_snapshot!(error.message, @"the key would end at 2026-11-23T00:00:00.000Z, and `keys.max_lifetime` lets it live for 1day, until 2026-11-22T23:00:00.000Z");
+    let expire = |at: Option<&str>| {
+        world.ask(json!({ "operation": "keys_expire", "key": made["id"], "at": at }))
+    };
+    assert_eq!(
+        expire(Some("2026-11-23T00:00:00Z")).unwrap_err().kind,
+        ErrorKind::Invalid
+    );
+    // The next key lives as long as a new one may, when that is asked for.
+    world.clock.advance(Duration::from_secs(60 * 60));
+    let rotate = |end: &str| {
+        world.ask(json!({
+            "operation": "keys_rotate", "key": made["id"], "overlap_seconds": 60,
+            "expires_at": end,
+        }))
+    };
+    let next = rotate("2026-11-23T00:00:00Z").unwrap();
+    assert_eq!(next["expires_at"], "2026-11-23T00:00:00.000Z");
+    assert_eq!(
+        rotate("2026-11-24T00:00:00Z").unwrap_err().kind,
+        ErrorKind::Invalid
+    );
+    assert_eq!(expire(None).unwrap()["state"], "expired");
+}
+
+#[test]
+fn keys_that_end_soon_or_fell_silent_are_found() {
+    let day = Duration::from_secs(24 * 60 * 60);
+    let world = World::new(&[POLICY]);
+    world.create("ci", "operator");
+    let (silent, busy) = (world.key("ci"), world.key("ci"));
+    let soon = world.done(json!({
+        "operation": "keys_create", "account": "ci", "expires_at": "2027-02-20T00:00:00Z",
+    }));
+    let over = world.key("ci");
+    world.done(json!({ "operation": "keys_expire", "key": over }));
+    world.clock.advance(80 * day);
+    let state = world.service.handle().snapshot();
+    let used = state.directory.key(&busy).unwrap();
+    used.touch(world.clock.now(), Some([192, 0, 2, 7].into()));
+    world.service.flush_last_used().unwrap();
+    let list = |field: &str, at: &str| {
+        let listed = world.done(json!({ "operation": "keys_list", field: at }));
+        let ids = listed.as_array().unwrap().iter();
+        ids.map(|key| key["id"].clone()).collect::<Vec<_>>()
+    };
+    let unused = list("unused_since", "2026-12-01T00:00:00Z");
+    assert_eq!(unused.len(), 2);
+    assert!(unused.contains(&json!(silent)) && unused.contains(&soon["id"]));
+    assert_eq!(
+        list("unused_since", "2026-11-21T00:00:00Z"),
+        [Value::Null; 0],
+        "a key that was made since is not unused yet"
+    );
+    assert_eq!(
+        list("ends_before", "2027-03-01T00:00:00Z"),
+        [soon["id"].clone()]
+    );
+    let world = world.reopen(&[POLICY]);
+    let listed = world.done(json!({ "operation": "keys_list" }));
+    let of = |id: &Value| {
+        let listed = listed.as_array().unwrap();
+        listed.iter().find(|key| key["id"] == *id).unwrap().clone()
+    };
+    assert_eq!(of(&json!(busy))["last_used_from"], "192.0.2.7");
+    assert_eq!(of(&soon["id"])["state"], "expiring");
+    assert_eq!(of(&json!(silent))["state"], "active");
+}
+
+#[test]
+fn pages_of_keys_and_accounts_are_the_whole_list_in_its_order() {
+    let world = World::new(&[POLICY, super::world::FILED]);
+    for name in ["cd", "ab", "zz"] {
+        world.create(name, "reader");
+        world.key(name);
+        world.clock.advance(Duration::from_secs(1));
+        world.key(name);
+    }
+    world.create("mm", "reader");
+    for (operation, field) in [("keys_list", "id"), ("accounts_list", "name")] {
+        let whole = world.done(json!({ "operation": operation }));
+        let whole = whole.as_array().unwrap();
+        for limit in [1, 2, 5] {
+            let mut pages = Vec::new();
+            let mut after = Value::Null;
+            loop {
+                let page = world.done(json!({
+                    "operation": operation, "after": after, "limit": limit,
+                }));
+                let page = page.as_array().unwrap().clone();
+                assert!(page.len() <= limit);
+                let Some(last) = page.last() else { break };
+                after = last[field].clone();
+                pages.extend(page);
+            }
+            assert_eq!(pages, *whole, "{operation} {limit}");
+        }
+    }
+}
+
+#[test]
+fn keys_from_elsewhere_come_by_their_digests_all_of_them_or_none() {
+    let world = World::new(&[POLICY]);
+    world.create("ci", "operator");
+    let secrets: Vec<_> = (0..3).map(|_| Secret::random()).collect();
+    let id = KeyId::random();
+    let key = |at: usize| json!({ "digest": secrets[at].digest().to_string() });
+    let import = |keys: Value| {
+        world.ask(json!({ "operation": "keys_import", "account": "ci", "keys": keys }))
+    };
+    let named = json!({ "id": id, "digest": secrets[0].digest().to_string() });
+    let made = import(json!([named, key(1)])).unwrap();
+    assert_eq!(
+        (made.as_array().unwrap().len(), &made[0]["id"]),
+        (2, &json!(id))
+    );
+    assert!(!made.to_string().contains("sha256"), "{made}");
+    let state = world.service.handle().snapshot();
+    let found = world
+        .service
+        .verifier()
+        .key(&id, &secrets[0], &state, START);
+    assert_eq!(found.unwrap().account.name.as_str(), "ci");
+
+    let count = || {
+        world
+            .done(json!({ "operation": "keys_list" }))
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    let nothing = format!(
+        "sha256:{}",
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    );
+    for (keys, kind, said) in [
+        (json!([key(2), key(2)]), ErrorKind::Invalid, "twice"),
+        (
+            json!([key(2), key(1)]),
+            ErrorKind::Conflict,
+            "has the same secret",
+        ),
+        (
+            json!([{ "digest": nothing }]),
+            ErrorKind::Invalid,
+            "no bytes at all",
+        ),
+        (
+            json!([{ "id": id, "digest": secrets[2].digest().to_string() }]),
+            ErrorKind::Conflict,
+            "already",
+        ),
+        (json!([]), ErrorKind::Invalid, "no digest"),
+    ] {
+        let error = import(keys).unwrap_err();
+        assert_eq!(error.kind, kind, "{error}");
+        assert!(error.message.contains(said), "{error}");
+        assert_eq!(count(), 2);
+    }
 }

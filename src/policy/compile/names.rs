@@ -1,6 +1,6 @@
 //! What all files together declare, and looking names up in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use super::Context;
@@ -30,6 +30,8 @@ pub(super) struct Names {
     pub(super) upstreams: Vec<UpstreamName>,
     /// With their places.
     pub(super) roles: BTreeMap<RoleName, Place>,
+    /// Those of them that nobody can be given.
+    inner_roles: BTreeSet<RoleName>,
     rules: BTreeMap<UpstreamName, UpstreamRules>,
 }
 
@@ -67,6 +69,12 @@ impl Names {
             roles: roles
                 .into_iter()
                 .map(|(name, (place, _))| (name.clone(), place.clone()))
+                .collect(),
+            inner_roles: files
+                .iter()
+                .flat_map(|file| &file.roles)
+                .filter(|role| !role.api_access)
+                .map(|role| role.name.clone())
                 .collect(),
             upstreams: upstreams(files, context),
             rules: context.upstreams.clone().unwrap_or_default(),
@@ -156,6 +164,20 @@ impl Names {
             );
         }
         known
+    }
+
+    /// Says whether a role is declared and can be given to an account or a group.
+    pub(super) fn granted_role(&self, name: &At<RoleName>, faults: &mut Faults) {
+        if self.role(name, faults) && self.inner_roles.contains(&name.value) {
+            let place = self.roles.get(&name.value);
+            let place = place.map(|place| format!(", {place}")).unwrap_or_default();
+            let message = format!(
+                "role `{}` cannot be given to anybody (`api_access: false`{place}): give one that \
+                 includes it",
+                name.value
+            );
+            faults.push(Fault::new(name.place.clone(), message));
+        }
     }
 
     /// What some upstream puts up with.

@@ -70,7 +70,7 @@ pub(super) fn groups(
 fn grants(written: &[GrantWritten], names: &Names, faults: &mut Faults) -> Vec<FileGrant> {
     let mut grants = Vec::new();
     for grant in written {
-        names.role(&grant.role, faults);
+        names.granted_role(&grant.role, faults);
         let mut within = Boundary::default();
         for (dimension, values) in &grant.within {
             names.dimension(dimension, faults);

@@ -90,6 +90,7 @@ impl<'a> Waiting<'a> {
             permissions: permissions.map(|at| at.value.clone()).collect(),
             include: include.map(|at| at.value.clone()).collect(),
             gives: self.gives,
+            api_access: self.written.api_access,
             place: self.written.place.clone(),
         }
     }

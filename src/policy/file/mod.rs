@@ -27,7 +27,7 @@ use crate::words::{
     DimensionName, Fault, Faults, NameError, Permission, PermissionPattern, Place, RoleName,
     UpstreamName,
 };
-use crate::yaml::shape::{Keys, Known, Shape};
+use crate::yaml::shape::{Keys, Known, Preset, Shape};
 use crate::yaml::{Fields, Key, Node, quoted};
 
 /// A policy file.
@@ -138,6 +138,12 @@ const ROLE: Keys = Keys {
             Shape::list(&Shape::Text(words::ROLE)),
             "Roles whose permissions it has too.",
         ),
+        Known::new(
+            "api_access",
+            Shape::Boolean,
+            "Whether accounts and groups can be given it. One that is `false` is there to be included.",
+        )
+        .or(Preset::Boolean(true)),
     ],
     later: &[],
     rules: &[],
@@ -173,6 +179,7 @@ pub(super) struct RoleWritten {
     pub(super) description: String,
     pub(super) permissions: Vec<At<PermissionPattern>>,
     pub(super) include: Vec<At<RoleName>>,
+    pub(super) api_access: bool,
 }
 
 /// One file.
@@ -301,6 +308,7 @@ fn role(key: &Key, node: &Node, faults: &mut Faults) -> Option<RoleWritten> {
         description: description(&fields, faults),
         permissions: names(fields.get("permissions"), "permissions", faults),
         include: names(fields.get("include"), "roles", faults),
+        api_access: fields.boolean("api_access", faults).unwrap_or(true),
         name: name?,
     })
 }

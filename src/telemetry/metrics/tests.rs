@@ -83,6 +83,7 @@ fn every_name_is_valid_and_the_start_says_what_runs() {
         "portcullis_log_records_dropped_total 3",
         "portcullis_token_cache_hits_total 9",
         "portcullis_store_up 1",
+        "portcullis_api_keys_expiring 0",
         "portcullis_api_key_next_expiry_timestamp_seconds inf",
     ] {
         assert!(holds(&metrics, line), "{line} is not in\n{text}");

@@ -28,7 +28,7 @@ fn verify(token: &str) -> Result<Caller, Reason> {
     let world = &*WORLD;
     let said = world
         .verifier
-        .verify(&Credential::Bearer(token), &world.state, NOW);
+        .verify(&Credential::Bearer(token), &world.state, (NOW, None));
     said.map(|caller| caller.expect("there is a credential"))
 }
 
