@@ -16,6 +16,8 @@ routes:
   GET /a/{x}: a:view
   PUT /both/{x}: a:view
   POST /both/{x}: { needs: a:view, upstream: calm }
+  POST /pair/{x}: a:view
+  PUT /pair/{x}: { needs: a:view, upstream: calm }
   GET /half/{x}: a:view
   PUT /half/{x}: { needs: a:view, upstream: loud }
   GET /soft/{x}: { needs: a:view, upstream: loud, shadow: true }
@@ -97,6 +99,12 @@ fn what_no_route_names_goes_where_its_path_lives_or_to_the_default() {
             Method::Delete,
             "/both/7",
             "method_not_allowed > quiet/both/7",
+        ),
+        (
+            "seer",
+            Method::Delete,
+            "/pair/7",
+            "method_not_allowed > quiet/pair/7",
         ),
         // One of the path's routes is enforced, and not every upstream looks at the method.
         ("seer", Method::Delete, "/half/7", "method_not_allowed"),
@@ -308,6 +316,37 @@ fn came_of_typed(world: &World, account: &str, method: Method, path: &str) -> St
     match crate::request::Target::from_text(path, world.policy.classes_read) {
         Ok(_) => came_of(world, account, method, path),
         Err(_) => "path_ambiguous".to_owned(),
+    }
+}
+
+/// What shadow forgives is not a second method, nor a way to what is ours.
+#[test]
+fn neither_another_method_nor_our_own_path_goes_on_in_disguise() {
+    let quiet = UpstreamRules {
+        is_default: true,
+        method_in_query: true,
+        ..rules(true, at("10.0.0.1", 80))
+    };
+    let loud = UpstreamRules {
+        method_in_query: false,
+        ..rules(false, at("10.0.0.2", 80))
+    };
+    let calm = rules(true, at("10.0.0.3", 80));
+    let upstreams = vec![("quiet", quiet), ("calm", calm), ("loud", loud)];
+    let world = World::of(POLICY, upstreams);
+    for (target, goes_to) in [
+        ("/soft/7?method=DELETE", "loud"),
+        ("/soft/7?_method=DELETE", ""),
+        ("/nowhere?_method=DELETE", "quiet"),
+        ("/oauth/tokens", "quiet"),
+        ("/OAUTH/token", ""),
+    ] {
+        let found = came_of(&world, "-", Method::Get, target);
+        let expected = match goes_to {
+            "" => "credential_missing".to_owned(),
+            upstream => format!("credential_missing > {upstream}{target}"),
+        };
+        assert_eq!(found, expected, "{target}");
     }
 }
 

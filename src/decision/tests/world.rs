@@ -50,7 +50,7 @@ impl World {
                     .map(|(name, rules)| (name.parse().unwrap(), rules))
                     .collect(),
             ),
-            own_endpoints: Vec::new(),
+            own_endpoints: vec![(Method::Post, "/oauth/token".to_owned())],
             files_only: false,
         };
         let file = SourceFile {
