@@ -14,6 +14,7 @@
 mod oracle;
 
 mod agreement;
+mod audit;
 mod cli;
 mod clients;
 mod conformance;

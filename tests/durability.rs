@@ -18,6 +18,7 @@ use portcullis::settings::Settings;
 use portcullis::words::KeyId;
 use serde_json::{Value, json};
 
+use crate::audit::agrees;
 use crate::harness::{Client, Fixture, Gateway, Key, Upstream, request};
 
 /// Where the child finds its store; only the child has it.
@@ -80,6 +81,12 @@ fn what_the_server_acknowledged_is_there_after_every_kill_of_it() {
     let mut wire = Wire::to(&gateway);
     wire.holds(&facts);
     assert_eq!(wire.ask(&caller, "any"), 200);
+    let socket = gateway.files().path("control.sock");
+    agrees(&mut |operation| {
+        let operation: Operation = serde_json::from_value(operation).unwrap();
+        let client = control::Client::connect(&socket).unwrap().unwrap();
+        client.call(&operation).unwrap()
+    });
 }
 
 /// One thing the server acknowledged.
@@ -232,6 +239,8 @@ fn what_was_acknowledged_is_there_after_every_kill() {
     );
     let service = open(folder.path());
     acknowledged.iter().for_each(|line| holds(&service, line));
+    // A change and its record: both, or neither.
+    agrees(&mut |operation| ask(&service, operation));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use portcullis::schema::Kind;
 use serde_json::Value;
 
 /// Where the keys stand in a schema.
-const LISTS: [(Kind, &str); 5] = [
+const LISTS: [(Kind, &str); 6] = [
     (
         Kind::Policy,
         "/properties/routes/additionalProperties/anyOf/3/properties",
@@ -21,6 +21,7 @@ const LISTS: [(Kind, &str); 5] = [
         "/properties/listeners/items/properties/limits/properties",
     ),
     (Kind::Settings, "/properties/denials/anyOf/1/properties"),
+    (Kind::Settings, "/properties/audit/anyOf/0/properties"),
 ];
 
 #[test]
@@ -35,7 +36,7 @@ fn every_option_stands_in_the_readme() {
             .unwrap_or_else(|| panic!("{kind:?} has no {list}"))
             .keys()
             .collect();
-        assert!(keys.len() > 4, "{list:?} was not read: {keys:?}");
+        assert!(keys.len() > 1, "{list:?} was not read: {keys:?}");
         for key in keys {
             let named = options.contains(&format!("`{key}`"));
             assert!(

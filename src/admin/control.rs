@@ -31,7 +31,7 @@ use super::{Actor, AdminError, ErrorKind, OpenError, Operation, Service};
 use crate::settings::Settings;
 use crate::shutdown::Tasks;
 
-pub use client::{Client, ask};
+pub use client::{Client, Session, ask};
 
 /// Largest operation read, in bytes: the largest grant allowed, several times over.
 const OPERATION_BYTES_MAX: usize = 4 * 1024 * 1024;

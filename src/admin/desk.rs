@@ -6,7 +6,7 @@ use std::sync::{Arc, MutexGuard};
 use serde_json::Value;
 
 use super::service::{Inner, Service};
-use super::trail::{self, Asked, Trail};
+use super::trail::{self, Asked};
 use super::{
     AdminError, ErrorKind, Grant, Operation, accounts, ask, audit, denials, groups, keys, look,
     roles,
@@ -34,12 +34,12 @@ pub(super) type Answer = Result<Value, AdminError>;
 /// See the module.
 pub(super) struct Desk<'a> {
     pub(super) service: &'a Service,
-    inner: MutexGuard<'a, Inner>,
+    pub(super) inner: MutexGuard<'a, Inner>,
     pub(super) state: Arc<State>,
     pub(super) now: UnixTime,
-    asked: Asked,
-    /// Whether what was asked for stands in the audit trail by now.
-    recorded: bool,
+    pub(super) asked: Asked,
+    /// The last record of what was asked for, once there is one.
+    pub(super) recorded: Option<u64>,
 }
 
 /// Whose account it is.
@@ -58,56 +58,15 @@ impl<'a> Desk<'a> {
             state: service.handle.snapshot(),
             now: service.clock.now(),
             asked,
-            recorded: false,
+            recorded: None,
         }
-    }
-
-    /// Does what `operation` says, and sees to it that it is recorded: done, refused or failed. An
-    /// answer that cannot be recorded is not given.
-    pub(super) fn carry_out(&mut self, operation: Operation) -> Answer {
-        let state = Arc::clone(&self.state);
-        self.asked.concerns(|key| {
-            let key = state.directory.key(&key.parse().ok()?)?;
-            Some(key.account.name.to_string())
-        });
-        let answer = self.execute(operation);
-        let due = match &answer {
-            Ok(_) => !self.recorded && self.asked.begins(&self.service.watches, self.now),
-            Err(_) => self.asked.trail != Trail::Nothing,
-        };
-        if !due {
-            return answer;
-        }
-        match (self.record(trail::outcome(&answer)), answer) {
-            (Ok(()), answer) => answer,
-            (Err(error), Ok(_)) => Err(error),
-            (Err(error), Err(refused)) => {
-                tracing::error!(%error, "a refusal was not recorded");
-                Err(refused)
-            }
-        }
-    }
-
-    /// Records what was asked for, where nothing is changed.
-    pub(super) fn record(&mut self, outcome: Outcome) -> Result<(), AdminError> {
-        let instance = self.service.instance();
-        let entry = self.asked.entry((self.now, instance), outcome, None);
-        let written = self.inner.store.commit(None, std::slice::from_ref(&entry));
-        let number = written.map_err(|error| {
-            AdminError::new(
-                ErrorKind::Unavailable,
-                format!("nothing done, because the audit trail could not be written: {error}"),
-            )
-        })?;
-        trail::say(&entry, number);
-        Ok(())
     }
 
     #[expect(
         clippy::too_many_lines,
         reason = "one arm an operation, nothing between them"
     )]
-    fn execute(&mut self, operation: Operation) -> Answer {
+    pub(super) fn execute(&mut self, operation: Operation) -> Answer {
         use Operation as O;
         match operation {
             O::AccountsCreate {
@@ -293,10 +252,13 @@ impl<'a> Desk<'a> {
         };
         let entries: Vec<_> = told.map(entry).collect();
         match self.inner.store.commit(Some(change), &entries) {
-            Ok(last) => trail::say_all(&entries, last),
+            Ok(last) => {
+                trail::say_all(&entries, last);
+                self.recorded = last;
+            }
             Err(error) => return Err(self.failed(error)),
         }
-        self.recorded = true;
+        self.cut();
         let touched = self.inner.records.apply(change);
         let policy = Arc::clone(&self.state.policy);
         let mut directory = self.state.directory.clone();

@@ -18,6 +18,7 @@ mod look;
 mod open;
 mod operation;
 mod overlaps;
+mod recording;
 mod reload;
 mod roles;
 mod service;

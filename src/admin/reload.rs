@@ -1,11 +1,124 @@
-//! What a policy changes in the store when it is put in force.
+//! A policy is put in force: what that changes in the store, and what is on record of it.
 
 use std::collections::BTreeSet;
+use std::slice;
+use std::sync::Arc;
 
-use super::service::Role;
+use serde_json::{Value, json};
+
+use super::service::{Parts, ReplaceError, Role, Service};
+use super::trail::{self, Asked, Trail};
+use super::{Actor, AdminError, ErrorKind};
+use crate::audit::{Entry, Object, Outcome};
+use crate::directory::{Directory, State};
 use crate::policy::{Policy, own};
-use crate::store::{Adoption, GrantRecord, Holder, Records};
+use crate::store::{Adoption, Change, GrantRecord, Holder, Records, Told};
 use crate::words::{AccountId, RoleName, UnixTime};
+
+/// What a policy in the place of another is called in the trail.
+const POLICY_RELOAD: &str = "policy.reload";
+
+impl Service {
+    /// Puts another policy in force because `actor` asked for it, whole or not at all: accounts of files
+    /// are given ids and taken out of use, grants whose role vanished are closed, and every account is
+    /// worked out again. That is recorded; a refusal is left to [`Service::policy_refused`].
+    ///
+    /// # Errors
+    ///
+    /// [`ReplaceError`]; the old policy stays in force then.
+    pub fn replace_policy(&self, policy: Arc<Policy>, actor: &Actor) -> Result<(), ReplaceError> {
+        let mut inner = self.lock().map_err(ReplaceError::Store)?;
+        let now = self.clock.now();
+        let plan = match self.files_only {
+            true => Adoption::default(),
+            false => plan(&policy, &inner.records, self.role, now),
+        };
+        if !plan.closed.is_empty() {
+            let grants = plan.closed.len();
+            tracing::warn!(
+                grants,
+                "roles vanished from the policy: their grants are closed, and give nothing until they are given anew; `portcullis accounts list` shows them"
+            );
+        }
+        let change = (!plan.is_empty()).then_some(Change::Adopt(plan));
+        let mut after = inner.records.clone();
+        if let Some(change) = &change {
+            after.apply(change);
+        }
+        let before = self.handle.snapshot();
+        let signing = before.directory.signing_arc();
+        let built = Directory::build(&policy, &after, signing, Some(&before.directory));
+        if !built.conflicts.is_empty() {
+            return Err(ReplaceError::Conflicts(built.conflicts));
+        }
+        let told = told_of_policy(&inner.records, change.as_ref(), (&before.policy, &policy));
+        let asked = Asked::by(actor, Trail::Change(POLICY_RELOAD), now);
+        let entry = asked.entry((now, &self.instance), Outcome::Success, Some(told));
+        let entries = slice::from_ref(&entry);
+        let written = inner.store.commit(change.as_ref(), entries);
+        trail::say(&entry, written.map_err(ReplaceError::Store)?);
+        inner.records = after;
+        inner.conflicts = built.conflicts;
+        self.handle.store(State {
+            policy,
+            directory: built.directory,
+        });
+        Ok(())
+    }
+
+    /// Records that a policy `actor` wanted in force was refused; `faults` says why.
+    pub fn policy_refused(&self, actor: &Actor, faults: &str) {
+        let asked = Asked::by(actor, Trail::Change(POLICY_RELOAD), self.clock.now());
+        let refused = AdminError::new(ErrorKind::Invalid, faults);
+        if let Err(error) = self.record(asked, trail::outcome::<()>(&Err(refused))) {
+            tracing::error!(%error, "a refused policy was not recorded");
+        }
+    }
+}
+
+/// The record of a beginning: of a server always, of a command only if its policy changes something.
+pub(super) fn begun(
+    parts: &Parts,
+    change: Option<&Change>,
+    (now, instance): (UnixTime, &str),
+) -> Option<Entry> {
+    let (actor, event) = match parts.role {
+        Role::Server => (Actor::Gateway, "gateway.start"),
+        Role::Offline => (Actor::local(), "policy.adopt"),
+    };
+    if parts.role == Role::Offline && change.is_none() {
+        return None;
+    }
+    let none = Policy::default();
+    let mut told = told_of_policy(&parts.records, change, (&none, &parts.policy));
+    if let Some(after) = told.after.as_object_mut() {
+        after.insert("version".into(), env!("CARGO_PKG_VERSION").into());
+    }
+    told.before = Value::Null;
+    let asked = Asked::by(&actor, Trail::Change(event), now);
+    Some(asked.entry((now, instance), Outcome::Success, Some(told)))
+}
+
+/// What is told of one policy in the place of another, and of what that changes in the store.
+fn told_of_policy(
+    records: &Records,
+    change: Option<&Change>,
+    (before, after): (&Policy, &Policy),
+) -> Told {
+    let told = change.and_then(|change| records.told(change).pop());
+    let mut told = told.unwrap_or_default();
+    told.object = Object {
+        kind: "policy",
+        id: Some(after.hash.clone()),
+        ..Object::default()
+    };
+    told.before = json!({ "policy": before.hash });
+    match told.after.as_object_mut() {
+        Some(said) => drop(said.insert("policy".into(), json!(after.hash))),
+        None => told.after = json!({ "policy": after.hash }),
+    }
+    told
+}
 
 /// Works out what must be written before `policy` is in force.
 ///

@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 use super::desk::Desk;
 use super::trail::{self, Asked, Trail, Watches};
 use super::{Actor, AdminError, ErrorKind, Operation, reload};
-use crate::audit::{Entry, Object, Outcome};
+use crate::audit::Outcome;
 use crate::clock::Clock;
 use crate::denials::Denials;
 use crate::directory::{Directory, Handle, SigningKeys, State};
 use crate::policy::Policy;
 use crate::policy::shadow::NotEnforced;
 use crate::settings::{self, Tokens};
-use crate::store::{Change, Pepper, Records, Store, StoreError, Told};
+use crate::store::{Change, Pepper, Records, Store, StoreError};
 use crate::verify::Verifier;
 use crate::words::{Level, UnixTime, random_base62};
 
@@ -81,8 +81,8 @@ pub struct Service {
     pub(super) files_only: bool,
     pub(super) policy_fault: Option<String>,
     pub(super) watches: Watches,
-    audit: settings::Audit,
-    instance: String,
+    pub(super) audit: settings::Audit,
+    pub(super) instance: String,
     inner: Mutex<Inner>,
     host: OnceLock<Arc<dyn Host>>,
 }
@@ -93,7 +93,7 @@ pub(super) struct Inner {
     /// What the store holds, as far as it was acknowledged.
     pub(super) records: Records,
     /// What could not be used of the files and the records when they were last put together.
-    conflicts: Vec<String>,
+    pub(super) conflicts: Vec<String>,
 }
 
 impl Service {
@@ -107,7 +107,7 @@ impl Service {
         };
         let instance = format!("in_{}", random_base62(22));
         let change = (!plan.is_empty()).then_some(Change::Adopt(plan));
-        let entry = begun(&parts, change.as_ref(), (now, &instance));
+        let entry = reload::begun(&parts, change.as_ref(), (now, &instance));
         if let Some(entry) = &entry {
             let written = parts
                 .store
@@ -234,55 +234,8 @@ impl Service {
         self.record(asked, trail::outcome::<()>(&Err(refused.clone())))
     }
 
-    fn record(&self, asked: Asked, outcome: Outcome) -> Result<(), AdminError> {
+    pub(super) fn record(&self, asked: Asked, outcome: Outcome) -> Result<(), AdminError> {
         Desk::new(self, self.lock()?, asked).record(outcome)
-    }
-
-    /// Puts another policy in force because `actor` asked for it, whole or not at all: accounts of files
-    /// are given ids and taken out of use, grants whose role vanished are closed, and every account is
-    /// worked out again. That is recorded; a refusal is left to [`Service::policy_refused`].
-    ///
-    /// # Errors
-    ///
-    /// [`ReplaceError`]; the old policy stays in force then.
-    pub fn replace_policy(&self, policy: Arc<Policy>, actor: &Actor) -> Result<(), ReplaceError> {
-        let mut inner = self.lock().map_err(ReplaceError::Store)?;
-        let now = self.clock.now();
-        let plan = match self.files_only {
-            true => crate::store::Adoption::default(),
-            false => reload::plan(&policy, &inner.records, self.role, now),
-        };
-        if !plan.closed.is_empty() {
-            let grants = plan.closed.len();
-            tracing::warn!(
-                grants,
-                "roles vanished from the policy: their grants are closed, and give nothing until they are given anew; `portcullis accounts list` shows them"
-            );
-        }
-        let change = (!plan.is_empty()).then_some(Change::Adopt(plan));
-        let mut after = inner.records.clone();
-        if let Some(change) = &change {
-            after.apply(change);
-        }
-        let before = self.handle.snapshot();
-        let signing = before.directory.signing_arc();
-        let built = Directory::build(&policy, &after, signing, Some(&before.directory));
-        if !built.conflicts.is_empty() {
-            return Err(ReplaceError::Conflicts(built.conflicts));
-        }
-        let told = told_of_policy(&inner.records, change.as_ref(), (&before.policy, &policy));
-        let asked = Asked::by(actor, Trail::Change(POLICY_RELOAD), now);
-        let entry = asked.entry((now, &self.instance), Outcome::Success, Some(told));
-        let entries = std::slice::from_ref(&entry);
-        let written = inner.store.commit(change.as_ref(), entries);
-        trail::say(&entry, written.map_err(ReplaceError::Store)?);
-        inner.records = after;
-        inner.conflicts = built.conflicts;
-        self.handle.store(State {
-            policy,
-            directory: built.directory,
-        });
-        Ok(())
     }
 
     /// Writes back when keys and accounts were last used, and returns how many keys that were.
@@ -304,15 +257,6 @@ impl Service {
             inner.records.apply(&change);
         }
         Ok(count)
-    }
-
-    /// Records that a policy `actor` wanted in force was refused; `faults` says why.
-    pub fn policy_refused(&self, actor: &Actor, faults: &str) {
-        let asked = Asked::by(actor, Trail::Change(POLICY_RELOAD), self.clock.now());
-        let refused = AdminError::new(ErrorKind::Invalid, faults);
-        if let Err(error) = self.record(asked, trail::outcome::<()>(&Err(refused))) {
-            tracing::error!(%error, "a refused policy was not recorded");
-        }
     }
 
     /// Cuts off what of the audit trail is too old or too much, and returns how many records went.
@@ -451,53 +395,6 @@ impl fmt::Debug for Service {
             .finish_non_exhaustive()
     }
 }
-
-/// The record of a beginning: of a server always, of a command only if its policy changes something.
-fn begun(
-    parts: &Parts,
-    change: Option<&Change>,
-    (now, instance): (UnixTime, &str),
-) -> Option<Entry> {
-    let (actor, event) = match parts.role {
-        Role::Server => (Actor::Gateway, "gateway.start"),
-        Role::Offline => (Actor::local(), "policy.adopt"),
-    };
-    if parts.role == Role::Offline && change.is_none() {
-        return None;
-    }
-    let none = Policy::default();
-    let mut told = told_of_policy(&parts.records, change, (&none, &parts.policy));
-    if let Some(after) = told.after.as_object_mut() {
-        after.insert("version".into(), env!("CARGO_PKG_VERSION").into());
-    }
-    told.before = Value::Null;
-    let asked = Asked::by(&actor, Trail::Change(event), now);
-    Some(asked.entry((now, instance), Outcome::Success, Some(told)))
-}
-
-/// What is told of one policy in the place of another, and of what that changes in the store.
-fn told_of_policy(
-    records: &Records,
-    change: Option<&Change>,
-    (before, after): (&Policy, &Policy),
-) -> Told {
-    let told = change.and_then(|change| records.told(change).pop());
-    let mut told = told.unwrap_or_default();
-    told.object = Object {
-        kind: "policy",
-        id: Some(after.hash.clone()),
-        ..Object::default()
-    };
-    told.before = json!({ "policy": before.hash });
-    match told.after.as_object_mut() {
-        Some(said) => drop(said.insert("policy".into(), json!(after.hash))),
-        None => told.after = json!({ "policy": after.hash }),
-    }
-    told
-}
-
-/// What a policy in the place of another is called in the trail.
-const POLICY_RELOAD: &str = "policy.reload";
 
 /// Why a policy was not put in force.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Who asks.
+//! Who asks for something: a process on this machine, an account, or the gateway itself.
 
 use std::fmt;
 use std::fs::File;

@@ -10,6 +10,7 @@
 
 mod accounts;
 mod arguments;
+mod audit;
 mod check;
 mod completions;
 mod demo;
@@ -161,6 +162,8 @@ enum Command {
     Permissions(routes::Permissions),
     #[command(subcommand, alias = "denied")]
     Denials(denials::Command),
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Say how the running server is
     Status,
     /// Read the policy folder again, now
@@ -243,6 +246,7 @@ fn dispatch(command: Command, context: &mut Context<'_>) -> Result<Exit, Failure
         Command::Routes(command) => routes::run(command, context),
         Command::Permissions(command) => routes::run_permissions(command, context),
         Command::Denials(command) => denials::run(command, context),
+        Command::Audit(command) => audit::run(command, context),
         Command::Status => server::status(context),
         Command::Reload => context.perform(Operation::Reload {}, &server::VIEW),
         Command::Drain => server::drain(context),

@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::policy::Policy;
 use crate::settings::Settings;
 
+pub(super) use crate::admin::control::Session;
 pub(super) use crate::admin::{Grant, ImportedKey, MatrixBy, Operation, Token};
 
 /// Carries out `operation` where the settings say the state is.

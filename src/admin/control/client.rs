@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::place;
-use crate::admin::{Actor, AdminError, ErrorKind, Operation, open_offline};
+use crate::admin::{Actor, AdminError, ErrorKind, Operation, Service, open_offline};
 use crate::clock::Clock;
 use crate::settings::Settings;
 
@@ -40,6 +40,47 @@ pub fn ask(settings: &Settings, operation: Operation) -> Result<Value, AdminErro
             Some(client) => client.call(&operation),
             None => Err(error),
         },
+    }
+}
+
+/// Several questions of one command. Without a server the store is opened once for all of them.
+#[derive(Debug)]
+pub struct Session<'a> {
+    settings: &'a Settings,
+    store: Option<Service>,
+}
+
+impl<'a> Session<'a> {
+    /// A session with the server of these settings if one runs, else with the store itself, which is
+    /// held until the session ends.
+    ///
+    /// # Errors
+    ///
+    /// Why neither could be reached.
+    pub fn open(settings: &'a Settings) -> Result<Self, AdminError> {
+        let store = match Client::find(settings)? {
+            Some(_) => None,
+            None => Some(open_offline(settings, Clock::System)?),
+        };
+        Ok(Self { settings, store })
+    }
+
+    /// Carries out `operation`.
+    ///
+    /// # Errors
+    ///
+    /// What the service says, or [`ErrorKind::Unavailable`] when the server has ended meanwhile.
+    pub fn ask(&self, operation: Operation) -> Result<Value, AdminError> {
+        if let Some(store) = &self.store {
+            return store.execute(operation, &Actor::local());
+        }
+        match Client::find(self.settings)? {
+            Some(client) => client.call(&operation),
+            None => Err(AdminError::new(
+                ErrorKind::Unavailable,
+                "the server has ended",
+            )),
+        }
     }
 }
 

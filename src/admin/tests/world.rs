@@ -125,7 +125,7 @@ impl World {
     }
 }
 
-fn open(
+pub(in crate::admin) fn open(
     folder: &Path,
     policy: &[&str],
     (clock, store): (&Clock, &str),

@@ -1,0 +1,176 @@
+//! Whether the trail is what was written: row by row, and against what somebody has kept of it.
+
+use rusqlite::{Connection, OptionalExtension, Row as SqlRow};
+use serde_json::Value;
+
+use super::{BROKEN, Found, ends, hash_of, row, signed};
+use crate::audit::{Anchor, Broken, ChainKey, Checked, Ends, PAGE_MAX, Row};
+use crate::store::sqlite::rows::millis;
+
+/// Says whether the trail still holds the record that `anchor` names; `Some` is what is wrong.
+pub(in crate::store::sqlite) fn check_anchor(
+    connection: &Connection,
+    key: &ChainKey,
+    anchor: &Anchor,
+) -> rusqlite::Result<Option<Broken>> {
+    let (Found::Sealed(ends) | Found::Broken(ends, _)) = ends(connection, key)?;
+    let number = anchor.number;
+    if number < ends.base.0 {
+        // It was cut off for its age; the chain from the cut on is proven by itself.
+        return Ok(None);
+    }
+    if number > ends.head.0 {
+        return Ok(Some(Broken::at(
+            ends.head.0 + 1,
+            format!(
+                "the trail ends at record {}, and the anchor of {} knows record {number}: its end was \
+                 cut off, or an older store was put in its place",
+                ends.head.0, anchor.at
+            ),
+        )));
+    }
+    let known = if number == ends.base.0 {
+        Some(ends.base.1)
+    } else {
+        hash_of(connection, number)?
+    };
+    Ok((known != Some(anchor.hash)).then(|| {
+        Broken::at(
+            number,
+            format!(
+                "record {number} is not the one that the anchor of {} knows: the trail was written anew",
+                anchor.at
+            ),
+        )
+    }))
+}
+
+/// Proves the records behind `after`, or from the beginning: a page of them.
+pub(in crate::store::sqlite) fn check(
+    connection: &Connection,
+    key: &ChainKey,
+    after: Option<u64>,
+) -> rusqlite::Result<Checked> {
+    let ends = match ends(connection, key)? {
+        Found::Sealed(ends) => ends,
+        Found::Broken(_, what) => return Ok(faulty(0, Broken::whole(what))),
+    };
+    if let Some(stray) = stray(connection, &ends)? {
+        return Ok(faulty(0, stray));
+    }
+    let begin = after.unwrap_or(0).max(ends.base.0);
+    let mut before = match begin == ends.base.0 {
+        true => Some(ends.base.1),
+        false => hash_of(connection, begin)?,
+    };
+    let mut checked = Checked {
+        records: 0,
+        through: begin,
+        done: false,
+        fault: None,
+    };
+    let query = "SELECT number, record, hash, at, event, actor, account FROM audit \
+                 WHERE number > ?1 ORDER BY number LIMIT ?2";
+    let mut statement = connection.prepare(query)?;
+    let mut rows = statement.query([signed(begin), signed(PAGE_MAX as u64)])?;
+    while let Some(found) = rows.next()? {
+        let expected = checked.through + 1;
+        let record = row(found)?;
+        let linked = before.map(|before| key.link(&before, record.number, &record.text));
+        let fault = if before.is_none() {
+            Some(Broken::at(
+                begin,
+                format!(
+                    "record {begin}, behind which to begin, is missing: begin behind another one"
+                ),
+            ))
+        } else if record.number != expected {
+            Some(missing(expected, record.number - 1))
+        } else if linked != Some(record.hash) {
+            Some(Broken::at(
+                expected,
+                format!("record {expected} is not what was written, or not where it was"),
+            ))
+        } else {
+            beside(found, &record)?
+        };
+        if fault.is_some() {
+            checked.fault = fault;
+            return Ok(checked);
+        }
+        checked.records += 1;
+        checked.through = expected;
+        before = Some(record.hash);
+    }
+    checked.done = checked.records < PAGE_MAX as u64;
+    if checked.done && checked.through < ends.head.0 {
+        checked.fault = Some(missing(checked.through + 1, ends.head.0));
+    } else if checked.done && before != Some(ends.head.1) {
+        checked.fault = Some(Broken::at(
+            checked.through,
+            "the trail does not end as it did",
+        ));
+    }
+    Ok(checked)
+}
+
+/// Rows where the chain has none: before it begins or behind its end. They would be shown in lists.
+fn stray(connection: &Connection, ends: &Ends) -> rusqlite::Result<Option<Broken>> {
+    let query =
+        "SELECT number FROM audit WHERE number <= ?1 OR number > ?2 ORDER BY number LIMIT 1";
+    let number = connection
+        .prepare(query)?
+        .query_row([signed(ends.base.0), signed(ends.head.0)], |row| {
+            row.get::<_, i64>(0)
+        })
+        .optional()?;
+    Ok(number.map(|number| {
+        let message = format!("record {number} was put in by somebody else");
+        Broken::at(u64::try_from(number).unwrap_or(0), message)
+    }))
+}
+
+/// What rows are found by must say what the record says.
+fn beside(found: &SqlRow<'_>, record: &Row) -> rusqlite::Result<Option<Broken>> {
+    let number = record.number;
+    let said: Value = serde_json::from_str(&record.text).unwrap_or_default();
+    let text = |name: &str| said.get(name).and_then(Value::as_str).unwrap_or_default();
+    let at = text("timestamp").parse().map(millis).unwrap_or_default();
+    let event = found.get::<_, String>(4)?;
+    let named = ["user.name", "user.id", "portcullis.actor.account.name"];
+    let actor = named.into_iter().map(text).find(|name| !name.is_empty());
+    let account = found.get::<_, Option<String>>(6)?;
+    let same = found.get::<_, i64>(3)? == at
+        && text("event.name").strip_prefix("audit.") == Some(&*event)
+        && actor.unwrap_or("gateway") == found.get::<_, String>(5)?
+        && account.unwrap_or_default() == text("portcullis.account.name");
+    if event == BROKEN {
+        return Ok(Some(Broken::at(
+            number,
+            format!("record {number} says that the trail was tampered with before it was written"),
+        )));
+    }
+    Ok((!same).then(|| {
+        Broken::at(
+            number,
+            format!("what record {number} is found by is not what it says"),
+        )
+    }))
+}
+
+fn missing(first: u64, last: u64) -> Broken {
+    let message = match first == last {
+        true => format!("record {first} is missing"),
+        false => format!("records {first} to {last} are missing"),
+    };
+    Broken::at(first, message)
+}
+
+fn faulty(through: u64, fault: Broken) -> Checked {
+    Checked {
+        records: 0,
+        through,
+        done: true,
+        fault: Some(fault),
+    }
+}
