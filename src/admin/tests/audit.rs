@@ -503,17 +503,51 @@ fn where_no_record_can_be_written_nothing_is_changed_and_nothing_shown() {
 
 #[test]
 fn a_store_of_before_the_trail_begins_one() {
-    let world = some_accounts(2);
-    world.tamper("DROP TABLE audit; DROP TABLE audit_ends; PRAGMA user_version = 3");
-    let world = world.reopen(&[POLICY]);
+    let World {
+        folder,
+        clock,
+        service,
+    } = some_accounts(0);
+    drop(service);
+    let path = folder.path().join("p.db");
+    let new = Connection::open(&path).unwrap();
+    // As a release without a trail made it.
+    let old = Connection::open(folder.path().join("old.db")).unwrap();
+    for step in [
+        include_str!("../../store/migrations/001-begin.sql"),
+        include_str!("../../store/migrations/002-denials.sql"),
+        include_str!("../../store/migrations/003-keys.sql"),
+    ] {
+        old.execute_batch(step).unwrap();
+    }
+    let mark: i32 = new
+        .query_row("PRAGMA application_id", [], |row| row.get(0))
+        .unwrap();
+    old.execute_batch(&format!(
+        "PRAGMA application_id = {mark}; PRAGMA user_version = 3; ATTACH '{}' AS new; \
+         INSERT INTO meta SELECT * FROM new.meta; \
+         INSERT INTO signing_keys SELECT kid, public, wrapped, created_at, retired_at \
+         FROM new.signing_keys",
+        path.display()
+    ))
+    .unwrap();
+    drop((old, new));
+    for end in ["p.db-wal", "p.db-shm"] {
+        let _ = std::fs::remove_file(folder.path().join(end));
+    }
+    std::fs::rename(folder.path().join("old.db"), path).unwrap();
+    let settings = (&clock, "store: sqlite:p.db");
+    let service = super::world::open(folder.path(), &[POLICY], settings).unwrap();
+    let world = World {
+        folder,
+        clock,
+        service,
+    };
     let told: Vec<_> = world.changes().iter().map(said).collect();
     assert_eq!(told, ["store.migrate", "gateway.start"]);
+    let migrated = &world.changes()[0]["portcullis.after"];
+    assert_eq!(migrated["from_format"], 3);
     assert_eq!(world.fault(&[]), None);
-    assert!(
-        world
-            .ask(json!({ "operation": "accounts_show", "name": "a1" }))
-            .is_ok()
-    );
 }
 
 #[test]
