@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use portcullis::import::openapi::Options;
@@ -13,7 +14,9 @@ use crate::harness::{long, tool};
 
 /// Longest an import of it may take, in seconds.
 const SECONDS_MAX: f64 = 3.0;
-/// Most memory it may take, in kibibytes: 500 MB.
+/// Longest a check of what comes of it may take, in seconds.
+const CHECK_SECONDS_MAX: f64 = 2.0;
+/// Most memory either may take, in kibibytes: 500 MB.
 const MEMORY_KIB_MAX: u64 = 500_000_000 / 1024;
 
 /// Two operations a path, with responses as published descriptions write them out.
@@ -63,33 +66,45 @@ fn twelve_thousand_operations_are_imported_and_compile() {
     }
 }
 
-/// Runs the binary that is shipped, and asks the system what it took.
+/// Imports with the binary that is shipped, and proves what comes of it.
 fn is_quick_and_small(text: &str) {
     assert!(text.len() > 18_000_000, "{}", text.len());
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("large.json"), text).unwrap();
+    for (line, most) in [
+        (
+            "-q routes import large.json --write policies/large.yaml",
+            SECONDS_MAX,
+        ),
+        ("-q check policies", CHECK_SECONDS_MAX),
+    ] {
+        let (seconds, memory) = taken(line, folder.path());
+        let bytes = text.len();
+        long::told(&format!(
+            "{bytes} bytes, `{line}`: {seconds} s, {memory} KiB"
+        ));
+        assert!(seconds <= most, "{line}: {seconds} s");
+        assert!(memory <= MEMORY_KIB_MAX, "{line}: {memory} KiB");
+    }
+}
+
+/// How long a command took, in seconds, and how much memory, in kibibytes, as the system says.
+fn taken(line: &str, folder: &Path) -> (f64, u64) {
     let script = "import resource, subprocess, sys, time; began = time.monotonic(); \
                   code = subprocess.run(sys.argv[1:]).returncode; took = time.monotonic() - began; \
                   print(took, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(code)";
-    let binary = std::env::var_os("PORTCULLIS_TEST_BINARY").unwrap();
     let output = Command::new(tool("venv/bin/python"))
         .args(["-c", script])
-        .arg(binary)
-        .args(["routes", "import", "large.json", "--write", "large.yaml"])
-        .current_dir(folder.path())
+        .arg(std::env::var_os("PORTCULLIS_TEST_BINARY").unwrap())
+        .args(line.split_whitespace())
+        .current_dir(folder)
         .output()
         .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{line}: {said}");
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
     let (seconds, memory) = told.trim().split_once(' ').unwrap();
-    let bytes = text.len();
-    long::told(&format!("{bytes} bytes in {seconds} s, {memory} KiB"));
-    assert!(seconds.parse::<f64>().unwrap() <= SECONDS_MAX, "{told}");
-    assert!(memory.parse::<u64>().unwrap() <= MEMORY_KIB_MAX, "{told}");
+    (seconds.parse().unwrap(), memory.parse().unwrap())
 }
 
 /// Starts the command on a terminal of its own, and prints what came to that.
