@@ -31,7 +31,7 @@ impl Unusable {
     }
 
     /// What is wrong without any one file being so.
-    pub fn other(said: impl ToString) -> Self {
+    pub fn other(said: &impl ToString) -> Self {
         Self {
             file: None,
             said: said.to_string(),
@@ -99,7 +99,11 @@ fn unusable(path: &Path, what: &str, error: pem::Error) -> Unusable {
             "there is no {what} in `{shown}`: it has to be PEM, which has a line `-----BEGIN {}-----`",
             what.to_uppercase()
         ),
-        error => format!("`{shown}` is not whole ({error}): write the {what} there anew"),
+        error @ (pem::Error::MissingSectionEnd { .. }
+        | pem::Error::IllegalSectionStart { .. }
+        | pem::Error::Base64Decode(_)
+        | pem::Error::SectionTooLarge
+        | _) => format!("`{shown}` is not whole ({error}): write the {what} there anew"),
     };
     Unusable::file(path, said)
 }

@@ -339,6 +339,8 @@ fn a_server_and_the_files_say_the_same_of_overlaps_and_of_who_may_do_what() {
     for line in [
         "routes overlaps",
         "routes overlaps --incomparable",
+        "routes list",
+        "routes match GET /a/b",
         "routes matrix",
         "routes matrix --by route",
         "routes matrix --account ci",

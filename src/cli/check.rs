@@ -32,6 +32,10 @@ const VIEW: View = View {
 
 /// What to prove.
 #[derive(Args, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own on the command line"
+)]
 #[command(before_help = "Examples:
   portcullis check                       the settings, and the policy folder they name
   portcullis check policies/             a policy folder alone

@@ -117,8 +117,8 @@ fn turned(rows: &[Vec<String>]) -> Vec<Vec<String>> {
 /// A line for each cell that says something, and one for each account without any.
 fn listed(headings: &[String], accounts: &[Vec<String>], by: By) -> Vec<Vec<String>> {
     let titles = match by {
-        By::Permission => ["account", "permission", "where"],
-        By::Route => ["account", "route", "verdict"],
+        By::Permission => ["account", "where", "permission"],
+        By::Route => ["account", "where", "route"],
     };
     let mut lines = vec![titles.map(str::to_owned).to_vec()];
     for row in accounts {
@@ -126,7 +126,7 @@ fn listed(headings: &[String], accounts: &[Vec<String>], by: By) -> Vec<Vec<Stri
         let cells = headings.iter().zip(row).skip(1);
         let said = cells.filter(|(_, cell)| !cell.is_empty());
         let before = lines.len();
-        lines.extend(said.map(|(title, cell)| vec![name.clone(), title.clone(), cell.clone()]));
+        lines.extend(said.map(|(title, cell)| vec![name.clone(), cell.clone(), title.clone()]));
         if lines.len() == before {
             lines.push(vec![name, "-".to_owned(), "-".to_owned()]);
         }
@@ -233,8 +233,8 @@ mod tests {
         assert_eq!(
             listed(&rows[0], &rows[1..], By::Permission),
             text(&[
-                ["account", "permission", "where"],
-                ["ci", "a:edit", "acme"],
+                ["account", "where", "permission"],
+                ["ci", "acme", "a:edit"],
                 ["old", "-", "-"],
             ])
         );

@@ -70,14 +70,19 @@ const HOLDERS: View = View {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// List all routes
-    List,
+    List {
+        /// Those of this policy folder, and ask no server
+        #[arg(long, value_name = "FOLDER")]
+        policies: Option<PathBuf>,
+    },
     /// Write a policy file from the description of an API
     Import(Box<import::Import>),
     /// Write the route table as an OpenAPI document
     Export(export::Export),
     /// Say which route answers a request, and which others it must satisfy too
     #[command(before_help = "Examples:
-  portcullis routes match GET /v1/tenants/acme/devices")]
+  portcullis routes match GET /v1/tenants/acme/devices
+  portcullis routes match GET /v1/tenants --policies policies/")]
     Match {
         /// Method of the request, such as GET
         #[arg(value_parser = method)]
@@ -88,6 +93,9 @@ pub(super) enum Command {
         /// Host the request names
         #[arg(long)]
         host: Option<String>,
+        /// Look at this policy folder, and ask no server
+        #[arg(long, value_name = "FOLDER")]
+        policies: Option<PathBuf>,
     },
     /// List pairs of routes that match a path in common, and what each of them asks
     #[command(before_help = "Examples:
@@ -129,16 +137,27 @@ pub(super) enum Permissions {
 /// Runs one of them.
 pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, Failure> {
     match command {
-        Command::List => context.perform(Operation::RoutesList {}, &VIEW),
+        Command::List { policies } => {
+            let answer = context.ask_of(policies.as_deref(), Operation::RoutesList {})?;
+            context.output.answer(&answer, &VIEW)?;
+            Ok(Exit::Ok)
+        }
         Command::Import(arguments) => import::run(&arguments, context),
         Command::Matrix(asked) => matrix::run(asked, context),
         Command::Export(arguments) => export::run(&arguments, context),
-        Command::Match { method, path, host } => {
-            let answer = context.ask(Operation::RoutesMatch {
+        Command::Match {
+            method,
+            path,
+            host,
+            policies,
+        } => {
+            let target = path;
+            let asked = Operation::RoutesMatch {
                 method,
-                target: path,
+                target,
                 host,
-            })?;
+            };
+            let answer = context.ask_of(policies.as_deref(), asked)?;
             if context.output.format() == Format::Table {
                 context.output.answer(&met(&answer), &VIEW)?;
             } else {

@@ -76,7 +76,7 @@ impl Tls {
         let now = Duration::from_secs(clock.now().as_secs());
         if loaded.not_after.is_some_and(|end| end <= now) {
             let path = self.files.certificate.display();
-            return Err(Unusable::other(format_args!(
+            return Err(Unusable::other(&format_args!(
                 "`{path}` has run out already"
             )));
         }
@@ -178,7 +178,7 @@ fn load(files: &ListenerTls, http2: bool) -> Result<Loaded, Unusable> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(Unusable::other)?;
+        .map_err(|error| Unusable::other(&error))?;
     let builder = match &files.client {
         None => builder.with_no_client_auth(),
         Some(client) => builder.with_client_cert_verifier(verifier(client, provider)?),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use portcullis::import::openapi::Options;
 
 use super::{decided, import};
-use crate::harness::{long, tool};
+use crate::harness::{long, tool, tools};
 
 /// File, operations, routes, permissions, pairs of routes that overlap, those of them where neither is
 /// more specific, routes to review.
@@ -130,4 +130,32 @@ fn every_published_description_becomes_a_policy_that_compiles() {
         "{documents} documents, {asked} of which had to be told the server: {operations} operations"
     ));
     assert!(faults.is_empty(), "{faults}");
+}
+
+/// Those of the directory were brought to version 3 by whoever collected them. This one is as its API
+/// has published it: 1.13, before Kubernetes had another version of OpenAPI.
+#[test]
+fn swagger_2_as_it_was_published_is_imported() {
+    let file = tools().join("swagger-2.0-kubernetes.json");
+    let Ok(text) = fs::read_to_string(&file) else {
+        return long::skipped("Swagger 2.0 of Kubernetes is not there: `tests/run` fetches it");
+    };
+    assert!(text.contains("\"swagger\": \"2.0\""));
+    let imported = import("kubernetes.json", &text, &Options::default());
+    let imported = imported.unwrap_or_else(|fault| panic!("{fault}"));
+    let plan = &imported.plan;
+    let counted = [
+        plan.operations,
+        plan.routes.len(),
+        plan.permissions.len(),
+        plan.overlaps().pairs,
+        plan.to_review(),
+        imported.notes.count(),
+    ];
+    assert_eq!(counted, [1014, 1014, 93, 0, 0, 0]);
+    // What a proxy is asked for may hold several segments.
+    let proxied = "  GET /api/v1/namespaces/{namespace}/pods/{name}/proxy/{path...}: core_v1:view";
+    assert!(imported.text.contains(proxied));
+    let policy = decided(&imported.text).unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(policy.routes.len(), 1014);
 }

@@ -183,5 +183,5 @@ fn server_name(
         format!("`{name}` cannot stand on a certificate: say `tls: {{ server_name: NAME }}`");
     ServerName::try_from(name)
         .map(Some)
-        .map_err(|_| Unusable::other(refused))
+        .map_err(|_| Unusable::other(&refused))
 }

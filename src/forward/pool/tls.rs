@@ -103,7 +103,7 @@ fn config(tls: &UpstreamTls) -> Result<ClientConfig, Unusable> {
         .map_or_else(roots_of_host, pem::roots)?;
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(Unusable::other)?
+        .map_err(|error| Unusable::other(&error))?
         .with_root_certificates(roots);
     let Some((certificate, key)) = &tls.identity else {
         return Ok(builder.with_no_client_auth());
@@ -118,7 +118,7 @@ fn roots_of_host() -> Result<RootCertStore, Unusable> {
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
         let said = "this host believes in no certificates: name `tls: { roots: FILE }`";
-        return Err(Unusable::other(said));
+        return Err(Unusable::other(&said));
     }
     Ok(roots)
 }
