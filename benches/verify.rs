@@ -59,8 +59,8 @@ impl World {
                 issuer: "https://gate.example.com".into(),
                 audience: "inventory".into(),
                 lifetime: Duration::from_secs(900),
-                signing_key: None,
                 cache_entries: 2 * MANY,
+                ..Tokens::default()
             },
             state: State {
                 policy,
@@ -75,6 +75,7 @@ impl World {
     fn token(&self) -> String {
         let directory = &self.state.directory;
         let request = MintRequest {
+            id: portcullis::words::TokenId::random(),
             account: directory.account_named("ci").unwrap(),
             key: Some(self.key),
             scope: None,

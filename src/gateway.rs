@@ -39,6 +39,7 @@ use crate::forward::{Forwarder, Terms, linger, trailers};
 use crate::head;
 use crate::head::Entrance;
 use crate::judge::{self, Judge, Judgement};
+use crate::oauth;
 use crate::reason::Reason;
 use crate::record::{Received, Recorder, Ticket, Verdict};
 use crate::reject;
@@ -129,6 +130,7 @@ struct Forwarded<'a> {
 enum Act {
     Forward(Permit),
     Token,
+    SigningKeys,
     Answer(HeaderMap),
     Refuse(Box<Denial>),
 }
@@ -174,6 +176,10 @@ impl Gateway {
                 Box::pin(self.forward(permit, &state, asked, &mut ticket)).await
             }
             Act::Token => Box::pin(self.token(&asked, body, &mut ticket)).await,
+            Act::SigningKeys => {
+                linger::pass_over(body, &parts, &connection.line);
+                oauth::key_set(state.directory.signing()).map(Outgoing::full)
+            }
             Act::Answer(headers) => {
                 linger::pass_over(body, &parts, &connection.line);
                 answered(headers)
@@ -236,6 +242,7 @@ impl Gateway {
         };
         match judge.judge(&request, &mut verdict.target) {
             Err(denial) | Ok(Judgement::Decided(Outcome::Denied(denial))) => Act::Refuse(denial),
+            Ok(Judgement::SigningKeys) => Act::SigningKeys,
             Ok(Judgement::Token) => {
                 verdict.token_endpoint = true;
                 Act::Token
@@ -384,6 +391,7 @@ impl Gateway {
             account: None,
             key: None,
             token: None,
+            token_id: None,
             permissions: None,
             denial: None,
             shadow: false,

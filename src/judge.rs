@@ -74,6 +74,8 @@ impl Asked<'_> {
 pub enum Judgement {
     /// It is for the token endpoint, which has an order of its own.
     Token,
+    /// It asks for the public halves of our signing keys.
+    SigningKeys,
     /// It is a preflight that we answer.
     Preflight(Box<Answer>),
     /// It was decided on.
@@ -109,6 +111,11 @@ impl Judge<'_> {
         if read.path() == oauth::token::PATH {
             // Our own endpoints win over any route that overlaps them.
             return Ok(Judgement::Token);
+        }
+        let is_read = matches!(head.method, Method::Get | Method::Head);
+        let signs = self.state.directory.signing().current().is_some();
+        if read.path() == oauth::JWKS_PATH && is_read && signs {
+            return Ok(Judgement::SigningKeys);
         }
         let question = Question {
             policy,

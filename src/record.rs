@@ -26,7 +26,9 @@ use crate::telemetry::log::{Decision, Ended, Event, Line, LogHandle};
 use crate::telemetry::metrics::{
     Denied, Finished, Metrics, Outcome, Target, UpstreamError, UpstreamMetrics,
 };
-use crate::words::{Account, Caller, Evidence, KeyId, Method, RequestId, UnixTime, UpstreamName};
+use crate::words::{
+    Account, Caller, Evidence, KeyId, Method, RequestId, TokenId, UnixTime, UpstreamName,
+};
 
 /// What a request counts as that nobody answered.
 const UNANSWERED: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
@@ -68,6 +70,8 @@ pub struct Verdict {
     pub key: Option<KeyId>,
     /// The first bytes of the token's digest.
     pub token: Option<[u8; 8]>,
+    /// Which token it was.
+    pub token_id: Option<TokenId>,
     /// The permissions its route needed, if it was let through.
     pub permissions: Option<HeaderValue>,
     /// Why it was refused, or would have been.
@@ -120,9 +124,9 @@ impl Verdict {
     pub fn saw(&mut self, caller: &Caller) {
         self.account = Some(Arc::clone(&caller.account));
         self.key = caller.key;
-        self.token = match caller.evidence {
-            Evidence::Token { digest, .. } => Some(digest),
-            Evidence::Key | Evidence::Hypothesis => None,
+        (self.token, self.token_id) = match caller.evidence {
+            Evidence::Token { digest, id, .. } => (Some(digest), Some(id)),
+            Evidence::Key | Evidence::Hypothesis => (None, None),
         };
     }
 

@@ -53,5 +53,6 @@ mod target;
 mod threats;
 mod throttle;
 mod tidy;
+mod tokens;
 mod upstream_faults;
 mod upstreams;

@@ -6,6 +6,7 @@ use std::sync::{Arc, MutexGuard};
 use serde_json::Value;
 
 use super::service::{Inner, Service};
+use super::tokens;
 use super::trail::{self, Asked};
 use super::{
     AdminError, ErrorKind, Grant, Operation, accounts, ask, audit, denials, groups, keys, look,
@@ -174,6 +175,10 @@ impl<'a> Desk<'a> {
                 scope,
                 lifetime_seconds,
             } => look::issue_token(self, &account, scope.as_deref(), lifetime_seconds),
+            O::TokensList { account } => tokens::list(self, account.as_ref()),
+            O::TokensRevoke { id } => tokens::revoke(self, id),
+            O::SigningKeysList {} => Ok(tokens::signing_keys(self)),
+            O::SigningKeysRotate {} => tokens::rotate(self),
             O::TokensInspect { token } => Ok(look::inspect_token(self, &token)),
             O::RoutesList {} => Ok(look::routes(self.policy())),
             O::RoutesMatch {
@@ -274,7 +279,10 @@ impl<'a> Desk<'a> {
         if touched.everybody {
             return self.rebuild();
         }
-        let directory = directory.with(&policy, &self.inner.records, &touched.accounts);
+        let mut directory = directory.with(&policy, &self.inner.records, &touched.accounts);
+        if touched.tokens {
+            directory = directory.with_revoked(&self.inner.records);
+        }
         self.service.handle.store(State { policy, directory });
         self.state = self.service.handle.snapshot();
         Ok(())

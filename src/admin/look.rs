@@ -11,7 +11,7 @@ use crate::policy::matcher::Lookup;
 use crate::policy::{Policy, Requirement, Route, RouteBoundary, Source};
 use crate::request::Target;
 use crate::settings::TOKEN_LIFETIME_MAX;
-use crate::words::{AccountName, Method, Permission, PermissionId, RouteId, nearest};
+use crate::words::{AccountName, Method, Permission, PermissionId, RouteId, TokenId, nearest};
 
 /// Every route, in the order of the files.
 pub fn routes(policy: &Policy) -> Value {
@@ -195,7 +195,9 @@ pub(super) fn issue_token(
     if !account.enabled {
         return Err(conflict(format!("account `{name}` is disabled")));
     }
+    let id = TokenId::random();
     let request = MintRequest {
+        id,
         account,
         key: None,
         scope,
@@ -205,6 +207,7 @@ pub(super) fn issue_token(
     let token = mint(signer, &desk.service.tokens, request, desk.now)
         .map_err(|error| AdminError::new(ErrorKind::Unavailable, error.to_string()))?;
     Ok(json!({
+        "id": id,
         "access_token": token,
         "token_type": "Bearer",
         "expires_in": lifetime.as_secs(),

@@ -22,6 +22,7 @@ mod recording;
 mod reload;
 mod roles;
 mod service;
+mod tokens;
 mod trail;
 mod view;
 

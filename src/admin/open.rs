@@ -12,7 +12,7 @@ use super::service::{Parts, Role};
 use super::{AdminError, ErrorKind, Service, control};
 use crate::clock::Clock;
 use crate::directory::{Directory, SigningKey, SigningKeys};
-use crate::oauth::token;
+use crate::oauth::{JWKS_PATH, token};
 use crate::policy::compile::Context;
 use crate::policy::{Policy, compile, folder};
 use crate::settings::{Control, Settings, StoreSetting, Tokens};
@@ -40,7 +40,8 @@ pub fn policy_context(settings: &Settings) -> Context {
 /// The gateway's own endpoints on its listeners; they win over any route.
 pub fn own_endpoints() -> Vec<(Method, String)> {
     let token = |method: &Method| (*method, token::PATH.to_owned());
-    Method::ALL.iter().map(token).collect()
+    let key_set = [Method::Get, Method::Head].map(|method| (method, JWKS_PATH.to_owned()));
+    Method::ALL.iter().map(token).chain(key_set).collect()
 }
 
 /// Opens what `settings` name, for a server, and puts `policy` in force.
@@ -172,7 +173,7 @@ fn open(
 }
 
 /// The store's signing keys, opened with the pepper.
-fn unwrap(records: &Records, pepper: &Pepper) -> Result<SigningKeys, StoreError> {
+pub(super) fn unwrap(records: &Records, pepper: &Pepper) -> Result<SigningKeys, StoreError> {
     let open = |record: &crate::store::SigningKeyRecord| {
         let private = pepper.unwrap(&record.kid, &record.wrapped)?;
         let key = SigningKey::from_pkcs8(&private, record.created_at);

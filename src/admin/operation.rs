@@ -10,7 +10,7 @@ use crate::audit::{self, Anchor};
 use crate::denials::Filter;
 use crate::words::{
     AccountName, Boundary, GroupName, KeyId, Method, Permission, PermissionPattern, RequestId,
-    RoleName, SecretDigest, UnixTime,
+    RoleName, SecretDigest, TokenId, UnixTime,
 };
 
 /// A role, and where it shall hold.
@@ -220,6 +220,14 @@ operations! {
         #[serde(default)] scope: Option<Vec<Permission>>,
         #[serde(default)] lifetime_seconds: Option<u64>,
     };
+    /// Tokens that were verified lately or taken back, and have not run out.
+    TokensList { #[serde(default)] account: Option<AccountName>, };
+    /// Takes one token back.
+    TokensRevoke { id: TokenId, };
+    /// The keys that tokens are signed with.
+    SigningKeysList {};
+    /// A new key to sign with. What the old one signed is good until it runs out.
+    SigningKeysRotate {};
     /// What a token says, and whether it would be believed.
     TokensInspect { token: Token, };
     /// Every route.
@@ -316,6 +324,8 @@ impl Operation {
             | Self::AccountsUngrant { name, role, within } => {
                 given(&format_args!("account `{name}`"), role, within)
             }
+            Self::TokensRevoke { id } => format!("token `{id}`"),
+            Self::TokensList { account } => format!("account `{}`", account.as_ref()?),
             Self::AllowedList { account, .. } => format!("account `{}`", account.as_ref()?),
             Self::PermissionsWho { permission } => format!("permission `{permission}`"),
             Self::DenialsExplain { id } => format!("request `{id}`"),
@@ -347,6 +357,8 @@ impl Operation {
             | Self::RolesList {}
             | Self::GroupsList {}
             | Self::TokensInspect { .. }
+            | Self::SigningKeysList {}
+            | Self::SigningKeysRotate {}
             | Self::RoutesList {}
             | Self::RoutesOverlaps { .. }
             | Self::PermissionsList {}

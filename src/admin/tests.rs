@@ -3,6 +3,7 @@
 mod audit;
 mod keys;
 mod roles;
+mod tokens;
 mod world;
 
 use std::time::Duration;

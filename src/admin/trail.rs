@@ -55,6 +55,9 @@ impl Operation {
             Self::GroupsUngrant { .. } => Change("group.ungrant"),
             Self::GroupsDelete { .. } => Change("group.delete"),
             Self::TokensIssue { .. } => Change("token.issue"),
+            Self::TokensRevoke { .. } => Change("token.revoke"),
+            Self::SigningKeysRotate {} => Change("signing_key.rotate"),
+            Self::TokensList { .. } => Look("token.list"),
             Self::Reload {} => Change("policy.reload"),
             Self::Drain {} => Change("gateway.drain"),
             Self::KeysList { .. } => Look("key.list"),
@@ -82,6 +85,7 @@ impl Operation {
             | Self::PermissionsWho { .. }
             | Self::AllowedList { .. }
             | Self::Explain { .. }
+            | Self::SigningKeysList {}
             | Self::Status {} => Nothing,
         }
     }
@@ -124,6 +128,16 @@ impl Operation {
                 ..Object::default()
             },
             Self::TokensIssue { account: name, .. } => account("token", name),
+            Self::TokensRevoke { id } => Object {
+                kind: "token",
+                id: Some(id.to_string()),
+                ..Object::default()
+            },
+            Self::TokensList { account } => Object {
+                kind: "token",
+                account: account.as_ref().map(ToString::to_string),
+                ..Object::default()
+            },
             Self::RolesCreate { name, .. }
             | Self::RolesShow { name }
             | Self::RolesUpdate { name, .. }
@@ -142,6 +156,8 @@ impl Operation {
             | Self::RolesList {}
             | Self::GroupsList {}
             | Self::TokensInspect { .. }
+            | Self::SigningKeysList {}
+            | Self::SigningKeysRotate {}
             | Self::RoutesList {}
             | Self::RoutesMatch { .. }
             | Self::RoutesOverlaps { .. }

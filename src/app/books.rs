@@ -28,6 +28,9 @@ const COUNT_INTERVAL: Duration = Duration::from_secs(5);
 /// over a minute, not in one burst.
 const WARNINGS_AT_ONCE: usize = 100;
 
+/// How often somebody looks whether the signing key is old: as fine as its age may be set.
+const SIGNING_KEY_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
 /// The metrics of a gateway with these settings.
 pub(super) fn metrics(settings: &Settings, service: &Arc<Service>) -> Arc<Metrics> {
     let accounts = match settings.metrics {
@@ -65,16 +68,26 @@ pub(super) fn limits(settings: &Settings, metrics: &Metrics) -> (Arc<Throttle>, 
 pub(super) async fn keep(
     service: Arc<Service>,
     metrics: Arc<Metrics>,
-    clock: Clock,
+    (clock, life): (Clock, Duration),
     stop: CancellationToken,
 ) {
     let mut write_back = tokio::time::interval(WRITE_BACK_INTERVAL);
     let mut count = tokio::time::interval(COUNT_INTERVAL);
     let mut cut = tokio::time::interval(CUT_INTERVAL);
+    let mut sign = tokio::time::interval(SIGNING_KEY_INTERVAL);
     let mut warned = Warned::default();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
+            _ = sign.tick() => {
+                let service = Arc::clone(&service);
+                let kept = tokio::task::spawn_blocking(move || service.keep_signing_key(life)).await;
+                match kept {
+                    Ok(Ok(true)) => tracing::info!("a new signing key signs from now on"),
+                    Ok(Err(error)) => tracing::warn!(%error, "the signing key is old and could not be replaced"),
+                    Ok(Ok(false)) | Err(_) => {}
+                }
+            }
             _ = count.tick() => {
                 metrics.directory_loaded(&figures(&service, clock.now()));
                 warned.warn(&service, clock.now());

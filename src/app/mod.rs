@@ -273,9 +273,11 @@ impl Running {
         self.tasks
             .spawn(reload::watch(reloader, watch, hang_up, stop.clone()));
         let (service, metrics) = (Arc::clone(&self.service), Arc::clone(metrics));
+        let life = self.settings.tokens.signing_key_life;
         self.tasks
             .spawn(denials::keep(Arc::clone(&service), stop.clone()));
-        self.tasks.spawn(books::keep(service, metrics, clock, stop));
+        self.tasks
+            .spawn(books::keep(service, metrics, (clock, life), stop));
         Ok(())
     }
 

@@ -15,13 +15,53 @@ use super::output::Format;
 use super::table::View;
 use super::transport::{Operation, Token};
 use super::{Context, Exit, Failure};
-use crate::words::{AccountName, Permission};
+use crate::words::{AccountName, Permission, TokenId};
 
 /// What tokens look like.
 const VIEW: View = View {
     plural: "tokens",
     name: "access_token",
     columns: &[("token", "access_token")],
+};
+
+/// What those look like that are known.
+const LIST: View = View {
+    plural: "tokens",
+    name: "id",
+    columns: &[
+        ("id", "id"),
+        ("account", "account"),
+        ("state", "state"),
+        ("issued", "issued_at"),
+        ("expires", "expires_at"),
+        ("key", "key"),
+        ("scope", "scope"),
+    ],
+};
+
+/// What one looks like that was taken back.
+const REVOKED: View = View {
+    plural: "tokens",
+    name: "id",
+    columns: &[
+        ("id", "id"),
+        ("account", "account"),
+        ("revoked", "revoked"),
+        ("expires", "expires_at"),
+    ],
+};
+
+/// What signing keys look like.
+const KEYS: View = View {
+    plural: "signing keys",
+    name: "id",
+    columns: &[
+        ("id", "id"),
+        ("signs", "signs"),
+        ("created", "created_at"),
+        ("retired", "retired_at"),
+        ("verifies until", "verifies_until"),
+    ],
 };
 
 /// Longest token read, in bytes: what fits into a header section is far below.
@@ -44,6 +84,26 @@ pub(super) enum Command {
         #[arg(long, value_name = "SPAN", value_parser = span)]
         lifetime: Option<Duration>,
     },
+    /// List tokens that were used lately or taken back, and have not run out
+    #[command(before_help = "Examples:
+  portcullis tokens list
+  portcullis tokens list ci -o json")]
+    List {
+        /// Only those of this account
+        account: Option<AccountName>,
+    },
+    /// Take one token back: the next request with it is refused, and what it opened is cut
+    #[command(before_help = "Examples:
+  portcullis tokens revoke 3kTMd8Z0xV1bQyLw7nPsHc
+  portcullis tokens inspect --token-file leaked.txt -o json   # tells its id")]
+    Revoke {
+        /// Its id, the `jti`: as `tokens list` and `tokens inspect` show it
+        id: TokenId,
+    },
+    /// List the keys that tokens are signed with
+    Keys,
+    /// Sign with a new key from now on; what the old one signed works until it runs out
+    RotateKey,
     /// Say what a token is, and whether it works now
     #[command(before_help = "Examples:
   echo \"$TOKEN\" | portcullis tokens inspect
@@ -63,6 +123,28 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, F
             scope,
             lifetime,
         } => issue(account, scope, lifetime, context),
+        Command::List { account } => {
+            let answer = context.ask(Operation::TokensList { account })?;
+            let rows = answer.get("tokens").cloned().unwrap_or_default();
+            context.output.answer(&rows, &LIST)?;
+            Ok(Exit::Ok)
+        }
+        Command::Revoke { id } => {
+            let answer = context.ask(Operation::TokensRevoke { id })?;
+            context.output.answer(&answer, &REVOKED)?;
+            Ok(Exit::Ok)
+        }
+        Command::Keys => {
+            let answer = context.ask(Operation::SigningKeysList {})?;
+            let rows = answer.get("signing_keys").cloned().unwrap_or_default();
+            context.output.answer(&rows, &KEYS)?;
+            Ok(Exit::Ok)
+        }
+        Command::RotateKey => {
+            let answer = context.ask(Operation::SigningKeysRotate {})?;
+            context.output.answer(&answer, &KEYS)?;
+            Ok(Exit::Ok)
+        }
         Command::Inspect { token_file } => {
             let token = read_token(token_file, context)?;
             let answer = context.ask(Operation::TokensInspect {

@@ -36,6 +36,7 @@ impl Directory {
         resolver.index();
         let mut directory = Self {
             signing,
+            revoked: Arc::new(records.revoked_tokens.keys().copied().collect()),
             ..Self::default()
         };
         let mut conflicts = resolver.twofold_names();
@@ -137,6 +138,15 @@ impl Directory {
         directory.accounts.remove(id);
         keys.iter().for_each(|key| directory.keys.remove(key));
         directory
+    }
+
+    /// This directory with the tokens that `records` say were taken back.
+    #[must_use]
+    pub fn with_revoked(&self, records: &Records) -> Self {
+        Self {
+            revoked: Arc::new(records.revoked_tokens.keys().copied().collect()),
+            ..self.clone()
+        }
     }
 
     /// This directory with other signing keys.

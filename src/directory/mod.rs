@@ -13,6 +13,7 @@ mod resolve;
 mod shards;
 mod signing;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,7 +29,8 @@ pub use signing::{SigningKey, SigningKeyError, SigningKeys};
 use crate::policy::Policy;
 use crate::sync::ArcSwap;
 use crate::words::{
-    Account, AccountId, AccountName, AddressRules, KeyId, PermissionSet, SecretDigest, UnixTime,
+    Account, AccountId, AccountName, AddressRules, KeyId, PermissionSet, SecretDigest, TokenId,
+    UnixTime,
 };
 use shards::Shards;
 
@@ -86,6 +88,8 @@ pub struct Directory {
     names: Shards<AccountName, Arc<Account>>,
     keys: Shards<KeyId, Key>,
     signing: Arc<SigningKeys>,
+    /// Tokens that were taken back and have not run out yet.
+    revoked: Arc<HashSet<TokenId>>,
 }
 
 impl Directory {
@@ -102,6 +106,12 @@ impl Directory {
     /// The key `id`, whether or not it is still good.
     pub fn key(&self, id: &KeyId) -> Option<&Key> {
         self.keys.get(id)
+    }
+
+    /// Says whether this token was taken back.
+    pub fn is_revoked(&self, token: &TokenId) -> bool {
+        // Most often nothing is, and then nothing is looked up.
+        !self.revoked.is_empty() && self.revoked.contains(token)
     }
 
     /// The keys our own tokens are signed with.

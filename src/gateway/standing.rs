@@ -26,7 +26,7 @@ use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::record::Verdict;
 use crate::request::Target;
-use crate::words::{Account, Caller, Evidence, KeyId, Method, PermissionSet, UnixTime};
+use crate::words::{Account, Caller, Evidence, KeyId, Method, PermissionSet, TokenId, UnixTime};
 
 /// What a request under way is held to.
 #[derive(Debug)]
@@ -64,6 +64,7 @@ struct Facts {
     source: IpAddr,
     account: Option<Arc<Account>>,
     key: Option<KeyId>,
+    token: Option<TokenId>,
 }
 
 impl Facts {
@@ -75,6 +76,7 @@ impl Facts {
             source: verdict.source,
             account: verdict.account.clone(),
             key: verdict.key,
+            token: verdict.token_id,
         }
     }
 }
@@ -247,6 +249,9 @@ impl Standing {
             return Ok(None);
         };
         let directory = &state.directory;
+        if facts.token.is_some_and(|id| directory.is_revoked(&id)) {
+            return Err(Reason::TokenRevoked);
+        }
         let (account, key) = match &facts.key {
             None => (
                 directory.account(&account.id).ok_or(Reason::TokenRevoked)?,

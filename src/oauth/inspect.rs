@@ -15,7 +15,7 @@ use crate::words::UnixTime;
 ///
 /// The answer has `header` and `claims` as they stand in the token (`null` where there are none to
 /// read, and unverified unless `good`), `good`, and `reason`, which is `null` or the code of the
-/// reason a request with it would be refused for; and of a token that is ours `account`, `key`,
+/// reason a request with it would be refused for; and of a token that is ours `id`, `account`, `key`,
 /// `issued_at` and `expires_at`.
 pub fn inspect(verifier: &Verifier, state: &State, token: &str, now: UnixTime) -> Value {
     let mut parts = token.split('.').map(object);
@@ -48,6 +48,7 @@ pub fn inspect(verifier: &Verifier, state: &State, token: &str, now: UnixTime) -
             "account".into(),
             json!(account.map(|account| &account.name)),
         );
+        answer.insert("id".into(), json!(identity.id));
         answer.insert("key".into(), json!(identity.key));
         answer.insert("issued_at".into(), json!(identity.issued_at));
         answer.insert("expires_at".into(), json!(identity.expires_at));

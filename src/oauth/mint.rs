@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Response};
 use jsonwebtoken::{Algorithm, Header};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -15,11 +18,13 @@ use thiserror::Error;
 use crate::credential::CREDENTIAL_BYTES_MAX;
 use crate::directory::{SigningKey, SigningKeys};
 use crate::settings::Tokens;
-use crate::words::{Account, KeyId, Permission, UnixTime, random_base62};
+use crate::words::{Account, KeyId, Permission, TokenId, UnixTime};
 
 /// What a token is asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct MintRequest<'a> {
+    /// Which token it will be.
+    pub id: TokenId,
     /// Who will call with it.
     pub account: &'a Account,
     /// The key it is made from; none if an operator issues it.
@@ -89,7 +94,7 @@ pub fn mint(
         aud: &tokens.audience,
         exp: now.plus(request.lifetime).as_secs(),
         iat: now.as_secs(),
-        jti: &random_base62(JTI_LENGTH),
+        jti: request.id.as_str(),
         client_id: request
             .key
             .as_ref()
@@ -110,8 +115,23 @@ pub(super) fn joined(permissions: &[Permission]) -> String {
     names.join(" ")
 }
 
-/// 131 random bits: no two tokens share an id.
-const JTI_LENGTH: usize = 22;
+/// Where the public halves of the signing keys are.
+pub const JWKS_PATH: &str = "/.well-known/jwks.json";
+
+/// How long readers may keep the key set. A new key signs at once, so who does not know the id in a token
+/// asks again; this is how long an old one is thought to be there.
+const JWKS_MAX_AGE: HeaderValue = HeaderValue::from_static("public, max-age=300");
+
+/// The answer to whoever asks for the key set.
+pub fn key_set(keys: &SigningKeys) -> Response<Bytes> {
+    let body = serde_json::to_vec(&jwks(keys)).expect("texts always become JSON");
+    let mut response = Response::new(Bytes::from(body));
+    let headers = response.headers_mut();
+    let kind = HeaderValue::from_static("application/jwk-set+json");
+    headers.insert(CONTENT_TYPE, kind);
+    headers.insert(CACHE_CONTROL, JWKS_MAX_AGE);
+    response
+}
 
 /// The public halves of the signing keys as a JWK set (RFC 7517, RFC 8037), for
 /// `/.well-known/jwks.json`. Retired keys stay in it as long as they verify.
@@ -163,7 +183,7 @@ mod tests {
             "client_id": world.key("ci"),
         });
         assert_eq!(claims, expected);
-        assert_eq!(claims["jti"].as_str().unwrap().len(), JTI_LENGTH);
+        assert_eq!(claims["jti"].as_str().unwrap().len(), 22);
         let (_, narrowed) = decoded(&world.token("ci", Some(&["devices:edit", "devices:view"])));
         assert_eq!(narrowed["scope"], "devices:edit devices:view");
         let (_, issued) = decoded(&world.issued("ci"));
@@ -178,6 +198,7 @@ mod tests {
             .map(|number| format!("resource-{number}:view").parse().unwrap())
             .collect();
         let request = |scope| MintRequest {
+            id: TokenId::random(),
             account: state.directory.account_named("ci").unwrap(),
             key: None,
             scope: Some(scope),

@@ -10,5 +10,5 @@ mod mint;
 pub mod token;
 
 pub use inspect::inspect;
-pub use mint::{MintError, MintRequest, jwks, mint};
+pub use mint::{JWKS_PATH, MintError, MintRequest, jwks, key_set, mint};
 pub use token::{BODY_BYTES_MAX, TokenAnswer, TokenRequest, answer};

@@ -29,7 +29,7 @@ use crate::reason::Reason;
 use crate::settings::Tokens;
 use crate::throttle::Rates;
 use crate::verify::{Verifier, touch};
-use crate::words::{Account, KeyId, Permission, PermissionSet, UnixTime};
+use crate::words::{Account, KeyId, Permission, PermissionSet, TokenId, UnixTime};
 
 /// Where the token endpoint is.
 pub const PATH: &str = "/oauth/token";
@@ -102,7 +102,7 @@ pub fn answer(
     let issued = read(request).and_then(|form| {
         let key = desk.authenticate(request, &form, &mut client)?;
         desk.admit(request, key)?;
-        desk.issue(key, form.scope.as_deref(), request.source)
+        desk.issue(key, &form, request.source)
     });
     if let (Ok(issued), Some(_)) = (&issued, request.limits.and_then(|limits| limits.held)) {
         // From a source of which nothing new is verified it would be good for nothing.
@@ -192,12 +192,18 @@ impl<'s> Desk<'s> {
         })
     }
 
-    fn issue(
-        &self,
-        key: &Key,
-        scope: Option<&str>,
-        source: Option<IpAddr>,
-    ) -> Result<Issued, Refusal> {
+    /// A token is for one audience, and whoever names another one (RFC 8707) is told so rather than
+    /// given a token that is not for it.
+    fn is_for_us(&self, form: &Form) -> Result<(), Refusal> {
+        match &form.resource {
+            Some(resource) if *resource != self.tokens.audience => Err(Refusal::Resource),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn issue(&self, key: &Key, form: &Form, source: Option<IpAddr>) -> Result<Issued, Refusal> {
+        let scope = form.scope.as_deref();
+        self.is_for_us(form)?;
         let policy = &self.state.policy;
         let worth = worth(key);
         let asked = match scope {
@@ -210,10 +216,11 @@ impl<'s> Desk<'s> {
             .map(|id| policy.permission(id).clone())
             .collect();
         let request = MintRequest {
+            id: TokenId::random(),
             account: &key.account,
             key: Some(key.id),
             scope: asked.is_some().then_some(&*names),
-            lifetime: lifetime(key, self.tokens, self.now),
+            lifetime: lifetime(key, self.tokens, (form.lifetime, self.now)),
         };
         let signer = self.state.directory.signing().current();
         let token = mint(signer, self.tokens, request, self.now);
@@ -243,9 +250,11 @@ impl Issued {
 }
 
 /// A token outlives its key on paper only, so the paper says when it really ends.
-fn lifetime(key: &Key, tokens: &Tokens, now: UnixTime) -> Duration {
+/// Who asks for less gets less; who asks for more gets what there is.
+fn lifetime(key: &Key, tokens: &Tokens, (asked, now): (Option<Duration>, UnixTime)) -> Duration {
+    let most = asked.unwrap_or(tokens.lifetime).min(tokens.lifetime);
     let rest = key.expires_at.map(|end| end.since(now));
-    rest.map_or(tokens.lifetime, |rest| rest.min(tokens.lifetime))
+    rest.map_or(most, |rest| rest.min(most))
 }
 
 fn refusal(error: &MintError) -> Refusal {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::{
     AUDIENCE_DEFAULT, CACHE_ENTRIES_DEFAULT, CONNECTIONS_MAX_DEFAULT, DRAIN_DELAY_DEFAULT,
     DRAIN_TIMEOUT_DEFAULT, Decisions, ISSUER_DEFAULT, METRIC_ACCOUNTS_DEFAULT, OPS_DEFAULT,
-    POLICIES_DEFAULT, TOKEN_LIFETIME_DEFAULT, TOKEN_LIFETIME_MAX, admin, api_keys, audit, denials,
-    listener, rates, upstream,
+    POLICIES_DEFAULT, SIGNING_KEY_LIFE_DEFAULT, TOKEN_LIFETIME_DEFAULT, TOKEN_LIFETIME_MAX, admin,
+    api_keys, audit, denials, listener, rates, upstream,
 };
 use crate::yaml::shape::{Keys, Known, Preset, Rule, Scalars, Shape, Word, pattern, words};
 
@@ -21,6 +21,11 @@ const CACHE_LIMIT: u64 = 10_000_000;
 const METRIC_ACCOUNTS_LIMIT: u64 = 10_000;
 /// Shortest lifetime of an access token that may be set: the unit it is written in.
 const LIFETIME_LEAST: Duration = Duration::from_secs(1);
+/// Shortest life of a signing key that may be set: each is kept for a day after, and known by whoever
+/// asks for the key set.
+const SIGNING_KEY_LIFE_LEAST: Duration = Duration::from_secs(60 * 60);
+/// Longest life of a signing key that may be set: ten years.
+const SIGNING_KEY_LIFE_MOST: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 /// Longer than any supervisor waits before it kills.
 const DRAIN_LIMIT: Duration = Duration::from_secs(60 * 60);
 
@@ -154,6 +159,12 @@ pub(super) const TOKENS: Keys = Keys {
             "How long an access token is good.",
         )
         .or(Preset::Span(TOKEN_LIFETIME_DEFAULT)),
+        Known::new(
+            "signing_key_life",
+            Shape::span(SIGNING_KEY_LIFE_LEAST, SIGNING_KEY_LIFE_MOST),
+            "How old the store's signing key gets before another takes its place. What it signed is good until it runs out.",
+        )
+        .or(Preset::Span(SIGNING_KEY_LIFE_DEFAULT)),
         Known::new(
             "signing_key",
             Shape::Text(PATH),

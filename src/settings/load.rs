@@ -193,6 +193,9 @@ impl Reader<'_> {
         if let Some(lifetime) = fields.duration("lifetime", faults) {
             tokens.lifetime = lifetime;
         }
+        if let Some(life) = fields.duration("signing_key_life", faults) {
+            tokens.signing_key_life = life;
+        }
         if let Some(entries) = fields.count("cache", faults) {
             tokens.cache_entries = entries;
         }

@@ -97,6 +97,9 @@ pub const HEALTH_FAILURES_DEFAULT: usize = 3;
 pub const TOKEN_LIFETIME_DEFAULT: Duration = Duration::from_secs(15 * 60);
 /// Longest lifetime of an access token that may be set. What should live longer is a key.
 pub const TOKEN_LIFETIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// How old a signing key gets. It never leaves the process unsealed, so this is hygiene and not haste; a
+/// quarter of a year is what common identity providers do.
+pub const SIGNING_KEY_LIFE_DEFAULT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// Who issues our tokens when the file does not say. A name, not an address: nobody looks it up.
 pub const ISSUER_DEFAULT: &str = "portcullis";
 /// Whom our tokens are for when the file does not say.
@@ -400,6 +403,8 @@ pub struct Tokens {
     pub audience: String,
     /// How long one is good.
     pub lifetime: Duration,
+    /// How old a signing key of the store gets before another takes its place.
+    pub signing_key_life: Duration,
     /// The signing key's file, where there is no store to keep one.
     pub signing_key: Option<PathBuf>,
     /// Verified tokens kept in memory.
@@ -412,6 +417,7 @@ impl Default for Tokens {
             issuer: ISSUER_DEFAULT.to_owned(),
             audience: AUDIENCE_DEFAULT.to_owned(),
             lifetime: TOKEN_LIFETIME_DEFAULT,
+            signing_key_life: SIGNING_KEY_LIFE_DEFAULT,
             signing_key: None,
             cache_entries: CACHE_ENTRIES_DEFAULT,
         }

@@ -2,11 +2,14 @@
 
 use std::net::IpAddr;
 
+use std::time::Duration;
+
 use ipnet::IpNet;
 
 use super::{AccountRecord, GroupRecord, KeyLimits, KeyRecord, RoleRecord, SigningKeyRecord};
+use crate::settings::TOKEN_LIFETIME_MAX;
 use crate::words::{
-    AccountId, AccountName, Boundary, GroupName, KeyId, RoleName, SetName, UnixTime,
+    AccountId, AccountName, Boundary, GroupName, KeyId, RoleName, SetName, TokenId, UnixTime,
 };
 
 /// Who holds a grant.
@@ -169,7 +172,17 @@ pub enum Change {
         /// The accounts.
         accounts: Vec<(AccountId, UnixTime)>,
     },
-    /// A new signing key; all others retire.
+    /// Takes one token back; those that have run out by `now` are forgotten.
+    RevokeToken {
+        /// The token.
+        id: TokenId,
+        /// When it would have run out by itself.
+        ends_at: UnixTime,
+        /// When.
+        now: UnixTime,
+    },
+    /// A new signing key; all others retire, and those go that retired so long ago that nothing they
+    /// signed is good any more.
     AddSigningKey(SigningKeyRecord),
     /// Several, in this order; none of them if one is refused.
     Batch(Vec<Change>),
@@ -198,6 +211,11 @@ pub struct Adoption {
     /// When.
     pub now: UnixTime,
 }
+
+/// How long a retired signing key is kept: as long as the longest token it can have signed, and as long
+/// again as clocks may differ.
+pub(crate) const RETIRED_KEYS_KEPT: Duration =
+    TOKEN_LIFETIME_MAX.saturating_add(Duration::from_secs(60));
 
 impl Adoption {
     /// Says whether there is nothing to do.

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::change::RETIRED_KEYS_KEPT;
 use super::{
     AccountRecord, Adoption, Change, FileAccountRecord, GrantRecord, Holder, KeyRecord, KeyUse,
     Records, RoleRecord,
@@ -21,6 +22,8 @@ pub struct Touched {
     pub gone: BTreeMap<AccountId, BTreeSet<KeyId>>,
     /// Everybody: what was changed may stand behind any account.
     pub everybody: bool,
+    /// Whether other tokens are taken back now.
+    pub tokens: bool,
 }
 
 impl Touched {
@@ -37,6 +40,11 @@ impl Touched {
             ..Self::default()
         }
     }
+}
+
+/// Whether nothing is good any more by `now` that a key signed which retired at `at`.
+fn is_over(at: UnixTime, now: UnixTime) -> bool {
+    at.plus(RETIRED_KEYS_KEPT) < now
 }
 
 impl Records {
@@ -165,10 +173,23 @@ impl Records {
                 Touched::everybody()
             }
             Change::Used { keys, accounts } => self.used(keys, accounts),
+            Change::RevokeToken { id, ends_at, now } => {
+                self.revoked_tokens.retain(|_, end| *end > *now);
+                self.revoked_tokens.insert(*id, *ends_at);
+                Touched {
+                    tokens: true,
+                    ..Touched::default()
+                }
+            }
             Change::AddSigningKey(key) => {
                 for known in &mut self.signing_keys {
                     known.retired_at = known.retired_at.or(Some(key.created_at));
                 }
+                self.signing_keys.retain(|known| {
+                    known
+                        .retired_at
+                        .is_none_or(|at| !is_over(at, key.created_at))
+                });
                 self.signing_keys.push(key.clone());
                 Touched::default()
             }
@@ -177,6 +198,7 @@ impl Records {
                 all.accounts.extend(touched.accounts);
                 all.gone.extend(touched.gone);
                 all.everybody |= touched.everybody;
+                all.tokens |= touched.tokens;
                 all
             }),
         }

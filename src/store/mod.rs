@@ -20,6 +20,7 @@ mod records;
 mod sqlite;
 mod told;
 
+pub(crate) use change::RETIRED_KEYS_KEPT;
 pub use change::{Adoption, Change, Holder, KeyUse};
 pub use effect::Touched;
 pub use error::StoreError;

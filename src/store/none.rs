@@ -47,6 +47,7 @@ impl Store for NoStore {
             | Change::UpdateGroup { name: group, .. }
             | Change::AddMember { group, .. }
             | Change::RemoveMember { group, .. } => format!("group `{group}`"),
+            Change::RevokeToken { id, .. } => format!("token `{id}`"),
             Change::AddSigningKey(_) => "the signing key".to_owned(),
             Change::Batch(changes) => {
                 let mut done = changes

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use crate::words::{
     AccountId, AccountName, Boundary, GroupName, KeyId, PermissionPattern, RoleName, SetName,
-    UnixTime,
+    TokenId, UnixTime,
 };
 
 /// Everything in a store.
@@ -30,6 +30,8 @@ pub struct Records {
     pub file_key_ends: BTreeMap<KeyId, UnixTime>,
     /// Ids of accounts that are gone. They never come back.
     pub dead_accounts: BTreeSet<AccountId>,
+    /// Tokens that were taken back, and when they would have run out.
+    pub revoked_tokens: BTreeMap<TokenId, UnixTime>,
     /// The signing keys, wrapped, oldest first.
     pub signing_keys: Vec<SigningKeyRecord>,
 }

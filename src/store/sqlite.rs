@@ -30,12 +30,13 @@ use crate::settings;
 use crate::words::{RequestId, UnixTime};
 
 /// Every format there ever was, oldest first; the format of a file is how many it has been through.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("migrations/001-begin.sql"),
     include_str!("migrations/002-denials.sql"),
     include_str!("migrations/003-keys.sql"),
     include_str!("migrations/004-audit.sql"),
     include_str!("migrations/005-owners.sql"),
+    include_str!("migrations/006-tokens.sql"),
 ];
 
 /// The format that brought the audit trail.

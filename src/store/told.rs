@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use self::view::{account, differing, file_account, group, key, role, signing_key};
 use super::{Adoption, Change, GroupRecord, Holder, Records};
 use crate::audit::Object;
-use crate::words::{AccountId, AccountName, GroupName, KeyId, RoleName};
+use crate::words::{AccountId, AccountName, GroupName, KeyId, RoleName, TokenId};
 
 /// Most names of one kind told of what a policy changes.
 const NAMES_MAX: usize = 256;
@@ -39,6 +39,7 @@ enum Subject<'c> {
     Group(&'c GroupName),
     Member(&'c GroupName, &'c AccountId),
     SigningKey(&'c str),
+    Token(&'c TokenId),
     Adoption(&'c Adoption),
     Use,
 }
@@ -85,6 +86,7 @@ impl Change {
             Self::EndFileKey { id, .. } => Subject::FileKey(id),
             // Of several each is told by itself.
             Self::Used { .. } | Self::Batch(_) => Subject::Use,
+            Self::RevokeToken { id, .. } => Subject::Token(id),
             Self::AddSigningKey(key) => Subject::SigningKey(key.kid.as_str()),
         }
     }
@@ -171,6 +173,10 @@ impl Records {
                     known.members.extend(group.members.get(*account).cloned());
                 }
             }
+            Subject::Token(id) => {
+                let end = self.revoked_tokens.get(*id).copied();
+                part.revoked_tokens.extend(end.map(|end| (**id, end)));
+            }
             Subject::SigningKey(_) => part.signing_keys.clone_from(&self.signing_keys),
             Subject::Adoption(_) | Subject::Use => {}
         }
@@ -207,6 +213,7 @@ impl Records {
             Subject::Group(name) | Subject::Member(name, _) => {
                 self.groups.get(*name).map(group).unwrap_or_default()
             }
+            Subject::Token(id) => json!({ "revoked": self.revoked_tokens.contains_key(*id) }),
             Subject::SigningKey(_) => {
                 json!({ "signing_keys": self.signing_keys.iter().map(signing_key).collect::<Vec<_>>() })
             }
@@ -246,6 +253,11 @@ impl Records {
             Subject::Member(name, account) => Object {
                 account: name_of(account),
                 ..named("group", name.as_str())
+            },
+            Subject::Token(id) => Object {
+                kind: "token",
+                id: Some(id.to_string()),
+                ..Object::default()
             },
             Subject::SigningKey(kid) => Object {
                 kind: "signing_key",

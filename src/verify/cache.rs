@@ -134,6 +134,19 @@ impl<V> Cache<V> {
         stripe.push(token);
     }
 
+    /// All that is remembered, in no order. Shard after shard: it is no moment's picture.
+    #[cfg(not(feature = "model"))]
+    pub(super) fn values(&self) -> Vec<Arc<V>> {
+        let slots = self.map.iter();
+        slots.map(|slot| Arc::clone(&slot.value)).collect()
+    }
+
+    /// The model asks for none.
+    #[cfg(feature = "model")]
+    pub(super) fn values(&self) -> Vec<Arc<V>> {
+        Vec::new()
+    }
+
     /// Entries held.
     pub(super) fn len(&self) -> usize {
         self.map.len()

@@ -24,7 +24,7 @@ use sha2::{Digest, Sha256};
 use crate::credential::issuer_of;
 use crate::directory::{SigningKey, SigningKeys};
 use crate::reason::Reason;
-use crate::words::{AccountId, AccountName, KeyId, Permission, UnixTime};
+use crate::words::{AccountId, AccountName, KeyId, Permission, TokenId, UnixTime};
 
 /// How far in the future a token may have been made: replicas sign for each other, and their clocks
 /// differ. There is no grace at the other end, because an end is a promise.
@@ -33,6 +33,8 @@ pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(5);
 /// What a verified token says: who calls, and until when. Never what they may do.
 #[derive(Debug)]
 pub(crate) struct Identity {
+    /// Which token it is.
+    pub(crate) id: TokenId,
     /// The account it was made for.
     pub(crate) account: AccountId,
     /// The key it was made from; none if an operator issued it.
@@ -179,8 +181,8 @@ fn said<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D:
 impl Claims<'_> {
     fn identity(self, signer: &SigningKey, digest: [u8; 8]) -> Option<Identity> {
         let key = self.client_id.parse::<KeyId>().ok();
-        if self.jti.is_empty() || (key.is_none() && self.client_id.parse::<AccountName>().is_err())
-        {
+        let id = self.jti.parse().ok()?;
+        if key.is_none() && self.client_id.parse::<AccountName>().is_err() {
             return None;
         }
         let scope = match &self.scope {
@@ -188,6 +190,7 @@ impl Claims<'_> {
             None => None,
         };
         Some(Identity {
+            id,
             account: self.sub,
             key,
             issued_at: moment(self.iat)?,

@@ -209,6 +209,11 @@ impl Verifier {
         Ok(caller)
     }
 
+    /// What is known of the tokens in the cache: all that were verified lately, in no order.
+    pub(crate) fn verified(&self) -> Vec<Arc<Identity>> {
+        self.known.values()
+    }
+
     /// Tokens found in the cache since the start.
     pub fn cache_hits(&self) -> u64 {
         self.hits.load(Ordering::Relaxed)
@@ -291,6 +296,9 @@ pub(crate) fn standing<'s>(
     if identity.signer(directory.signing()).is_none() {
         return Err(Reason::TokenUnknown);
     }
+    if directory.is_revoked(&identity.id) {
+        return Err(Reason::TokenRevoked);
+    }
     identity.covers(now)?;
     let Some(id) = &identity.key else {
         let account = directory.account(&identity.account);
@@ -319,6 +327,7 @@ fn caller(identity: &Identity, state: &State, (now, source): At) -> Result<Calle
         evidence: Evidence::Token {
             digest: identity.digest,
             expires_at: identity.expires_at,
+            id: identity.id,
         },
         subset: narrowed(&state.policy, subset, identity.scope.as_deref()),
         addresses: key.and_then(|key| key.addresses.clone()),

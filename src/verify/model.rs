@@ -30,7 +30,9 @@ impl Scene {
     fn calls(&self) -> bool {
         let state = self.handle.snapshot();
         let credential = Credential::Bearer(&self.token);
-        self.verifier.verify(&credential, &state, START).is_ok()
+        self.verifier
+            .verify(&credential, &state, (START, None))
+            .is_ok()
     }
 }
 

@@ -31,6 +31,7 @@ fn a_token_is_verified_once_and_names_its_account_and_key() {
         let evidence = Evidence::Token {
             digest: sha256[..8].try_into().unwrap(),
             expires_at: later(900),
+            id: world.verifier.verified()[0].id,
         };
         assert_eq!(caller.evidence, evidence);
     }

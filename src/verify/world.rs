@@ -43,6 +43,7 @@ impl World {
             audience: "inventory".into(),
             lifetime: Duration::from_secs(900),
             signing_key: None,
+            signing_key_life: crate::settings::SIGNING_KEY_LIFE_DEFAULT,
             cache_entries: 100,
         };
         let pepper = Arc::new(Pepper::random());
@@ -157,6 +158,7 @@ impl World {
         let scope: Option<Vec<Permission>> =
             scope.map(|names| names.iter().map(|name| name.parse().unwrap()).collect());
         let request = MintRequest {
+            id: crate::words::TokenId::random(),
             account,
             key,
             scope: scope.as_deref(),

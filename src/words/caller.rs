@@ -9,7 +9,8 @@ use http::HeaderValue;
 use ipnet::IpNet;
 
 use super::{
-    AccountId, AccountName, Boundary, DimensionId, KeyId, PermissionSet, RoleName, UnixTime,
+    AccountId, AccountName, Boundary, DimensionId, KeyId, PermissionSet, RoleName, TokenId,
+    UnixTime,
 };
 
 /// A service account and what it holds under the policy in force.
@@ -121,6 +122,8 @@ pub enum Evidence {
         digest: [u8; 8],
         /// When it runs out.
         expires_at: UnixTime,
+        /// Which one it is.
+        id: TokenId,
     },
     /// A key id and its secret.
     Key,

@@ -195,6 +195,71 @@ impl Default for RequestIds {
     }
 }
 
+/// Which token: its `jti`, 22 random base62 characters (131 bits). Not a secret: it opens nothing.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TokenId([u8; TOKEN_ID_LENGTH]);
+
+/// Characters of a token's id: no two tokens share one.
+const TOKEN_ID_LENGTH: usize = 22;
+
+impl TokenId {
+    /// An id nobody has had before.
+    ///
+    /// # Panics
+    ///
+    /// If the operating system has no randomness to give, which no program survives.
+    pub fn random() -> Self {
+        let text = random_base62(TOKEN_ID_LENGTH);
+        text.parse().expect("made in the form it is read in")
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("letters and digits")
+    }
+}
+
+impl FromStr for TokenId {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let id = <[u8; TOKEN_ID_LENGTH]>::try_from(text.as_bytes()).ok();
+        let id = id.filter(|id| id.iter().all(u8::is_ascii_alphanumeric));
+        id.map(Self).ok_or_else(|| {
+            NameError::new(
+                text,
+                "a token's id",
+                "22 letters and digits, the `jti` that `tokens list` and `tokens inspect` show",
+            )
+        })
+    }
+}
+
+impl fmt::Display for TokenId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for TokenId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for TokenId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for TokenId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

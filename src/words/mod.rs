@@ -22,7 +22,7 @@ mod time;
 pub use boundary::Boundary;
 pub use caller::{Account, AddressRules, Caller, Evidence, Holding, Limit};
 pub use fault::{Fault, Faults, Place, nearest, printable, steers};
-pub use ids::{AccountId, RequestId, RequestIds, RouteId, UpstreamId};
+pub use ids::{AccountId, RequestId, RequestIds, RouteId, TokenId, UpstreamId};
 pub use key::{
     KeyId, KeyIdError, Secret, SecretDigest, SecretDigestError, SecretError, without_secrets,
 };

@@ -25,7 +25,8 @@ use portcullis::store::{FileAccountRecord, Records};
 use portcullis::throttle::Throttle;
 use portcullis::verify::Verifier;
 use portcullis::words::{
-    AccountId, AccountName, KeyId, Method, PathClass, Permission, Place, Secret, Spelling, UnixTime,
+    AccountId, AccountName, KeyId, Method, PathClass, Permission, Place, Secret, Spelling, TokenId,
+    UnixTime,
 };
 use portcullis::{head, source};
 
@@ -57,8 +58,8 @@ impl World {
             issuer: "https://gate.example".to_owned(),
             audience: "inventory".to_owned(),
             lifetime: Duration::from_secs(900),
-            signing_key: None,
             cache_entries: 100,
+            ..Tokens::default()
         };
         let maker = Maker::new(path, file, &tokens);
         let credentials = file.callers.iter();
@@ -139,6 +140,10 @@ impl World {
         };
         let (permit, despite) = match judge.judge(&asked, &mut None)? {
             Judgement::Token => return Ok(self.token(case, &asked)),
+            Judgement::SigningKeys => {
+                let response = oauth::key_set(self.state.directory.signing());
+                return Ok(Answer::Issued { response });
+            }
             Judgement::Preflight(answer) => return Ok(Answer::Preflight(answer)),
             Judgement::Decided(Outcome::Allowed(permit)) => (permit, None),
             Judgement::Decided(Outcome::Shadowed(permit, denial)) => (permit, Some(denial.reason)),
@@ -317,6 +322,7 @@ impl<'a> Maker<'a> {
             .as_ref()
             .map(|names| names.iter().map(|name| name.parse().unwrap()).collect());
         let request = MintRequest {
+            id: TokenId::random(),
             account: self.before.account_named(&caller.account).unwrap(),
             key,
             scope: scope.as_deref(),

@@ -1,6 +1,7 @@
 //! A token request as it is sent: its parameters, and the client's id and secret in one of two places.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
@@ -20,6 +21,10 @@ pub(super) struct Form {
     client_id: Option<String>,
     pub(super) client_secret: Option<Zeroizing<String>>,
     pub(super) scope: Option<String>,
+    /// Whom the token is to be for.
+    pub(super) resource: Option<String>,
+    /// How long it is to be good, at most.
+    pub(super) lifetime: Option<Duration>,
 }
 
 /// Reads the request as far as that needs no secret.
@@ -74,6 +79,8 @@ impl Form {
                 "client_id" => form.client_id = plain(said),
                 "client_secret" => form.client_secret = said,
                 "scope" => form.scope = plain(said),
+                "resource" => form.resource = plain(said),
+                "lifetime" => form.lifetime = plain(said).as_deref().map(seconds).transpose()?,
                 _ => {} // RFC 6749, 3.2: parameters nobody knows are ignored
             }
             if !seen.insert(name) {
@@ -82,6 +89,15 @@ impl Form {
         }
         Ok(form)
     }
+}
+
+/// A lifetime as `expires_in` says it.
+fn seconds(text: &str) -> Result<Duration, Refusal> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    let seconds = text.parse().ok().filter(|seconds| plain && *seconds > 0);
+    seconds
+        .map(Duration::from_secs)
+        .ok_or(Refusal::Request("the lifetime is a number of seconds"))
 }
 
 /// Key id and secret, from the header or the body.

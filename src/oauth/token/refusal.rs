@@ -24,6 +24,8 @@ pub(super) enum Refusal {
     Client(Reason),
     /// In which way the scope cannot be had, and the reason for the log.
     Scope(&'static str, Reason),
+    /// It is to be for somebody else.
+    Resource,
     /// How long to wait, and the reason for the log.
     TooOften(Limited, Reason),
     NotReady,
@@ -58,6 +60,7 @@ impl Refusal {
             Self::GrantType => "unsupported_grant_type",
             Self::Client(_) => "invalid_client",
             Self::Scope(..) => "invalid_scope",
+            Self::Resource => "invalid_target",
             Self::TooOften(..) | Self::NotReady => "temporarily_unavailable",
         }
     }
@@ -66,9 +69,11 @@ impl Refusal {
         match self {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Request(_) | Self::TwoCredentials | Self::GrantType | Self::Scope(..) => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Request(_)
+            | Self::TwoCredentials
+            | Self::GrantType
+            | Self::Scope(..)
+            | Self::Resource => StatusCode::BAD_REQUEST,
             Self::Client(_) => StatusCode::UNAUTHORIZED,
             Self::TooOften(..) => StatusCode::TOO_MANY_REQUESTS,
             Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
@@ -82,6 +87,7 @@ impl Refusal {
             Self::Request(how) | Self::Scope(how, _) => how,
             Self::TwoCredentials => "send the client's id and secret once, in one way",
             Self::GrantType => "the only grant type here is client_credentials",
+            Self::Resource => "the resource is not the audience of the tokens made here",
             // One sentence for all, or the endpoint would tell which keys exist.
             Self::Client(_) => "the client's id and secret are not valid here",
             Self::TooOften(_, Reason::SourceThrottled) => {
@@ -96,7 +102,7 @@ impl Refusal {
         match self {
             Self::Method => Reason::MethodNotAllowed,
             Self::BodyTooLarge => Reason::BodyTooLarge,
-            Self::Request(_) | Self::GrantType => Reason::RequestMalformed,
+            Self::Request(_) | Self::GrantType | Self::Resource => Reason::RequestMalformed,
             Self::TwoCredentials => Reason::CredentialRepeated,
             Self::Client(reason) | Self::Scope(_, reason) | Self::TooOften(_, reason) => reason,
             Self::NotReady => Reason::NotReady,

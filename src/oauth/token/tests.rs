@@ -109,6 +109,39 @@ fn check(answer: &TokenAnswer, status: u16, error: &str, reason: Reason) {
 }
 
 #[test]
+fn a_token_is_as_short_and_as_narrow_as_was_asked_for_and_never_wider() {
+    let world = World::new();
+    for (more, lifetime) in [
+        ("&lifetime=60", 60),
+        ("&lifetime=900", 900),
+        ("&lifetime=86400", 900),
+        ("&lifetime=", 900),
+        ("&resource=inventory&lifetime=1", 1),
+    ] {
+        let answer = extended(&world, "ci", more).ask(&world, START);
+        assert_eq!(body(&answer)["expires_in"], lifetime, "{more}");
+        let token = body(&answer)["access_token"].as_str().unwrap().to_owned();
+        let end = START.plus(Duration::from_secs(lifetime));
+        assert!(world.bearer(&token, START).is_ok(), "{more}");
+        assert_eq!(world.bearer(&token, end).unwrap_err(), Reason::TokenExpired);
+    }
+    for more in [
+        "&lifetime=0",
+        "&lifetime=-1",
+        "&lifetime=15m",
+        "&lifetime=1.5",
+        "&lifetime=%2B1",
+    ] {
+        let answer = extended(&world, "ci", more).ask(&world, START);
+        check(&answer, 400, "invalid_request", Reason::RequestMalformed);
+    }
+    for more in ["&resource=Inventory", "&resource=https://other.example"] {
+        let answer = extended(&world, "ci", more).ask(&world, START);
+        check(&answer, 400, "invalid_target", Reason::RequestMalformed);
+    }
+}
+
+#[test]
 fn e01_a_good_key_gets_a_token_by_header_and_by_body() {
     let world = World::new();
     let (id, secret) = &world.keys["ci"];
@@ -189,7 +222,7 @@ fn e02_the_grant_type_is_client_credentials() {
     for fine in [
         "&scope=",
         "&client_id=&client_secret=",
-        "&resource=CANARY",
+        "&nothing=CANARY",
         "&",
     ] {
         assert_eq!(

@@ -83,6 +83,7 @@ pub(super) fn apply(tx: Tx<'_>, change: &Change) -> Done {
         } => upkeep::override_file_account(tx, name, *disabled, *now),
         Change::EndFileKey { id, at } => upkeep::end_file_key(tx, id, *at),
         Change::Used { keys, accounts } => upkeep::used(tx, keys, accounts),
+        Change::RevokeToken { id, ends_at, now } => upkeep::revoke_token(tx, id, *ends_at, *now),
         Change::AddSigningKey(key) => upkeep::add_signing_key(tx, key),
         Change::Batch(changes) => changes.iter().try_for_each(|change| apply(tx, change)),
     }

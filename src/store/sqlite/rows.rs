@@ -35,6 +35,11 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Records> {
         })?,
         dead_accounts: all(connection, dead, |row| parsed(row, 0))?,
         signing_keys: signing_keys(connection)?,
+        revoked_tokens: all(
+            connection,
+            "SELECT id, ends_at FROM revoked_tokens",
+            |row| Ok((parsed(row, 0)?, time(row, 1)?)),
+        )?,
         ..Records::default()
     };
     let query = "SELECT account, role, within, closed_at FROM account_grants";

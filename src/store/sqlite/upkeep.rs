@@ -7,8 +7,8 @@ use rusqlite::{OptionalExtension, params};
 
 use super::apply::{Done, Tx, found, give_id, refuse_twice, run};
 use super::rows::{insert_signing_key, millis};
-use crate::store::{Adoption, Holder, KeyUse, SigningKeyRecord};
-use crate::words::{AccountId, AccountName, KeyId, UnixTime};
+use crate::store::{Adoption, Holder, KeyUse, RETIRED_KEYS_KEPT, SigningKeyRecord};
+use crate::words::{AccountId, AccountName, KeyId, TokenId, UnixTime};
 
 /// How long a key that ended is still shown: a quarter, in which somebody who looks into an incident
 /// wants to know whose it was and when it was last used.
@@ -119,9 +119,26 @@ pub(super) fn prune_keys(tx: Tx<'_>, now: UnixTime) -> rusqlite::Result<usize> {
     tx.execute("DELETE FROM keys WHERE expires_at < ?1", before)
 }
 
+pub(super) fn revoke_token(tx: Tx<'_>, id: &TokenId, ends_at: UnixTime, now: UnixTime) -> Done {
+    run(
+        tx,
+        "DELETE FROM revoked_tokens WHERE ends_at <= ?1",
+        [millis(now)],
+    )?;
+    tx.execute(
+        "INSERT INTO revoked_tokens (id, ends_at) VALUES (?1, ?2) \
+         ON CONFLICT (id) DO UPDATE SET ends_at = excluded.ends_at",
+        params![id.as_str(), millis(ends_at)],
+    )?;
+    Ok(())
+}
+
 pub(super) fn add_signing_key(tx: Tx<'_>, key: &SigningKeyRecord) -> Done {
     let retire = "UPDATE signing_keys SET retired_at = ?1 WHERE retired_at IS NULL";
     run(tx, retire, [millis(key.created_at)])?;
+    let kept = i64::try_from(RETIRED_KEYS_KEPT.as_millis()).unwrap_or(i64::MAX);
+    let before = [millis(key.created_at).saturating_sub(kept)];
+    run(tx, "DELETE FROM signing_keys WHERE retired_at < ?1", before)?;
     refuse_twice(
         tx,
         "SELECT 1 FROM signing_keys WHERE kid = ?1",

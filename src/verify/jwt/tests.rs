@@ -31,7 +31,7 @@ fn header(world: &World) -> String {
 
 fn claims(world: &World) -> String {
     format!(
-        r#"{{"iss":"{ISSUER}","sub":"sa_ci","aud":"inventory","exp":1795302900,"iat":1795302000,"jti":"x","client_id":"{}"}}"#,
+        r#"{{"iss":"{ISSUER}","sub":"sa_ci","aud":"inventory","exp":1795302900,"iat":1795302000,"jti":"0123456789abcdefABCDEF","client_id":"{}"}}"#,
         world.key("ci")
     )
 }
@@ -330,12 +330,12 @@ fn d15_every_other_claim_is_there_and_has_its_form() {
         }
     }
     for bad in ["null", "7", r#""""#, "[]"] {
-        let claims = with(&claims(&world), r#""x""#, bad);
+        let claims = with(&claims(&world), r#""0123456789abcdefABCDEF""#, bad);
         claims_refused(&world, &claims, bad);
     }
     for member in [
         r#""sub":"sa_ci","#,
-        r#""jti":"x","#,
+        r#""jti":"0123456789abcdefABCDEF","#,
         &format!(r#","client_id":{key}"#),
     ] {
         let claims = with(&claims(&world), member, "");

@@ -117,7 +117,7 @@ fn judged(parts: &Parts) -> Result<Permit, Reason> {
         }
         Ok(Judgement::Decided(Outcome::Shadowed(..))) => panic!("no route is in shadow"),
         Ok(Judgement::Preflight(_)) => panic!("no route answers preflights"),
-        Ok(Judgement::Token) => Err(Reason::RouteMissing),
+        Ok(Judgement::Token | Judgement::SigningKeys) => Err(Reason::RouteMissing),
     }
 }
 

@@ -38,8 +38,8 @@ pub(super) static WORLD: LazyLock<World> = LazyLock::new(|| {
         issuer: ISSUER.to_owned(),
         audience: AUDIENCE.to_owned(),
         lifetime: Duration::from_secs(900),
-        signing_key: None,
         cache_entries: 100,
+        ..Tokens::default()
     };
     World {
         state: State {

@@ -1,0 +1,263 @@
+//! Tokens one by one, and the keys they are signed with.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use serde_json::Value;
+
+use crate::harness::load::{Caller, all, run};
+use crate::harness::long::sized;
+use crate::harness::{Api, Client, Fixture, Gateway, Key, PATIENCE, Scripted, Upstream, request};
+
+fn claims(token: &str) -> Value {
+    let part = token.split('.').nth(1).expect("a JWT has three parts");
+    let json = URL_SAFE_NO_PAD.decode(part).expect("base64");
+    serde_json::from_slice(&json).expect("claims are JSON")
+}
+
+fn id(token: &str) -> String {
+    claims(token)["jti"].as_str().expect("a text").to_owned()
+}
+
+fn status(gateway: &Gateway, token: &str) -> u16 {
+    gateway.ask("GET /v1/items/7", Some(token)).status()
+}
+
+#[test]
+fn e23_one_token_is_taken_back_by_its_id_and_no_other_is() {
+    let upstream = Upstream::start();
+    let mut gateway = Fixture::new(&upstream).start();
+    let key = gateway.account("ci", &["reader"]);
+    let (leaked, kept) = (gateway.token(&key), gateway.token(&key));
+    assert_eq!(
+        [&leaked, &kept].map(|token| status(&gateway, token)),
+        [200, 200]
+    );
+    let listed = gateway.json(&["tokens", "list", "ci"]);
+    let row = |listed: &Value, token: &str| {
+        let rows = listed.as_array().expect("a list");
+        let found = rows.iter().find(|row| row["id"] == id(token));
+        found.unwrap_or_else(|| panic!("not in {listed}")).clone()
+    };
+    assert_eq!(row(&listed, &leaked)["state"], "good");
+    assert_eq!(row(&listed, &leaked)["key"], key.id.as_str());
+    assert!(
+        !listed.to_string().contains(&leaked),
+        "a token is never shown"
+    );
+
+    let answer = gateway.json(&["tokens", "revoke", &id(&leaked)]);
+    assert_eq!(
+        (&answer["revoked"], &answer["account"]),
+        (&true.into(), &"ci".into())
+    );
+    let refused = gateway.ask("GET /v1/items/7", Some(&leaked));
+    assert_eq!(refused.status(), 401);
+    assert_eq!(
+        gateway.decision_of(&refused)["portcullis.reason"],
+        "token_revoked"
+    );
+    assert_eq!(status(&gateway, &kept), 200);
+    let listed = gateway.json(&["tokens", "list"]);
+    assert_eq!(row(&listed, &leaked)["state"], "token_revoked");
+    assert_eq!(row(&listed, &kept)["state"], "good");
+    // Again changes nothing, and nothing brings it back.
+    gateway.json(&["tokens", "revoke", &id(&leaked)]);
+    gateway.crash();
+    assert_eq!(
+        [&leaked, &kept].map(|token| status(&gateway, token)),
+        [401, 200]
+    );
+    let listed = gateway.json(&["tokens", "list"]);
+    assert_eq!(row(&listed, &leaked)["state"], "token_revoked");
+    assert_eq!(
+        gateway.cli(&["tokens", "revoke", "short"]).status.code(),
+        Some(2)
+    );
+}
+
+/// One that nobody has shown yet can be taken back, too.
+#[test]
+fn a_token_is_taken_back_before_its_first_use() {
+    let upstream = Upstream::start();
+    let gateway = Fixture::new(&upstream).start();
+    gateway.account("ci", &["reader"]);
+    let issued = gateway.json(&["tokens", "issue", "ci"]);
+    let token = issued["access_token"].as_str().expect("a token");
+    assert_eq!(issued["id"], id(token).as_str());
+    gateway.json(&["tokens", "revoke", &id(token)]);
+    assert_eq!(status(&gateway, token), 401);
+}
+
+#[test]
+fn e23_what_a_token_opened_is_cut_with_it() {
+    let upstream = Scripted::start();
+    let gateway = Fixture::before(&upstream.url()).start();
+    let key = gateway.account("ci", &["reader"]);
+    let open = |token: &str| {
+        let mut client = Client::connect(gateway.address());
+        let bearer = format!("Bearer {token}");
+        client.send(request(
+            "GET /v1/items/7",
+            &[("Authorization", &bearer)],
+            b"",
+        ));
+        let mut connection = upstream.accept();
+        connection.head();
+        connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n");
+        client.head();
+        assert_eq!(client.bytes(6), b"1\r\nx\r\n");
+        (client, connection)
+    };
+    let (leaked, kept) = (gateway.token(&key), gateway.token(&key));
+    let (mut client, _theirs) = open(&leaked);
+    let (mut other, mut others) = open(&kept);
+    gateway.json(&["tokens", "revoke", &id(&leaked)]);
+    assert!(client.ends_within(PATIENCE));
+    others.send("1\r\ny\r\n");
+    assert_eq!(other.bytes(6), b"1\r\ny\r\n");
+}
+
+/// The key set as anybody reads it.
+fn key_set(gateway: &Gateway) -> JwkSet {
+    let answer = gateway.ask("GET /.well-known/jwks.json", None);
+    assert_eq!(answer.status(), 200);
+    assert_eq!(
+        answer.header("content-type"),
+        Some("application/jwk-set+json")
+    );
+    assert!(!answer.text().contains("\"d\""), "{}", answer.text());
+    serde_json::from_slice(&answer.body).expect("a JWK set")
+}
+
+/// Whether a reader that knows nothing but the key set believes a token.
+fn is_believed(set: &JwkSet, token: &str) -> bool {
+    let kid = decode_header(token).expect("a header").kid.expect("an id");
+    let Some(jwk) = set.find(&kid) else {
+        return false;
+    };
+    let mut rules = Validation::new(Algorithm::EdDSA);
+    rules.set_audience(&["portcullis"]);
+    let key = DecodingKey::from_jwk(jwk).expect("a key");
+    decode::<Value>(token, &key, &rules).is_ok()
+}
+
+#[test]
+fn a_new_signing_key_signs_at_once_and_the_old_one_is_believed() {
+    let upstream = Upstream::start();
+    let mut gateway = Fixture::new(&upstream).start();
+    let key = gateway.account("ci", &["reader"]);
+    let before = gateway.token(&key);
+    let old = key_set(&gateway);
+    assert!(is_believed(&old, &before));
+    let made = gateway.json(&["tokens", "rotate-key"]);
+    let after = gateway.token(&key);
+    let kid = |token: &str| decode_header(token).expect("a header").kid;
+    assert_eq!(kid(&after).as_deref(), made["id"].as_str());
+    assert_ne!(kid(&before), kid(&after));
+    let new = key_set(&gateway);
+    assert!(is_believed(&new, &before) && is_believed(&new, &after) && !is_believed(&old, &after));
+    for round in 0..2 {
+        assert_eq!(
+            [&before, &after].map(|token| status(&gateway, token)),
+            [200, 200],
+            "{round}"
+        );
+        let keys = gateway.json(&["tokens", "keys"]);
+        let signs: Vec<_> = keys
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|key| key["signs"] == true)
+            .collect();
+        assert_eq!(signs, [false, true]);
+        gateway.crash();
+    }
+    // Other methods there are whoever's table says.
+    assert_eq!(
+        gateway.ask("POST /.well-known/jwks.json", None).status(),
+        401
+    );
+}
+
+/// Clients that get tokens and use them while the key changes under them; not one is refused.
+#[test]
+fn no_token_is_refused_while_signing_keys_rotate_under_load() {
+    let api = Api::start();
+    let gateway = Fixture::before(&api.url())
+        .settings("log: { decisions: denied }")
+        .start();
+    let key = gateway.account("ci", &["reader"]);
+    let (address, rotations) = (gateway.address(), sized(5, 100));
+    let (over, uses) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+    run(async {
+        let clients = (0..8).map(|_| {
+            let (over, uses, key) = (Arc::clone(&over), Arc::clone(&uses), key.clone());
+            async move {
+                let mut caller = Caller::connect(address).await.expect("it listens");
+                let mut held: Vec<String> = Vec::new();
+                while !over.load(Ordering::SeqCst) {
+                    held.push(token(&mut caller, &key).await);
+                    if held.len() > 20 {
+                        held.remove(0);
+                    }
+                    for token in &held {
+                        let bearer = format!("Bearer {token}");
+                        let ask = request("GET /v1/items/7", &[("Authorization", &bearer)], b"");
+                        let answer = caller.ask(&ask).await.expect("an answer");
+                        assert_eq!(answer.status(), 200, "{answer:?}");
+                        uses.fetch_add(1, Ordering::SeqCst);
+                    }
+                    // An account may ask for a hundred tokens a second; this is not about that.
+                    tokio::time::sleep(Duration::from_millis(80)).await;
+                }
+            }
+        });
+        let rotate = async {
+            for _ in 0..rotations {
+                let seen = uses.load(Ordering::SeqCst);
+                tokio::task::block_in_place(|| gateway.json(&["tokens", "rotate-key"]));
+                while uses.load(Ordering::SeqCst) < seen + 100 {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+            over.store(true, Ordering::SeqCst);
+        };
+        tokio::join!(all(clients.collect::<Vec<_>>()), rotate);
+    });
+    let keys = gateway.json(&["tokens", "keys"]);
+    assert_eq!(keys.as_array().map(Vec::len), Some(rotations + 1));
+}
+
+async fn token(caller: &mut Caller, key: &Key) -> String {
+    let basic = key.basic();
+    let headers = [
+        ("Authorization", basic.as_str()),
+        ("Content-Type", "application/x-www-form-urlencoded"),
+    ];
+    let ask = request(
+        "POST /oauth/token",
+        &headers,
+        b"grant_type=client_credentials",
+    );
+    let answer = caller.ask(&ask).await.expect("an answer");
+    answer.json()["access_token"]
+        .as_str()
+        .expect("a token")
+        .to_owned()
+}
+
+#[test]
+fn without_a_store_the_signing_key_is_a_file_of_somebody_elses() {
+    let upstream = Upstream::start();
+    let mut gateway = Fixture::new(&upstream).store("none").start();
+    let refused = gateway.cli(&["tokens", "rotate-key"]);
+    assert_eq!(refused.status.code(), Some(6), "{refused:?}");
+    gateway.signal(rustix::process::Signal::TERM);
+    gateway.wait();
+}
