@@ -189,6 +189,7 @@ fn records(c: &mut Criterion) {
         key: None,
         token: Some(&[7; 8]),
         upstream: Some("api"),
+        cause: None,
         authz: Some(Duration::from_nanos(1_900)),
         upstream_wait: Some(Duration::from_micros(210)),
         total: Duration::from_micros(260),

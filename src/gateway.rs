@@ -322,7 +322,11 @@ impl Gateway {
                 }
                 response.map(|reply| Outgoing::of(reply, asked.standing))
             }
-            Err(reason) => refuse(Box::new(Denial::new(self.blame(reason))), ticket),
+            Err(failed) => {
+                verdict.cause = failed.cause;
+                let reason = self.blame(failed.reason);
+                refuse(Box::new(Denial::new(reason)), ticket)
+            }
         };
         pages::share(page.as_ref(), response.headers_mut());
         response
@@ -399,6 +403,7 @@ impl Gateway {
             ended: Some(Ended::ClientGone),
             authz: None,
             upstream: None,
+            cause: None,
             upstream_wait: std::time::Duration::ZERO,
             sent_bytes: 0,
             received: Received::Nothing,

@@ -161,6 +161,12 @@ impl Reason {
                 | StatusCode::METHOD_NOT_ALLOWED
         )
     }
+
+    /// Says whether it is nobody's lack of rights: the request was let through and came to nothing,
+    /// or was none that could be decided about.
+    pub fn is_failure(self) -> bool {
+        !matches!(self.status().as_u16(), 400..=405 | 421 | 429)
+    }
 }
 
 impl std::fmt::Display for Reason {

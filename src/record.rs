@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 use tokio_util::sync::CancellationToken;
 
 use crate::decision::{Denial, Needs};
-use crate::denials::{self, Refused, Text};
+use crate::denials::{self, Failed, Refused, Text};
 use crate::forward::body::Progress;
 use crate::policy::Route;
 use crate::reason::Reason;
@@ -27,7 +27,7 @@ use crate::telemetry::metrics::{
     Denied, Finished, Metrics, Outcome, Target, UpstreamError, UpstreamMetrics,
 };
 use crate::words::{
-    Account, Caller, Evidence, KeyId, Method, RequestId, TokenId, UnixTime, UpstreamName,
+    Account, Caller, Cause, Evidence, KeyId, Method, RequestId, TokenId, UnixTime, UpstreamName,
 };
 
 /// What a request counts as that nobody answered.
@@ -87,6 +87,8 @@ pub struct Verdict {
     pub authz: Option<Duration>,
     /// The upstream it was sent to.
     pub upstream: Option<UpstreamName>,
+    /// Why that one has not answered, if it has not.
+    pub cause: Option<Arc<Cause>>,
     /// How long the upstream took until the head of its response.
     pub upstream_wait: Duration,
     /// Bytes of the response's body, or out of a tunnel.
@@ -135,6 +137,11 @@ impl Verdict {
         self.denial = Some(denial);
         self.shadow = false;
         self.ended = Some(Ended::Revoked);
+    }
+
+    /// Whether it was let through and came to nothing: no refusal, although it has a reason.
+    fn has_failed(&self) -> bool {
+        self.upstream.is_some() && !self.shadow && self.reason().is_some_and(Reason::is_failure)
     }
 
     /// The reason against it, if there is one.
@@ -192,11 +199,12 @@ impl Recorder {
         if is_notable || self.decisions == Decisions::All {
             self.write(verdict, ended, total);
         }
+        let has_failed = verdict.has_failed();
         // Last, because the refusal is handed over.
         if let Some(denial) = verdict.denial.take()
             && let Some(denials) = &self.denials
         {
-            denials.leave(refused(verdict, denial));
+            denials.leave(refused(verdict, denial, has_failed));
         }
     }
 
@@ -268,6 +276,7 @@ impl Recorder {
         let decision = match denial.map(|denial| denial.reason) {
             None => Decision::Allow,
             Some(reason) if verdict.shadow => Decision::ShadowDeny(reason),
+            Some(reason) if verdict.has_failed() => Decision::AllowInVain(reason),
             Some(reason) => Decision::Deny(reason),
         };
         let granted = verdict
@@ -278,6 +287,7 @@ impl Recorder {
             (true, None) => Event::TokenIssued,
             (true, Some(_)) => Event::TokenRefused,
             (false, None) => Event::Access,
+            (false, Some(_)) if verdict.has_failed() => Event::Failed,
             (false, Some(_)) => Event::Denied,
         };
         self.log.write(&Line {
@@ -314,6 +324,7 @@ impl Recorder {
             key: verdict.key.as_ref(),
             token: verdict.token.as_ref(),
             upstream: verdict.upstream.as_ref().map(UpstreamName::as_str),
+            cause: verdict.cause.as_deref(),
             authz: verdict.authz,
             upstream_wait: verdict.upstream.as_ref().map(|_| verdict.upstream_wait),
             total,
@@ -322,11 +333,12 @@ impl Recorder {
 }
 
 /// A refusal, to be kept.
-fn refused(verdict: &Verdict, denial: Box<Denial>) -> Refused {
+fn refused(verdict: &Verdict, denial: Box<Denial>, has_failed: bool) -> Refused {
     fn bytes(value: Option<&HeaderValue>) -> &[u8] {
         value.map_or(b"", HeaderValue::as_bytes)
     }
     let path = verdict.target.as_ref().map_or("", PathAndQuery::path);
+    let upstream = verdict.upstream.clone().filter(|_| has_failed);
     Refused {
         id: verdict.id,
         at: verdict.at,
@@ -342,6 +354,10 @@ fn refused(verdict: &Verdict, denial: Box<Denial>) -> Refused {
         key: verdict.key,
         denial,
         shadow: verdict.shadow,
+        failed: upstream.map(|upstream| Failed {
+            upstream,
+            cause: verdict.cause.clone(),
+        }),
     }
 }
 

@@ -27,6 +27,7 @@ mod deploy;
 mod differential;
 mod durability;
 mod explain;
+mod failed;
 mod forwarding;
 mod fuzz;
 mod github;

@@ -273,21 +273,3 @@ fn whoever_keeps_nothing_still_refuses() {
     );
     assert!(list(&gateway, &[]).is_empty());
 }
-
-#[test]
-fn a_request_that_failed_leaves_a_trace_too() {
-    let gateway = Fixture::before("http://127.0.0.1:1").start();
-    let failed = gateway.ask("GET /public/x", None);
-    assert_eq!(failed.status(), 502);
-    assert_eq!(
-        listed(&gateway, &id(&failed))["reason"],
-        "upstream_unreachable"
-    );
-    assert!(
-        gateway
-            .json(&["denials", "top"])
-            .as_array()
-            .unwrap()
-            .is_empty()
-    );
-}

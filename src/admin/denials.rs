@@ -1,5 +1,7 @@
 //! Questions about refusals that happened: in memory, and in the store.
 
+mod advice;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,7 +12,7 @@ use super::desk::{Answer, Desk, not_found};
 use super::{AdminError, ask};
 use crate::denials::{Decision, Filter, Needed, Record};
 use crate::explain::{self, Depth, Explanation, Hypothesis};
-use crate::oauth;
+use crate::oauth::token;
 use crate::policy::matcher::Lookup;
 use crate::policy::{RouteBoundary, Source};
 use crate::reason::Reason;
@@ -105,7 +107,8 @@ fn sentence(record: &Record) -> String {
         parts.collect::<Vec<_>>().join("; ")
     };
     match record.reason.as_str() {
-        "permission_missing" => {
+        // A token that was asked for with a scope has no place where something is missing.
+        "permission_missing" if !record.missing.is_empty() => {
             let or = matches!(record.needs, Some(Needed::Any { .. }));
             format!(
                 "`{who}` lacked {}",
@@ -119,7 +122,14 @@ fn sentence(record: &Record) -> String {
         }
         "outside_boundary" => format!("`{who}` held the permission, but not at {}", place()),
         _ => {
-            let more = [&record.class, &record.hint, &record.allow];
+            let at = record.upstream.as_ref().map(|name| behind(record, name));
+            let more = [
+                &record.class,
+                &record.hint,
+                &record.allow,
+                &at,
+                &record.cause,
+            ];
             let more = more.into_iter().flatten();
             let more: Vec<_> = more.map(String::as_str).collect();
             match more.as_slice() {
@@ -130,16 +140,27 @@ fn sentence(record: &Record) -> String {
     }
 }
 
+/// Which upstream it was let through to, and where that is.
+fn behind(record: &Record, upstream: &str) -> String {
+    match &record.upstream_address {
+        Some(address) => format!("upstream `{upstream}` at {address}"),
+        None => format!("upstream `{upstream}`"),
+    }
+}
+
 /// What the same request would get now, as far as that can be said, and what must be said besides.
 fn now(desk: &Desk<'_>, record: &Record) -> (Option<Explanation>, Option<String>) {
     if record.is_failure() {
-        let said =
-            "it was no matter of rights: it was let through and failed, or was not a request";
-        return (None, Some(said.to_owned()));
+        return (None, Some(advice::about_failure(record)));
+    }
+    if record.path == token::PATH {
+        return (None, Some(advice::about_token(desk, record)));
     }
     let caller = match &record.account_id {
         None if record.reason == "credential_missing" => None,
-        None if record.status == 401 => return (None, Some(about_credential(&record.reason))),
+        None if record.status == 401 => {
+            return (None, Some(advice::about_credential(&record.reason)));
+        }
         None => None,
         Some(id) => match desk.directory().account(id) {
             Some(account) => Some(Arc::clone(account)),
@@ -152,12 +173,13 @@ fn now(desk: &Desk<'_>, record: &Record) -> (Option<Explanation>, Option<String>
             }
         },
     };
-    if record.path == oauth::token::PATH
-        || (record.status == 401
-            && record.reason != "credential_missing"
-            && record.reason != "account_disabled")
-    {
-        return (None, Some(about_credential(&record.reason)));
+    let by_credential = record.status == 401
+        && !matches!(
+            record.reason.as_str(),
+            "credential_missing" | "account_disabled"
+        );
+    if by_credential {
+        return (None, Some(advice::about_credential(&record.reason)));
     }
     let method = Method::parse(&record.method).filter(|_| !record.path_cut);
     let Some(method) = method else {
@@ -225,25 +247,4 @@ fn request_of(desk: &Desk<'_>, record: &Record, method: Method) -> (String, Head
         false => record.path.clone(),
     };
     (target, headers)
-}
-
-/// What to do about a credential that was not good. It is not kept, so it cannot be looked at again.
-fn about_credential(reason: &str) -> String {
-    let said = match reason {
-        "token_expired" => {
-            "get a new token at /oauth/token; tokens live as long as `tokens: { lifetime }` says"
-        }
-        "key_expired" | "key_revoked" | "token_revoked" => {
-            "the key is over, and all its tokens with it: make a new one with `portcullis keys create`"
-        }
-        "account_disabled" => "let the account in again with `portcullis accounts enable`",
-        "credential_malformed" => {
-            "show `Authorization: Bearer` and a token, or a key where the listener takes keys"
-        }
-        "address_not_allowed" => "the account may not call from there: see its `allow_from`",
-        _ => {
-            "show a token or a key of an account here; `portcullis tokens inspect` says what is wrong with a token"
-        }
-    };
-    format!("the credential is not kept, so whether it would be good now cannot be said; {said}")
 }

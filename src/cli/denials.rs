@@ -30,7 +30,23 @@ const VIEW: View = View {
         ("reason", "reason"),
         ("who", "who"),
         ("request", "request"),
-        ("missing", "missing"),
+        ("missing", "lacks"),
+        ("request id", "request_id"),
+    ],
+};
+
+/// What requests look like that were let through and failed.
+const FAILED: View = View {
+    plural: "failed requests",
+    name: "request_id",
+    columns: &[
+        ("at", "at"),
+        ("reason", "reason"),
+        ("who", "who"),
+        ("request", "request"),
+        ("upstream", "upstream"),
+        ("address", "upstream_address"),
+        ("cause", "cause"),
         ("request id", "request_id"),
     ],
 };
@@ -43,7 +59,7 @@ const TOP: View = View {
         ("count", "count"),
         ("who", "who"),
         ("permission", "permission"),
-        ("route", "route"),
+        ("route or path", "route"),
         ("reason", "reason"),
         ("decision", "decision"),
         ("first", "first_at"),
@@ -58,18 +74,30 @@ pub(super) enum Command {
     #[command(before_help = "Examples:
   portcullis denials list --account ci --since 1h
   portcullis denials list --reason permission_missing --limit 200
+  portcullis denials list --failed             let through, and their upstream did not answer
   portcullis explain 019aab5f-2c1e-7d53-9f0a-5b1c6e2d4f70     what one of them was about")]
-    List(Which),
+    List(Listed),
     /// Print refusals as they come, until Ctrl-C
     #[command(before_help = "Examples:
   portcullis denials tail
   portcullis denials tail --shadow -o jsonl")]
-    Tail(Which),
+    Tail(Listed),
     /// Count refusals by account (strangers: by source and user agent), permission and route
     #[command(before_help = "Examples:
   portcullis denials top
   portcullis denials top --shadow          who would break if shadow mode ended now")]
     Top(Which),
+}
+
+/// Which refusals, or which failures instead.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Listed {
+    #[command(flatten)]
+    which: Which,
+    /// Those that were let through and failed behind the decision, instead of refusals. The latest
+    /// of them are kept, in memory
+    #[arg(long, conflicts_with = "shadow")]
+    failed: bool,
 }
 
 /// Which refusals.
@@ -78,7 +106,7 @@ pub(super) struct Which {
     /// Only those of this account
     #[arg(long)]
     account: Option<AccountName>,
-    /// Only those whose route has this text in its name
+    /// Only those whose route has this text in its name; without a route, their path
     #[arg(long, value_name = "TEXT")]
     route: Option<String>,
     /// Only those for this reason, such as `permission_missing`
@@ -103,6 +131,15 @@ fn reason(text: &str) -> Result<String, String> {
     Err(format!("that is no reason{}", nearest(text, codes)))
 }
 
+impl Listed {
+    fn filter(&self, context: &Context<'_>) -> Filter {
+        Filter {
+            failed: self.failed,
+            ..self.which.filter(context)
+        }
+    }
+}
+
 impl Which {
     fn filter(&self, context: &Context<'_>) -> Filter {
         Filter {
@@ -111,6 +148,7 @@ impl Which {
             reason: self.reason.clone(),
             since: self.since.map(|since| since.moment(context.output.now())),
             shadow: self.shadow,
+            failed: false,
             limit: self.limit,
         }
     }
@@ -119,17 +157,18 @@ impl Which {
 /// Runs one of them.
 pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, Failure> {
     match command {
-        Command::List(which) => {
-            let filter = which.filter(context);
+        Command::List(listed) => {
+            let filter = listed.filter(context);
+            let view = if filter.failed { &FAILED } else { &VIEW };
             let answer = context.ask(Operation::DenialsList { filter })?;
-            print(answer, &VIEW, context)
+            print(answer, view, context)
         }
         Command::Top(which) => {
             let filter = which.filter(context);
             let answer = context.ask(Operation::DenialsTop { filter })?;
             print(answer, &TOP, context)
         }
-        Command::Tail(which) => tail(&which, context),
+        Command::Tail(listed) => tail(&listed, context),
     }
 }
 
@@ -143,10 +182,10 @@ fn print(answer: Value, view: &View, context: &mut Context<'_>) -> Result<Exit, 
 }
 
 /// Asks again and again what is new. Ends with Ctrl-C, as the system ends it, or with the server.
-fn tail(which: &Which, context: &mut Context<'_>) -> Result<Exit, Failure> {
+fn tail(listed: &Listed, context: &mut Context<'_>) -> Result<Exit, Failure> {
     let settings = context.settings()?;
-    let mut filter = which.filter(context);
-    filter.limit = Some(which.limit.unwrap_or(FOLLOW_MAX));
+    let mut filter = listed.filter(context);
+    filter.limit = Some(listed.which.limit.unwrap_or(FOLLOW_MAX));
     let mut after = None;
     loop {
         let Some(client) = Client::find(&settings)? else {
@@ -203,14 +242,47 @@ fn request(denial: &Value) -> String {
     format!("{} {}{cut}", text(denial, "method"), text(denial, "path"))
 }
 
+/// What was missing: permissions; where they were held and did not count, the place; of what was let
+/// through, what went wrong behind.
+fn lacks(denial: &Value) -> String {
+    let missing = denial.get("missing").and_then(Value::as_array);
+    let missing = missing.into_iter().flatten().filter_map(Value::as_str);
+    let missing: Vec<_> = missing.collect();
+    if !missing.is_empty() {
+        return missing.join(", ");
+    }
+    if text(denial, "reason") != Reason::OutsideBoundary.code() {
+        return text(denial, "cause").to_owned();
+    }
+    let place = denial.get("boundary").and_then(Value::as_object);
+    let place = place.into_iter().flatten().map(|(dimension, values)| {
+        let values = values.as_array().into_iter().flatten();
+        let values: Vec<_> = values.filter_map(Value::as_str).collect();
+        match values.as_slice() {
+            [] => format!("no {dimension}"),
+            values => format!("{dimension} {}", values.join(", ")),
+        }
+    });
+    let place = place.collect::<Vec<_>>().join("; ");
+    match place.as_str() {
+        "" => "a grant without a boundary".to_owned(),
+        place => place.to_owned(),
+    }
+}
+
 /// The answer with what a reader of a table looks for.
 fn drawn(answer: Value) -> Value {
     let Value::Array(denials) = answer else {
         return answer;
     };
     let draw = |mut denial: Value| {
-        let (who, request) = (who(&denial), request(&denial));
+        let (who, request, lacks) = (who(&denial), request(&denial), lacks(&denial));
         if let Some(denial) = denial.as_object_mut() {
+            denial.insert("lacks".into(), lacks.into());
+            // Counted by how the path begins, where no route leads.
+            if let (None, Some(path)) = (denial.get("route"), denial.get("path").cloned()) {
+                denial.insert("route".into(), path);
+            }
             denial.insert("who".into(), who.into());
             denial.insert("request".into(), request.into());
         }
@@ -221,19 +293,13 @@ fn drawn(answer: Value) -> Value {
 
 /// One refusal on one line.
 fn line(denial: &Value) -> String {
-    let missing = denial.get("missing").and_then(Value::as_array);
-    let missing: Vec<_> = missing
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
     let parts = [
         text(denial, "at").to_owned(),
         text(denial, "decision").to_owned(),
         text(denial, "reason").to_owned(),
         who(denial),
         request(denial),
-        missing.join(","),
+        lacks(denial),
         text(denial, "request_id").to_owned(),
     ];
     let parts = parts.iter().filter(|part| !part.is_empty());

@@ -188,6 +188,7 @@ fn tell_refusal(answer: &Value) -> String {
     };
     let then = match field("decision") {
         "shadow_deny" => "would have been refused, and was forwarded (shadow)",
+        "allow" => "was let through, and failed",
         _ => "was refused",
     };
     let asked = format!("{} {}", field("method"), field("path"));
@@ -203,6 +204,9 @@ fn tell_refusal(answer: &Value) -> String {
         field("reason"),
         printable(sentence),
     );
+    if let Some(key) = text(denial, "key") {
+        told += &format!("key: {}\n", printable(key));
+    }
     if let Some(agent) = text(denial, "user_agent") {
         told += &format!("client: {}\n", printable(agent));
     }

@@ -18,7 +18,7 @@ pub struct Filter {
     /// Those of this account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<AccountName>,
-    /// Those whose route has this in its name.
+    /// Those whose route has this in its name, or, where there is no route, their path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<String>,
     /// Those for this reason.
@@ -30,6 +30,9 @@ pub struct Filter {
     /// Only those that were not enforced.
     #[serde(default)]
     pub shadow: bool,
+    /// Only those that were let through and failed. Without it none of these.
+    #[serde(default)]
+    pub failed: bool,
     /// At most so many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
@@ -44,7 +47,10 @@ impl Filter {
     /// Says whether it asks for `record`.
     pub fn admits(&self, record: &Record) -> bool {
         self.admits_row(
-            (record.account.as_ref(), record.route.as_deref()),
+            (
+                record.account.as_ref(),
+                record.route.as_deref().or(Some(&record.path)),
+            ),
             (&record.reason, record.decision),
             record.at,
         )
@@ -62,18 +68,22 @@ impl Filter {
             .route
             .as_ref()
             .is_none_or(|part| route.is_some_and(|route| route.contains(part.as_str())));
-        let enforced = decision == Decision::Deny;
+        let failed = decision == Decision::Allow;
         of && on
             && is(self.reason.as_deref(), reason)
             && self.since.is_none_or(|since| last >= since)
-            && !(self.shadow && enforced)
+            && (!self.shadow || decision == Decision::ShadowDeny)
+            && self.failed == failed
     }
 
     /// The groups it asks for, most often counted first.
     pub fn top(&self, mut groups: Vec<Group>) -> Vec<Group> {
         groups.retain(|group| {
             self.admits_row(
-                (group.account.as_ref(), group.route.as_deref()),
+                (
+                    group.account.as_ref(),
+                    group.route.as_deref().or(group.path.as_deref()),
+                ),
                 (&group.reason, group.decision),
                 group.last_at,
             )

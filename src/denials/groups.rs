@@ -6,12 +6,15 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::record::Decision;
-use super::{Filter, Record};
+use super::{Filter, Record, heads};
 use crate::words::{AccountId, AccountName, RequestId, UnixTime};
 
 /// When there are too many groups, so many are let go at once, as a part of the whole: those that
 /// were counted least, and of these the ones that were silent for longest.
 const FREED_AT_ONCE: usize = 8;
+/// Most paths that are told apart of what one caller asked for where no route leads: whoever tries
+/// out names must not use up the groups of others.
+const PATHS_MAX: usize = 32;
 
 /// Refusals that have caller, permission, route and reason in common.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +37,9 @@ pub struct Group {
     /// The route.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<String>,
+    /// How the path begins, where no route leads: `…` stands for what differs, or follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// The reason.
     pub reason: String,
     /// Whether it was enforced.
@@ -58,6 +64,11 @@ impl Group {
             user_agent: record.user_agent.clone().filter(|_| stranger),
             permission: record.permission().map(str::to_owned),
             route: record.route.clone(),
+            path: record
+                .route
+                .is_none()
+                .then(|| heads::of(&record.path))
+                .flatten(),
             reason: record.reason.clone(),
             decision: record.decision,
             count: 0,
@@ -80,10 +91,20 @@ impl Group {
             Some(match self.decision {
                 Decision::Deny => "deny",
                 Decision::ShadowDeny => "shadow",
+                // Such are not counted.
+                Decision::Allow => "allow",
             }),
         ];
         // No part holds a control character.
-        parts.map(Option::unwrap_or_default).join("\u{1f}")
+        let key = parts.map(Option::unwrap_or_default).join("\u{1f}");
+        match &self.path {
+            Some(path) => key + "\u{1f}" + path,
+            None => key,
+        }
+    }
+
+    fn is_of_the_same_caller(&self, other: &Self) -> bool {
+        self.account_id == other.account_id && self.source == other.source
     }
 
     /// Whether its caller was known.
@@ -131,10 +152,22 @@ impl Groups {
     }
 
     pub(super) fn count(&mut self, record: &Record) {
-        let new = Group::of(record);
-        let key = new.key();
+        let mut new = Group::of(record);
+        let mut key = new.key();
         let most = self.most;
         let side = self.side(record.is_known());
+        if new.path.is_some() && !side.contains_key(&key) {
+            let others = side.values().map(|counted| &counted.group);
+            let others = others.filter(|other| other.path.is_some());
+            if others
+                .filter(|other| other.is_of_the_same_caller(&new))
+                .count()
+                >= PATHS_MAX
+            {
+                new.path = Some(heads::ANY.to_owned());
+                key = new.key();
+            }
+        }
         if side.len() >= most && !side.contains_key(&key) {
             let gone = let_go(side, (most / FREED_AT_ONCE).max(1));
             self.gone.extend(gone);

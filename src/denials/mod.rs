@@ -12,8 +12,10 @@
 
 mod filter;
 mod groups;
+mod heads;
 mod record;
 mod shelf;
+mod tray;
 
 use std::cmp::Reverse;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,24 +25,22 @@ use tokio::sync::Notify;
 
 pub use filter::Filter;
 pub use groups::Group;
-pub use record::{Decision, Needed, Record, Refused, Text};
+pub use record::{Decision, Failed, Needed, Record, Refused, Text};
 pub(crate) use shelf::thin;
 
 use crate::settings;
 use crate::words::{RequestId, UnixTime};
 use groups::Groups;
 use shelf::{Bound, Shelf};
+use tray::Tray;
 
-/// Most refusals of known callers that one core leaves between two rounds: ten thousand a second.
-const TRAY_KNOWN_MAX: usize = 1024;
-/// Most refusals of strangers, and as many of requests that failed for other reasons, that one core
-/// leaves between two rounds. What is beyond is counted in the metrics and not kept.
-const TRAY_STRANGERS_MAX: usize = 256;
 /// Requests that were let through and failed, or were no requests: kept so that their id leads
 /// somewhere, in a room of their own, because an upstream that is down makes thousands.
 const FAILURES_MAX: usize = 256;
 /// Most records that wait for the store, which is asked once a second.
 const UNSAVED_MAX: usize = 4096;
+/// How many of them go at once when there are more: as in a room.
+const UNSAVED_FREED: usize = UNSAVED_MAX / 8;
 
 /// Refusals that are kept.
 #[derive(Debug)]
@@ -57,13 +57,6 @@ pub struct Denials {
 pub struct Handle {
     denials: Arc<Denials>,
     tray: Arc<Mutex<Tray>>,
-}
-
-/// What one core has left since the last round.
-#[derive(Debug, Default)]
-struct Tray {
-    known: Vec<Refused>,
-    others: Vec<Refused>,
 }
 
 /// What was made of it.
@@ -159,8 +152,10 @@ impl Denials {
         let mut new = Vec::new();
         for tray in trays {
             let left = std::mem::take(&mut *lock(&tray));
-            new.extend(left.known.into_iter().chain(left.others));
+            new.extend(left.into_all());
         }
+        // Ids sort by time.
+        new.sort_unstable_by_key(|refused| refused.id);
         let mut kept = lock(&self.kept);
         for refused in new {
             kept.file(Arc::new(Record::of(&refused)));
@@ -256,13 +251,20 @@ impl Kept {
         };
         if !record.is_failure() {
             self.groups.count(&record);
-            if self.unsaved.len() < UNSAVED_MAX {
-                self.unsaved.push(Arc::clone(&record));
-            }
+            self.save_later(&record);
         }
         let number = self.next;
         self.next += 1;
         self.shelf(room).put(number, record);
+    }
+
+    fn save_later(&mut self, record: &Arc<Record>) {
+        self.unsaved.push(Arc::clone(record));
+        if self.unsaved.len() > UNSAVED_MAX {
+            let whose: Vec<_> = self.unsaved.iter().map(|record| record.whose()).collect();
+            let mut stay = thin(&whose, UNSAVED_FREED).into_iter();
+            self.unsaved.retain(|_| stay.next().unwrap_or(true));
+        }
     }
 
     fn shelf(&mut self, room: Rooms) -> &mut Shelf {
@@ -285,18 +287,12 @@ impl Handle {
     /// is emptied.
     pub fn leave(&self, refused: Refused) {
         let mut tray = lock(&self.tray);
-        let first = tray.known.is_empty() && tray.others.is_empty();
-        let (room, most) = if refused.is_known() {
-            (&mut tray.known, TRAY_KNOWN_MAX)
-        } else {
-            (&mut tray.others, TRAY_STRANGERS_MAX)
-        };
-        if room.len() >= most {
-            self.denials.lost.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        room.push(refused);
+        let first = tray.is_empty();
+        let all_kept = tray.put(refused);
         drop(tray);
+        if !all_kept {
+            self.denials.lost.fetch_add(1, Ordering::Relaxed);
+        }
         if first {
             self.denials.arrived.notify_one();
         }

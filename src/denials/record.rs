@@ -10,7 +10,8 @@ use crate::decision::{Denial, Needs};
 use crate::policy::Route;
 use crate::reason::Reason;
 use crate::words::{
-    Account, AccountId, AccountName, KeyId, RequestId, UnixTime, steers, without_secrets,
+    Account, AccountId, AccountName, Cause, KeyId, RequestId, UnixTime, UpstreamName, discreet,
+    steers,
 };
 
 /// Longest path that is kept, in bytes. Those of real clients stay far below.
@@ -49,11 +50,26 @@ pub struct Refused {
     pub denial: Box<Denial>,
     /// Whether it was forwarded all the same.
     pub shadow: bool,
+    /// Where it came to nothing, if it was let through.
+    pub failed: Option<Failed>,
+}
+
+/// A request that was let through and came to nothing.
+#[derive(Debug)]
+pub struct Failed {
+    /// The upstream it was for.
+    pub upstream: UpstreamName,
+    /// Why that one has not answered, if that is to blame and known.
+    pub cause: Option<Arc<Cause>>,
 }
 
 impl Refused {
     pub(super) fn is_known(&self) -> bool {
-        self.account.is_some() && !is_failure(self.denial.reason)
+        self.account.is_some() && !self.is_failure()
+    }
+
+    pub(super) fn is_failure(&self) -> bool {
+        self.denial.reason.is_failure()
     }
 }
 
@@ -94,7 +110,8 @@ pub struct Record {
     pub request_id: RequestId,
     /// When the request arrived.
     pub at: UnixTime,
-    /// `deny`, or `shadow_deny` where it was forwarded all the same.
+    /// `deny`; `shadow_deny` where it was forwarded all the same; `allow` where it was let through and
+    /// failed.
     pub decision: Decision,
     /// The reason's code, as in the decision log.
     pub reason: String,
@@ -148,6 +165,15 @@ pub struct Record {
     /// Whether the token or key may use only some of what its account holds.
     #[serde(default, skip_serializing_if = "is_false")]
     pub narrowed: bool,
+    /// The upstream that it was let through to, and that has not answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
+    /// That upstream's address, as far as it came to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream_address: Option<String>,
+    /// What went wrong there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
 }
 
 /// Whether a refusal was enforced.
@@ -158,6 +184,8 @@ pub enum Decision {
     Deny,
     /// It was logged and counted, and the request forwarded.
     ShadowDeny,
+    /// It was none: the request was let through, and came to nothing.
+    Allow,
 }
 
 /// What a route needs, as a problem document has it.
@@ -186,23 +214,21 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-/// A request that was let through and failed, or was none: its refusal is nobody's lack of rights.
-fn is_failure(reason: Reason) -> bool {
-    !matches!(reason.status().as_u16(), 400..=405 | 421 | 429)
-}
-
 impl Record {
     pub(super) fn of(refused: &Refused) -> Self {
         let (denial, text) = (&*refused.denial, &refused.text);
         let path = text.part(0, text.host);
         let said = |bytes: &[u8]| Some(clean(bytes)).filter(|text| !text.is_empty());
         let cut = path.len() > PATH_BYTES_MAX;
+        let failed = refused.failed.as_ref();
+        let cause = failed.and_then(|failed| failed.cause.as_deref());
         Self {
             request_id: refused.id,
             at: refused.at,
-            decision: match refused.shadow {
-                true => Decision::ShadowDeny,
-                false => Decision::Deny,
+            decision: match (failed, refused.shadow) {
+                (Some(_), _) => Decision::Allow,
+                (None, true) => Decision::ShadowDeny,
+                (None, false) => Decision::Deny,
             },
             reason: denial.reason.code().to_owned(),
             status: denial.reason.status().as_u16(),
@@ -231,6 +257,9 @@ impl Record {
                 .caller
                 .as_ref()
                 .is_some_and(|caller| caller.subset.is_some() || caller.addresses.is_some()),
+            upstream: failed.map(|failed| failed.upstream.to_string()),
+            upstream_address: cause.and_then(|cause| cause.address.clone()),
+            cause: cause.map(|cause| clean(cause.what.as_bytes())),
         }
     }
 
@@ -241,7 +270,7 @@ impl Record {
 
     /// Whether the request was let through and failed, or was none.
     pub fn is_failure(&self) -> bool {
-        Reason::from_code(&self.reason).is_some_and(is_failure)
+        Reason::from_code(&self.reason).is_some_and(Reason::is_failure)
     }
 
     /// Whose it is: an account, or the source of a stranger.
@@ -265,7 +294,13 @@ impl Record {
     /// What it takes in memory, in bytes, about.
     pub(super) fn weight(&self) -> usize {
         let texts = [&self.path, &self.method, &self.reason];
-        let maybe = [&self.host, &self.route, &self.user_agent, &self.hint];
+        let maybe = [
+            &self.host,
+            &self.route,
+            &self.user_agent,
+            &self.hint,
+            &self.cause,
+        ];
         let texts = texts.into_iter().chain(maybe.into_iter().flatten());
         let values = self.boundary.values().flatten();
         let lists: usize = values
@@ -307,10 +342,10 @@ fn place(denial: &Denial) -> BTreeMap<String, Vec<String>> {
 /// Text that neither moves a cursor nor opens a door: controls and marks that turn the direction of
 /// text are `?`, and what has the form of a secret of ours is cut.
 fn clean(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
+    let discreet = discreet(bytes);
+    let text = String::from_utf8_lossy(&discreet);
     let plain = |c: char| if steers(c) { '?' } else { c };
-    let text: String = text.chars().map(plain).collect();
-    without_secrets(&text)
+    text.chars().map(plain).collect()
 }
 
 #[cfg(test)]
@@ -332,10 +367,7 @@ mod tests {
     fn what_is_kept_of_a_text_is_short_plain_and_no_secret() {
         for (sent, kept) in [
             (&b"/v1/items/7"[..], "/v1/items/7"),
-            (b"/a/pcs_0123abcDEF/b", "/a/pcs_\u{2026}/b"),
-            (b"x-pcs_0123, y", "x-pcs_\u{2026}, y"),
-            (b"/t/eyJhbGciOi.eyJzdWIi.c2ln/x", "/t/eyJ\u{2026}/x"),
-            (b"/eyJhbG/x", "/eyJhbG/x"),
+            (b"/a/p%63s_0123abcDEF/b", "/a/p%63s_\u{2026}/b"),
             (b"curl/8\x1b[2J\xe2\x80\xae", "curl/8?[2J?"),
             (b"\xff", "\u{fffd}"),
         ] {

@@ -58,6 +58,7 @@ impl Maker {
             key: None,
             denial: Box::new(Denial::new(reason)),
             shadow: false,
+            failed: None,
         }
     }
 }
@@ -156,7 +157,7 @@ fn what_comes_too_fast_is_counted_and_not_kept() {
     for ms in 0..1000 {
         handle.leave(make.refused(None, Reason::CredentialMissing, ms));
     }
-    assert_eq!(denials.lost(), 1000 - TRAY_STRANGERS_MAX as u64);
+    assert_eq!(denials.lost(), 1000 - tray::STRANGERS_MAX as u64);
     let off = settings::Denials {
         kept: false,
         ..bounds()
@@ -240,4 +241,95 @@ fn a_store_is_told_once_and_again_when_it_did_not_listen() {
     handle.leave(make.refused(None, Reason::KeyUnknown, 3));
     next.collect(at(4));
     assert_eq!(next.top(&Filter::default())[0].count, 2);
+}
+
+#[test]
+fn ten_thousand_refusals_of_one_caller_push_out_none_of_another() {
+    let (ci, cd) = (account("ci"), account("cd"));
+    let strangers = ["192.0.2.1", "2001:db8::1"].map(|source| source.parse().unwrap());
+    // Between two rounds, in memory, and on the way to the store; before, within and after the noise.
+    for quiet in [0, 5_000, 9_999] {
+        let denials = Denials::new(bounds(), Vec::new());
+        let (handle, mut make) = (denials.handle().unwrap(), Maker::new());
+        let (mut kept, mut noise) = (Vec::new(), 0);
+        for ms in 0..10_000 {
+            handle.leave(make.refused(Some(&ci), Reason::PermissionMissing, ms));
+            handle.leave(make.refused(None, Reason::CredentialMissing, ms));
+            noise += 2;
+            if ms != quiet {
+                continue;
+            }
+            let known = make.refused(Some(&cd), Reason::PermissionMissing, ms);
+            let mut all = vec![known];
+            for source in strangers {
+                let stranger = make.refused(None, Reason::CredentialMissing, ms);
+                all.push(Refused { source, ..stranger });
+            }
+            kept.extend(all.iter().map(|refused| refused.id));
+            all.into_iter().for_each(|refused| handle.leave(refused));
+        }
+        denials.collect(at(20_000));
+        let saved = denials.unsaved().records;
+        for id in kept {
+            assert!(denials.find(&id).is_some(), "{id} of {quiet}");
+            assert!(saved.iter().any(|record| record.request_id == id));
+        }
+        assert!(saved.len() < noise && denials.lost() > 0);
+    }
+}
+
+#[test]
+fn who_asks_for_what_is_not_there_is_counted_by_how_the_path_begins() {
+    let denials = Denials::new(bounds(), Vec::new());
+    let (handle, mut make) = (denials.handle().unwrap(), Maker::new());
+    let mut ask = |path: &str, ms| {
+        handle.leave(Refused {
+            text: Text::new(path.as_bytes(), b"a.test", b"curl/8"),
+            ..make.refused(None, Reason::CredentialMissing, ms)
+        });
+    };
+    ask("/v1/items/7", 0);
+    ask("/v1/items/8/parts", 1);
+    ask("/v1/users", 2);
+    denials.collect(at(10_000));
+    let top = |denials: &Denials| {
+        let groups = denials.top(&Filter::default()).into_iter();
+        let rows = groups.map(|group| (group.path.unwrap_or_default(), group.count));
+        rows.collect::<Vec<_>>()
+    };
+    let expected = [("/v1/items/…".to_owned(), 2), ("/v1/users".to_owned(), 1)];
+    assert_eq!(top(&denials), expected);
+}
+
+#[test]
+fn who_tries_out_paths_does_not_use_up_the_groups() {
+    let many = settings::Denials {
+        groups: 1000,
+        ..bounds()
+    };
+    let denials = Denials::new(many, Vec::new());
+    let (handle, mut make) = (denials.handle().unwrap(), Maker::new());
+    for ms in 0..200 {
+        let path = format!(
+            "/guess-{}",
+            char::from(b'a' + (ms % 26) as u8)
+                .to_string()
+                .repeat(ms as usize / 26 + 1)
+        );
+        handle.leave(Refused {
+            text: Text::new(path.as_bytes(), b"a.test", b"curl/8"),
+            ..make.refused(None, Reason::CredentialMissing, ms)
+        });
+    }
+    denials.collect(at(10_000));
+    let all = Filter {
+        limit: Some(1000),
+        ..Filter::default()
+    };
+    let groups = denials.top(&all);
+    assert_eq!(groups.len(), 33);
+    assert_eq!(
+        (groups[0].path.as_deref(), groups[0].count),
+        (Some("/…"), 200 - 32)
+    );
 }

@@ -16,7 +16,8 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
 use super::body::{Progress, Upload, UploadError};
-use super::interim::Interims;
+use super::interim::{self, Interims};
+use super::no_answer::{NoAnswer, of_library, span};
 use super::pool::{Lease, Pool};
 use super::streams::Guard;
 use crate::connection::line::Line;
@@ -29,7 +30,7 @@ pub(super) async fn exchange(
     mut message: Request<Upload>,
     progress: Rc<Progress>,
     waiting: &Waiting<'_>,
-) -> Result<(Response<Incoming>, Lease), Reason> {
+) -> Result<(Response<Incoming>, Lease), NoAnswer> {
     let mut lease = {
         let lease = pin!(pool.lease());
         waiting.stand(lease).await?
@@ -45,15 +46,16 @@ pub(super) async fn exchange(
     let sent = {
         // Pinned where it stands: handed on by value it would take its room three times.
         let work = pin!(lease.send(message, Rc::clone(&progress)));
-        waiting.wait(work, &progress).await?
+        waiting.wait(work, &progress).await
     };
-    let error = match sent {
+    let error = match sent.map_err(|reason| waiting.no_answer(reason, &lease))? {
         Ok(response) => return Ok((response, lease)),
         Err(error) => error,
     };
     let (stale, heard) = (lease.may_be_stale(), lease.has_heard());
     let mut error = error;
     let refused = lease.was_refused(error.error());
+    let failed = failed(&lease, &progress, error.error());
     drop(lease);
     let again = match error.take_message() {
         Some(unsent) => Some(unsent),
@@ -65,18 +67,27 @@ pub(super) async fn exchange(
         None => None,
     };
     let Some(mut again) = again.filter(|_| stale) else {
-        return Err(progress.broke().unwrap_or_else(|| why(error.error())));
+        return Err(failed);
     };
     waiting.interims.listen(&mut again);
     let mut lease = waiting.stand(Box::pin(pool.connect())).await?;
     let sent = {
         let work = pin!(lease.send(again, Rc::clone(&progress)));
-        waiting.wait(work, &progress).await?
+        waiting.wait(work, &progress).await
     };
-    match sent {
+    match sent.map_err(|reason| waiting.no_answer(reason, &lease))? {
         Ok(response) => Ok((response, lease)),
-        Err(error) => Err(progress.broke().unwrap_or_else(|| why(error.error()))),
+        Err(error) => Err(self::failed(&lease, &progress, error.error())),
     }
+}
+
+/// Why the request that `lease` was for has no answer.
+fn failed(lease: &Lease, progress: &Progress, error: &hyper::Error) -> NoAnswer {
+    let reason = progress.broke().unwrap_or_else(|| why(error));
+    if is_upstreams(reason) {
+        return lease.no_answer(reason, of_library(error));
+    }
+    reason.into()
 }
 
 /// How long either side may keep the other one waiting.
@@ -101,8 +112,8 @@ impl Waiting<'_> {
     /// Waits for a connection, for as long as the request may go on waiting.
     pub(super) async fn stand<T>(
         &self,
-        mut work: impl Future<Output = Result<T, Reason>> + Unpin,
-    ) -> Result<T, Reason> {
+        mut work: impl Future<Output = Result<T, NoAnswer>> + Unpin,
+    ) -> Result<T, NoAnswer> {
         poll_fn(|cx| {
             let done = Pin::new(&mut work).poll(cx);
             if done.is_pending() {
@@ -111,6 +122,25 @@ impl Waiting<'_> {
             done
         })
         .await
+    }
+
+    /// Why the request that `lease` is for has no answer, if the upstream is to blame for that.
+    fn no_answer(&self, reason: Reason, lease: &Lease) -> NoAnswer {
+        if reason == Reason::UpstreamTimeout {
+            return lease.no_answer(reason, self.too_late());
+        }
+        if reason == Reason::UpstreamMalformed {
+            return lease.no_answer(reason, interim::TOO_MANY);
+        }
+        reason.into()
+    }
+
+    /// What is said of an upstream that did not answer in time.
+    pub(super) fn too_late(&self) -> String {
+        format!(
+            "no answer within {} (`timeout`)",
+            span(self.patience.upstream)
+        )
     }
 
     /// Waits for `work` as long as the body moves, however long that takes in all: a long upload is
@@ -212,6 +242,11 @@ fn is_io(error: &hyper::Error) -> bool {
     source.is_some_and(|source| {
         source.is::<std::io::Error>() || source.downcast_ref().is_some_and(of_stream)
     })
+}
+
+/// Whether the upstream is to blame, and not the client's body.
+pub(super) fn is_upstreams(reason: Reason) -> bool {
+    matches!(reason, Reason::UpstreamReset | Reason::UpstreamMalformed)
 }
 
 /// The reason for a failed exchange, as the caller is told it, if the client's body is not to blame.

@@ -29,6 +29,9 @@ struct Heard {
     waker: Option<Waker>,
 }
 
+/// What is said of an upstream that says too much before its answer.
+pub(super) const TOO_MANY: &str = "too many interim answers before the answer";
+
 impl Interims {
     /// Hears what comes before the response to `message`.
     pub(super) fn listen(&self, message: &mut Request<Upload>) {

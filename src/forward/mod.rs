@@ -12,6 +12,7 @@ mod exchange;
 pub mod headers;
 mod interim;
 pub mod linger;
+mod no_answer;
 pub mod pool;
 mod proxy_status;
 pub mod streams;
@@ -43,6 +44,7 @@ use crate::words::{RequestId, UpstreamName};
 use body::{Bounds, Download, Flow, Progress, Source, Upload};
 use exchange::{Patience, Waiting};
 use interim::Interims;
+pub use no_answer::NoAnswer;
 use pool::Pool;
 use streams::Guard;
 use trailers::Trailers;
@@ -100,7 +102,7 @@ pub enum Reply {
 #[derive(Debug)]
 pub struct Answer {
     /// The upstream's response, or the reason why there is none.
-    pub response: Result<Response<Reply>, Reason>,
+    pub response: Result<Response<Reply>, NoAnswer>,
     /// How long the upstream took until the head of its response.
     pub waited: Duration,
 }
@@ -145,7 +147,7 @@ impl Forwarder {
             // A policy is checked against the settings, so this is a fault of ours; fail closed.
             tracing::error!(%upstream, "a route leads to an upstream that has no address");
             return Answer {
-                response: Err(Reason::InternalError),
+                response: Err(Reason::InternalError.into()),
                 waited: Duration::ZERO,
             };
         };
@@ -162,7 +164,7 @@ impl Forwarder {
         pool: &Rc<Pool>,
         request: Request<Incoming>,
         terms: &Terms<'_>,
-    ) -> Result<Response<Reply>, Reason> {
+    ) -> Result<Response<Reply>, NoAnswer> {
         let (parts, body) = request.into_parts();
         let waiting = Waiting {
             patience: patience(permit, pool.upstream(), terms, &parts.headers),
@@ -188,7 +190,7 @@ impl Forwarder {
             if let Some(body) = upload.take() {
                 linger::pass_over(body, &parts, terms.line);
             }
-            return Err(Reason::BodyTooLarge);
+            return Err(Reason::BodyTooLarge.into());
         }
         let framing = framing(&parts.headers, &upload);
         let announcement = upload.announcement();
@@ -198,11 +200,16 @@ impl Forwarder {
         if let Some(handshake) = handshake {
             return match handshake.send(pool, message, &waiting).await? {
                 Switched::Tunnel(response) => Ok(switch(response)),
-                Switched::Answer(response, driver) => relay(response, Source::Single(driver), flow),
+                Switched::Answer(response, driver) => {
+                    is_relayable(&response)
+                        .map_err(|what| NoAnswer::because(Reason::UpstreamMalformed, None, what))?;
+                    Ok(relay(response, Source::Single(driver), flow))
+                }
             };
         }
         let (response, lease) = exchange::exchange(pool, message, progress, &waiting).await?;
-        relay(response, Source::Lent(lease), flow)
+        is_relayable(&response).map_err(|what| lease.no_answer(Reason::UpstreamMalformed, what))?;
+        Ok(relay(response, Source::Lent(lease), flow))
     }
 
     /// The head of the message for the upstream.
@@ -314,19 +321,19 @@ fn is_framed_one_way(headers: &HeaderMap) -> bool {
         && !headers.contains_key(CONTENT_LENGTH)
 }
 
-/// What the client is sent of an upstream's response.
-fn relay(
-    response: Response<Incoming>,
-    source: Source,
-    flow: Flow,
-) -> Result<Response<Reply>, Reason> {
+/// Whether a response can be handed on as what it is; if not, what is wrong with it.
+fn is_relayable(response: &Response<Incoming>) -> Result<(), &'static str> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        // Nobody asked.
-        return Err(Reason::UpstreamMalformed);
+        return Err("it switched protocols, which nobody asked for");
     }
     if !is_framed_one_way(response.headers()) {
-        return Err(Reason::UpstreamMalformed);
+        return Err("there is more than one way to tell where its answer ends");
     }
+    Ok(())
+}
+
+/// What the client is sent of an upstream's response.
+fn relay(response: Response<Incoming>, source: Source, flow: Flow) -> Response<Reply> {
     let (mut parts, incoming) = response.into_parts();
     let can_trail = http_body::Body::size_hint(&incoming).exact().is_none();
     let announced = can_trail
@@ -338,7 +345,7 @@ fn relay(
         .extend(announced.map(|names| (TRAILER, names)));
     parts.version = Version::HTTP_11;
     let body = Download::new(incoming, source, flow);
-    Ok(Response::from_parts(parts, Reply::Body(body)))
+    Response::from_parts(parts, Reply::Body(body))
 }
 
 /// What the client is sent when its upstream agrees to a tunnel.

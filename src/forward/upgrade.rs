@@ -30,6 +30,7 @@ use tokio::task::JoinHandle;
 
 use super::body::Upload;
 use super::exchange::{self, Waiting};
+use super::no_answer::{NoAnswer, of_library};
 use super::pool::{Dialed, Pool};
 use super::tunnel::Tunnel;
 use crate::decision::Permit;
@@ -111,22 +112,40 @@ impl Handshake {
         pool: &Rc<Pool>,
         mut message: Request<Upload>,
         waiting: &Waiting<'_>,
-    ) -> Result<Switched, Reason> {
+    ) -> Result<Switched, NoAnswer> {
         let headers = message.headers_mut();
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, WEBSOCKET);
         waiting.interims.listen(&mut message);
         let dialed = waiting.stand(pin!(pool.dial())).await?;
+        let address = dialed.place.target().clone();
+        let failed = |reason, what: String| NoAnswer::because(reason, Some(&address), what);
         let (mut sender, driver) = Driver::start(dialed).await?;
         let progress = message.body().progress();
         let work = sender.try_send_request(message);
-        let response = waiting.wait(work, &progress).await?;
-        let response = response.map_err(|error| exchange::why(error.error()))?;
+        let response = waiting.wait(work, &progress).await;
+        let response = response.map_err(|reason| {
+            if reason == Reason::UpstreamTimeout {
+                return failed(reason, waiting.too_late());
+            }
+            reason.into()
+        })?;
+        let response = response
+            .map_err(|error| failed(exchange::why(error.error()), of_library(error.error())))?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(Switched::Answer(response, driver));
         }
-        self.agreed(&response)?;
-        let (upstream, ahead) = driver.finish().await.ok_or(Reason::UpstreamReset)?;
+        self.agreed(&response).map_err(|reason| {
+            failed(
+                reason,
+                "it agrees to another handshake than ours".to_owned(),
+            )
+        })?;
+        let finished = driver.finish().await;
+        let (upstream, ahead) = finished.ok_or_else(|| {
+            let what = "it closed the connection behind its handshake";
+            failed(Reason::UpstreamReset, what.to_owned())
+        })?;
         let idle = pool.upstream().stream_idle;
         let response = response.map(|_| Box::new(Tunnel::new(upstream, ahead, idle)));
         Ok(Switched::Tunnel(response))

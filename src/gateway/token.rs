@@ -30,7 +30,9 @@ impl Gateway {
         // The body may have taken its time; what was revoked meanwhile is revoked.
         let (state, now) = (self.state.snapshot(), self.clock.now());
         let failures = limits.failures();
+        let id = ticket.verdict().id;
         let asked = oauth::token::TokenRequest {
+            id: &id,
             method: &asked.parts.method,
             query: asked.parts.uri.query(),
             headers: &asked.parts.headers,
@@ -51,7 +53,12 @@ impl Gateway {
             self.throttle.failed(source, failures, now);
         }
         let verdict = ticket.verdict();
-        verdict.denial = answer.reason.map(|reason| Box::new(Denial::new(reason)));
+        verdict.denial = answer.reason.map(|reason| {
+            Box::new(Denial {
+                hint: answer.hint,
+                ..Denial::new(reason)
+            })
+        });
         verdict.account = answer.account;
         verdict.key = answer.key;
         answer.response.map(Outgoing::full)

@@ -29,7 +29,7 @@ use crate::reason::Reason;
 use crate::settings::Tokens;
 use crate::throttle::Rates;
 use crate::verify::{Verifier, touch};
-use crate::words::{Account, KeyId, Permission, PermissionSet, TokenId, UnixTime};
+use crate::words::{Account, KeyId, Permission, PermissionSet, RequestId, TokenId, UnixTime};
 
 /// Where the token endpoint is.
 pub const PATH: &str = "/oauth/token";
@@ -41,6 +41,8 @@ pub const BODY_BYTES_MAX: usize = 16 * 1024;
 /// A request to the token endpoint.
 #[derive(Debug)]
 pub struct TokenRequest<'a> {
+    /// Its id, which a refusal names.
+    pub id: &'a RequestId,
     /// Its method.
     pub method: &'a Method,
     /// What stands behind `?`, if anything does.
@@ -76,6 +78,8 @@ pub struct TokenAnswer {
     pub outcome: &'static str,
     /// Why there is no token, in full.
     pub reason: Option<Reason>,
+    /// What exactly is wrong with the request, where the reason does not say it all.
+    pub hint: Option<&'static str>,
     /// Who asked; only if the secret was right.
     pub account: Option<Arc<Account>>,
     /// Whether it was tried with a credential that nobody here has ever had.
@@ -109,14 +113,17 @@ pub fn answer(
         let token = Credential::Bearer(&issued.access_token);
         let _ = verifier.verify(&token, state, (now, request.source));
     }
-    let (response, outcome, reason) = match issued {
-        Ok(issued) => (issued.response(), "issued", None),
-        Err(refusal) => (refusal.response(), refusal.error(), Some(refusal.reason())),
+    let refusal = issued.as_ref().err().copied();
+    let reason = refusal.map(Refusal::reason);
+    let response = match issued {
+        Ok(issued) => issued.response(),
+        Err(refusal) => refusal.response(request.id),
     };
     TokenAnswer {
         response,
-        outcome,
+        outcome: refusal.map_or("issued", Refusal::error),
         reason,
+        hint: refusal.and_then(Refusal::hint),
         was_guess: matches!(
             reason,
             Some(Reason::KeyUnknown | Reason::CredentialMalformed)

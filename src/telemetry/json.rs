@@ -8,6 +8,8 @@
 use std::io::Write as _;
 use std::net::IpAddr;
 
+use crate::words::discreet;
+
 /// Longest value of one field, in bytes of what was sent. Paths and user agents of real clients
 /// stay far below; what is cut off is marked with its length.
 pub(super) const FIELD_BYTES_MAX: usize = 1024;
@@ -68,11 +70,11 @@ impl<'b> Object<'b> {
         self.buffer.push(b'"');
     }
 
-    /// A value somebody else chose.
+    /// A value somebody else chose: a secret that stands where none should does not get any further.
     #[inline]
     pub(super) fn text(&mut self, key: Key, value: &[u8]) {
         self.buffer.extend_from_slice(key.of_text.as_bytes());
-        cut_and_escape(self.buffer, value);
+        cut_and_escape(self.buffer, &discreet(value));
     }
 
     pub(super) fn list<'v>(&mut self, key: Key, values: impl Iterator<Item = &'v str>) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::json::{Key, Object, key};
 use crate::reason::Reason;
-use crate::words::{Account, KeyId, PathClass, RequestId, UnixTime};
+use crate::words::{Account, Cause, KeyId, PathClass, RequestId, UnixTime};
 
 /// How many missing permissions one line lists. A route seldom asks for more than three.
 const MISSING_MAX: usize = 16;
@@ -21,6 +21,8 @@ pub enum Event {
     Access,
     /// A request was refused, or would have been.
     Denied,
+    /// A request was let through, and came to nothing.
+    Failed,
     /// A token was given out.
     TokenIssued,
     /// A token was refused.
@@ -32,6 +34,7 @@ impl Event {
         match self {
             Self::Access => "http.access",
             Self::Denied => "authz.denied",
+            Self::Failed => "http.failed",
             Self::TokenIssued => "token.issued",
             Self::TokenRefused => "token.refused",
         }
@@ -43,6 +46,8 @@ impl Event {
 pub enum Decision {
     /// Let through.
     Allow,
+    /// Let through, and without an answer of the upstream all the same.
+    AllowInVain(Reason),
     /// Refused.
     Deny(Reason),
     /// Let through, and would have been refused.
@@ -52,7 +57,7 @@ pub enum Decision {
 impl Decision {
     const fn name(self) -> &'static str {
         match self {
-            Self::Allow => "allow",
+            Self::Allow | Self::AllowInVain(_) => "allow",
             Self::Deny(_) => "deny",
             Self::ShadowDeny(_) => "shadow_deny",
         }
@@ -61,7 +66,9 @@ impl Decision {
     const fn reason(self) -> Option<Reason> {
         match self {
             Self::Allow => None,
-            Self::Deny(reason) | Self::ShadowDeny(reason) => Some(reason),
+            Self::AllowInVain(reason) | Self::Deny(reason) | Self::ShadowDeny(reason) => {
+                Some(reason)
+            }
         }
     }
 
@@ -72,8 +79,10 @@ impl Decision {
             Self::Deny(
                 Reason::MethodUnknown | Reason::TransferCodingUnknown | Reason::VersionUnknown,
             ) => "WARN",
-            Self::Deny(reason) if reason.status().is_server_error() => "ERROR",
-            Self::Deny(_) | Self::ShadowDeny(_) => "WARN",
+            Self::Deny(reason) | Self::AllowInVain(reason) if reason.status().is_server_error() => {
+                "ERROR"
+            }
+            Self::AllowInVain(_) | Self::Deny(_) | Self::ShadowDeny(_) => "WARN",
         }
     }
 }
@@ -167,6 +176,8 @@ pub struct Line<'a> {
     pub token: Option<&'a [u8; 8]>,
     /// The upstream.
     pub upstream: Option<&'a str>,
+    /// Why that one has not answered.
+    pub cause: Option<&'a Cause>,
     /// From the request's head to the decision.
     pub authz: Option<Duration>,
     /// From the request sent to the upstream to the head of its response.
@@ -199,9 +210,10 @@ impl Line<'_> {
     fn severity(&self) -> &'static str {
         match self.decision {
             Decision::Allow if self.ended.is_some_and(Ended::is_notable) => "WARN",
-            Decision::Allow | Decision::Deny(_) | Decision::ShadowDeny(_) => {
-                self.decision.severity()
-            }
+            Decision::Allow
+            | Decision::AllowInVain(_)
+            | Decision::Deny(_)
+            | Decision::ShadowDeny(_) => self.decision.severity(),
         }
     }
 
@@ -302,6 +314,12 @@ fn print_decision(object: &mut Object<'_>, line: &Line<'_>) {
     }
     if let Some(upstream) = line.upstream {
         object.plain(key!("portcullis.upstream"), upstream);
+    }
+    if let Some(cause) = line.cause {
+        if let Some(address) = &cause.address {
+            object.text(key!("portcullis.upstream_address"), address.as_bytes());
+        }
+        object.text(key!("portcullis.cause"), cause.what.as_bytes());
     }
 }
 

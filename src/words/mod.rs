@@ -6,6 +6,8 @@
 
 mod boundary;
 mod caller;
+mod cause;
+mod discreet;
 mod fault;
 pub mod fields;
 mod ids;
@@ -21,11 +23,11 @@ mod time;
 
 pub use boundary::Boundary;
 pub use caller::{Account, AddressRules, Caller, Evidence, Holding, Limit};
+pub use cause::Cause;
+pub use discreet::{discreet, without_secrets};
 pub use fault::{Fault, Faults, Place, nearest, printable, steers};
 pub use ids::{AccountId, RequestId, RequestIds, RouteId, TokenId, UpstreamId};
-pub use key::{
-    KeyId, KeyIdError, Secret, SecretDigest, SecretDigestError, SecretError, without_secrets,
-};
+pub use key::{KeyId, KeyIdError, Secret, SecretDigest, SecretDigestError, SecretError};
 pub use method::{Method, MethodSet};
 pub use names::{
     AccountName, DimensionName, GroupName, NAME_PATTERN, NameError, Permission, PermissionPattern,

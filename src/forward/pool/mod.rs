@@ -38,6 +38,7 @@ use hyper::client::conn::TrySendError;
 use tokio::sync::Notify;
 
 use super::body::{Progress, Upload, UploadError};
+use super::no_answer::NoAnswer;
 use crate::reason::Reason;
 use crate::settings::Upstream;
 pub use link::Io;
@@ -112,6 +113,8 @@ enum Way {
 pub struct Dialed {
     /// Its bytes.
     pub io: Box<dyn Io>,
+    /// Where it leads.
+    pub(super) place: Arc<Place>,
     /// Counts as a request at its place, where there is a choice of places.
     _busy: Option<Busy>,
     /// Its place among the upstream's connections.
@@ -162,7 +165,7 @@ impl Pool {
     /// # Errors
     ///
     /// As [`Pool::connect`].
-    pub async fn lease(self: &Rc<Self>) -> Result<Lease, Reason> {
+    pub async fn lease(self: &Rc<Self>) -> Result<Lease, NoAnswer> {
         // On the heap, so that a request which finds a connection does not carry it about.
         if self.is_http2() {
             return Box::pin(self.stream(None)).await;
@@ -332,6 +335,11 @@ impl Lease {
             Way::Wire(..) => false,
             Way::Stream(stream) => stream.was_refused(error),
         }
+    }
+
+    /// Why its request has no answer: `reason`, and `what` went wrong at its address.
+    pub(super) fn no_answer(&self, reason: Reason, what: impl Into<String>) -> NoAnswer {
+        NoAnswer::because(reason, Some(self.way.place().target()), what)
     }
 
     /// Whether the upstream took all of the request's body.

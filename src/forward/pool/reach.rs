@@ -19,6 +19,7 @@ use super::slots::Slot;
 use super::tls::Speaks;
 use super::wire::Wire;
 use super::{Dialed, Handed, Lease, Pool, Turn, Way};
+use crate::forward::no_answer::{NoAnswer, of_system, span};
 use crate::reason::Reason;
 
 /// Most addresses tried for one connection. Who finds two of them dead waits for the pool to learn
@@ -29,7 +30,7 @@ const ATTEMPTS_MAX: usize = 2;
 #[derive(Debug, Default)]
 pub(super) struct Opening {
     waiting: Cell<usize>,
-    failed: Cell<Option<Reason>>,
+    failed: RefCell<Option<NoAnswer>>,
     over: Cell<bool>,
     done: Notify,
 }
@@ -60,7 +61,7 @@ impl Pool {
     /// `upstream_overloaded` when the upstream has all the connections it may have and none becomes
     /// free in time, `upstream_unreachable` when it cannot be connected to, `upstream_timeout` when
     /// that takes too long.
-    pub async fn connect(self: &Rc<Self>) -> Result<Lease, Reason> {
+    pub async fn connect(self: &Rc<Self>) -> Result<Lease, NoAnswer> {
         let failed_at = self.failed_at.take();
         if self.is_http2() {
             return self.stream(failed_at).await;
@@ -76,7 +77,7 @@ impl Pool {
     /// # Errors
     ///
     /// As [`Pool::connect`].
-    pub async fn dial(self: &Rc<Self>) -> Result<Dialed, Reason> {
+    pub async fn dial(self: &Rc<Self>) -> Result<Dialed, NoAnswer> {
         let slot = self.slot().await?;
         let (link, place) = self
             .reach(Wanted::default(), Speaks::Http1, async |link, place| {
@@ -86,6 +87,7 @@ impl Pool {
         Ok(Dialed {
             io: Box::new(link),
             _busy: self.shared.places.are_several().then(|| place.take_up()),
+            place,
             _slot: slot,
         })
     }
@@ -95,7 +97,7 @@ impl Pool {
     pub(super) async fn connect_in_turn(
         self: &Rc<Self>,
         place: Option<Arc<Place>>,
-    ) -> Result<Lease, Reason> {
+    ) -> Result<Lease, NoAnswer> {
         let slot = match self.shared.slots.take() {
             Some(slot) => slot,
             None => match self.turn_or_resting(self.queue_ends()).await? {
@@ -120,7 +122,7 @@ impl Pool {
     }
 
     /// A place for a new connection. A connection that is handed on gives up its own.
-    async fn slot(self: &Rc<Self>) -> Result<Slot, Reason> {
+    async fn slot(self: &Rc<Self>) -> Result<Slot, NoAnswer> {
         let ends = self.queue_ends();
         loop {
             if let Some(slot) = self.shared.slots.take() {
@@ -140,7 +142,7 @@ impl Pool {
     }
 
     /// What rests in this pool, to whatever address, or else what a turn brings.
-    async fn turn_or_resting(self: &Rc<Self>, ends: Instant) -> Result<Turn, Reason> {
+    async fn turn_or_resting(self: &Rc<Self>, ends: Instant) -> Result<Turn, NoAnswer> {
         let resting = self.resting.borrow_mut().pop();
         if let Some(resting) = resting {
             return Ok(Turn::Handed(Handed::Wire(resting)));
@@ -152,7 +154,7 @@ impl Pool {
         }
     }
 
-    async fn wire(self: &Rc<Self>, slot: Slot, wanted: Wanted) -> Result<Lease, Reason> {
+    async fn wire(self: &Rc<Self>, slot: Slot, wanted: Wanted) -> Result<Lease, NoAnswer> {
         let wire = self.reach(wanted, Speaks::Http1, async |link, place| {
             Wire::open(link, place).await
         });
@@ -166,11 +168,11 @@ impl Pool {
         wanted: Wanted,
         speaks: Speaks,
         made: impl AsyncFn(Link, Arc<Place>) -> io::Result<T>,
-    ) -> Result<T, Reason> {
+    ) -> Result<T, NoAnswer> {
         let places = &self.shared.places;
         let ends = Instant::now() + self.shared.upstream.connect_timeout;
         if timeout_at(ends, places.looked_up()).await.is_err() {
-            return Err(Reason::UpstreamTimeout);
+            return Err(self.not_looked_up());
         }
         let several = places.are_several();
         let Wanted {
@@ -178,7 +180,7 @@ impl Pool {
             mut tried,
         } = wanted;
         tried.retain(|_| several);
-        let mut reason = Reason::UpstreamUnreachable;
+        let mut failed = None;
         for attempt in 1..=ATTEMPTS_MAX {
             let Some(place) = place.take().or_else(|| places.choose(&tried)) else {
                 break;
@@ -198,11 +200,11 @@ impl Pool {
                 Ok(Ok(opened)) => return Ok(opened),
                 Ok(Err(error)) => {
                     place.failed(error.failure, &error);
-                    reason = Reason::UpstreamUnreachable;
+                    failed = Some(not_reached(&place, &error));
                 }
                 Err(_) => {
                     place.failed(Failure::Timeout, &"no connection in time");
-                    reason = Reason::UpstreamTimeout;
+                    failed = Some(self.too_slow(&place));
                 }
             }
             tried.push(place);
@@ -210,14 +212,33 @@ impl Pool {
                 break;
             }
         }
-        Err(reason)
+        Err(failed.unwrap_or_else(|| self.no_address()))
+    }
+
+    fn not_looked_up(&self) -> NoAnswer {
+        let limit = span(self.shared.upstream.connect_timeout);
+        let name = &self.shared.upstream.authority;
+        let what = format!("`{name}` was not looked up within {limit} (`connect_timeout`)");
+        NoAnswer::because(Reason::UpstreamTimeout, None, what)
+    }
+
+    fn no_address(&self) -> NoAnswer {
+        let name = &self.shared.upstream.authority;
+        let what = format!("no address is known of `{name}`: its name cannot be looked up");
+        NoAnswer::because(Reason::UpstreamUnreachable, None, what)
+    }
+
+    fn too_slow(&self, place: &Place) -> NoAnswer {
+        let limit = span(self.shared.upstream.connect_timeout);
+        let what = format!("no connection within {limit} (`connect_timeout`)");
+        NoAnswer::because(Reason::UpstreamTimeout, Some(place.target()), what)
     }
 
     /// A stream of an HTTP/2 connection that is there, or of a new one.
     pub(super) async fn stream(
         self: &Rc<Self>,
         failed_at: Option<Arc<Place>>,
-    ) -> Result<Lease, Reason> {
+    ) -> Result<Lease, NoAnswer> {
         let several = self.shared.places.are_several();
         let tried: Vec<_> = failed_at.filter(|_| several).into_iter().collect();
         let ends = self.queue_ends();
@@ -261,7 +282,7 @@ impl Pool {
     }
 
     /// Opens an HTTP/2 connection; whoever wants one meanwhile shares it, or its failure.
-    async fn open(self: &Rc<Self>, slot: Slot, wanted: Wanted) -> Result<(), Reason> {
+    async fn open(self: &Rc<Self>, slot: Slot, wanted: Wanted) -> Result<(), NoAnswer> {
         let opening = Rc::new(Opening::default());
         self.opening.replace(Some(Rc::clone(&opening)));
         let under_way = UnderWay {
@@ -277,10 +298,19 @@ impl Pool {
         let opened = opened
             .await
             .map(|connection| self.multiplexes.add(connection));
-        opening.failed.set(opened.err());
+        opening.failed.replace(opened.as_ref().err().cloned());
         drop(under_way);
         opened
     }
+}
+
+fn not_reached(place: &Place, error: &LinkError) -> NoAnswer {
+    let system = of_system(&error.source);
+    let what = match error.failure {
+        Failure::Tls => format!("TLS: {system}"),
+        Failure::Connect | Failure::Timeout | Failure::Reset => system,
+    };
+    NoAnswer::because(Reason::UpstreamUnreachable, Some(place.target()), what)
 }
 
 /// An opening that is over when this is dropped, however it ended.
@@ -301,13 +331,13 @@ impl Drop for UnderWay<'_> {
 
 impl Opening {
     /// Waits until it is over, for better or worse.
-    async fn wait(self: Rc<Self>) -> Result<(), Reason> {
+    async fn wait(self: Rc<Self>) -> Result<(), NoAnswer> {
         self.waiting.set(self.waiting.get() + 1);
         let _guard = Guard(&self.waiting);
         while !self.over.get() {
             self.done.notified().await;
         }
-        self.failed.get().map_or(Ok(()), Err)
+        self.failed.borrow().clone().map_or(Ok(()), Err)
     }
 }
 

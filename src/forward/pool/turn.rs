@@ -13,6 +13,7 @@ use tokio::time::timeout_at;
 use super::multiplex::Stream;
 use super::slots::{Next, Slot, Stand, Ticket};
 use super::{Pool, Resting};
+use crate::forward::no_answer::{NoAnswer, span};
 use crate::reason::Reason;
 
 /// What is handed on within a core.
@@ -92,10 +93,10 @@ impl Pool {
         self: &Rc<Self>,
         wants: bool,
         ends: tokio::time::Instant,
-    ) -> Result<Option<Turn>, Reason> {
+    ) -> Result<Option<Turn>, NoAnswer> {
         let (ticket, slot) = match self.shared.slots.enter(self.core, wants) {
             Stand::Free(slot) => return Ok(Some(Turn::Slot(slot))),
-            Stand::Full => return Err(Reason::UpstreamOverloaded),
+            Stand::Full => return Err(self.line_is_full()),
             Stand::InLine(ticket, slot) => (ticket, slot),
         };
         let hand = Rc::new(Hand {
@@ -112,7 +113,26 @@ impl Pool {
             hand,
         };
         let turn = timeout_at(ends, waiter).await;
-        turn.map_err(|_| Reason::UpstreamOverloaded)
+        turn.map_err(|_| self.no_turn())
+    }
+
+    fn line_is_full(&self) -> NoAnswer {
+        let upstream = &self.shared.upstream;
+        let what = format!(
+            "all {} connections (`connections`) are busy, and {} requests wait for one (`queue`)",
+            upstream.connections_max, upstream.queue_max
+        );
+        NoAnswer::because(Reason::UpstreamOverloaded, None, what)
+    }
+
+    fn no_turn(&self) -> NoAnswer {
+        let upstream = &self.shared.upstream;
+        let what = format!(
+            "none of {} connections (`connections`) was free within {} (`queue_timeout`)",
+            upstream.connections_max,
+            span(upstream.queue_timeout)
+        );
+        NoAnswer::because(Reason::UpstreamOverloaded, None, what)
     }
 
     /// Hands a connection that has become free to whoever is next, or gives it back if nobody waits.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::decision::Limited;
 use crate::reason::Reason;
 use crate::reject::tell_limits;
+use crate::words::RequestId;
 
 /// Why there is no token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,15 +110,32 @@ impl Refusal {
         }
     }
 
-    pub(super) fn response(self) -> Response<Bytes> {
+    /// What the reason does not say.
+    pub(super) fn hint(self) -> Option<&'static str> {
+        match self {
+            Self::Request(_) | Self::GrantType | Self::Scope(..) => Some(self.description()),
+            Self::Method
+            | Self::BodyTooLarge
+            | Self::TwoCredentials
+            | Self::Client(_)
+            | Self::TooOften(..)
+            | Self::NotReady => None,
+        }
+    }
+
+    /// The answer. RFC 6749 (5.2) allows more members than its own: by the id the true reason is
+    /// found.
+    pub(super) fn response(self, id: &RequestId) -> Response<Bytes> {
         #[derive(Serialize)]
-        struct Body {
+        struct Body<'a> {
             error: &'static str,
             error_description: &'static str,
+            request_id: &'a str,
         }
         let body = Body {
             error: self.error(),
             error_description: self.description(),
+            request_id: id.as_str(),
         };
         let mut response = json(self.status(), &body);
         let headers = response.headers_mut();

@@ -47,7 +47,9 @@ impl Curl {
     }
 
     fn ask(&self, world: &World, now: UnixTime) -> TokenAnswer {
+        let id = "019aab5f-2c1e-7d53-9f0a-5b1c6e2d4f70".parse().unwrap();
         let request = TokenRequest {
+            id: &id,
             method: &self.method,
             query: self.query,
             headers: &self.headers,
@@ -105,7 +107,7 @@ fn check(answer: &TokenAnswer, status: u16, error: &str, reason: Reason) {
         assert!(!text.is_empty() && text.bytes().all(allowed), "{text}");
         assert!(!text.contains("CANARY"), "{text}");
     }
-    assert_eq!(body.as_object().unwrap().len(), 2);
+    assert_eq!(body.as_object().unwrap().len(), 3);
 }
 
 #[test]

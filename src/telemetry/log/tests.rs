@@ -73,6 +73,7 @@ fn line(id: &RequestId) -> Line<'_> {
         key: None,
         token: None,
         upstream: None,
+        cause: None,
         authz: None,
         upstream_wait: None,
         total: Duration::from_micros(1_234),
