@@ -182,7 +182,7 @@ fn every_ending_has_its_code() {
         ("can-i GET /v1/tenants/globex/devices --as ci", 1, ""),
         ("can-i GET /v1/tenants/acme/devices", 1, ""),
         ("explain GET /v1/tenants/globex/devices --as ci", 1, ""),
-        ("accounts grant ci --role oprator", 1, "oprator"),
+        ("accounts grant ci --role oprator", 5, "oprator"),
         ("frobnicate", 2, "unrecognized subcommand"),
         ("accounts delete ci", 2, "--yes"),
         ("accounts update ci", 2, "nothing to change"),
@@ -453,4 +453,104 @@ fn version_says_which_build() {
     )));
     let build: Value = serde_json::from_str(&ends(&files, "version -o json", 0)).unwrap();
     assert_eq!(build["version"], env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn whatever_is_named_and_not_there_is_not_found() {
+    let files = offline();
+    make_ci(&files);
+    ends(&files, "groups create staff --role operator", 0);
+    ends(&files, "roles create seer --permission devices:view", 0);
+    for line in [
+        "accounts show nope",
+        "accounts update nope --description x",
+        "accounts create cd --role nope",
+        "accounts create cd --role operator --within nope=1",
+        "accounts grant nope --role operator",
+        "accounts grant ci --role nope",
+        "accounts ungrant ci --role nope",
+        "accounts disable nope",
+        "accounts enable nope",
+        "accounts delete nope --yes",
+        "keys create nope",
+        "keys list nope",
+        "groups show nope",
+        "groups create crew --role nope",
+        "groups add nope ci",
+        "groups add staff nope",
+        "groups remove staff ci",
+        "groups grant nope --role operator",
+        "groups grant staff --role nope",
+        "groups delete nope --yes",
+        "roles show nope",
+        "roles create r --permission devices:nope",
+        "roles create r --include nope",
+        "roles update seer --permission devices:nope",
+        "roles update nope --description x",
+        "roles delete nope --yes",
+        "tokens issue nope",
+        "tokens issue ci --scope devices:nope",
+        "can-i GET /api/about --as nope",
+        "can-i GET /api/about --role nope",
+        "can-i --list --as nope",
+        "can-i --list --role nope",
+        "explain GET /api/about --as nope",
+        "explain GET /api/about --role nope",
+        "explain 019aab5f-2c1e-7d53-9f0a-5b1c6e2d4f70",
+        "permissions who devices:nope",
+        "routes matrix --account nope",
+        "routes match GET /nope",
+        "denials list --account nope",
+        "denials top --account nope",
+    ] {
+        ends(&files, line, 5);
+    }
+}
+
+#[test]
+fn a_token_on_the_command_line_is_not_taken_and_not_said_again() {
+    let files = offline();
+    let token = "eyJhbGciOi.eyJzdWIiOi.c2lnbmF0dXJl";
+    for line in [
+        format!("tokens inspect {token}"),
+        format!("tokens inspect --token-file {token}"),
+        format!("tokens issue ci {token}"),
+        "keys create ci pcs_0123456789".to_owned(),
+        "accounts show pcs_0123456789ABC".to_owned(),
+    ] {
+        let output = files.cli(&words(&line));
+        let told = stdout(&output) + &stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{line}: {told}");
+        let hidden = ["c2ln", "0123456789"].map(|secret| !told.contains(secret));
+        assert_eq!(hidden, [true, true], "{told}");
+    }
+    let told = stderr(&files.cli(&["tokens", "inspect", token]));
+    assert!(told.contains("--token-file"), "{told}");
+}
+
+#[test]
+fn a_role_given_everywhere_is_said_to_be() {
+    let files = offline();
+    ends(&files, "accounts create ci", 0);
+    let said = |line: &str| stderr(&files.cli(&words(line)));
+    let everywhere = said("accounts grant ci --role operator");
+    assert!(
+        everywhere.contains("account `ci` holds `operator` everywhere"),
+        "{everywhere}"
+    );
+    let bounded = said("accounts grant ci --role operator --within tenant=acme");
+    assert!(!bounded.contains("everywhere"), "{bounded}");
+}
+
+#[test]
+fn a_path_that_misses_its_route_by_spelling_is_led_there() {
+    let files = offline();
+    for (path, differs) in [
+        ("/v1/Tenants", "upper and lower case"),
+        ("/v1/tenants/", "the slash at the end"),
+    ] {
+        let told = ends(&files, &format!("explain GET {path} --role operator"), 1);
+        let near = format!("but for {differs}, `GET /v1/tenants` would");
+        assert!(told.contains(&near), "{told}");
+    }
 }

@@ -28,6 +28,9 @@ pub(super) fn list(desk: &Desk<'_>, filter: &Filter) -> Answer {
     for record in desk.service.denials().list(filter) {
         found.insert(record.request_id, record);
     }
+    if found.is_empty() {
+        known(desk, filter)?;
+    }
     let newest = found.into_values().rev().take(filter.limit());
     Ok(newest.map(|record| json!(*record)).collect())
 }
@@ -40,8 +43,19 @@ pub(super) fn follow(desk: &Desk<'_>, after: Option<u64>, filter: &Filter) -> Va
 }
 
 /// Who was refused what, most often first.
-pub(super) fn top(desk: &Desk<'_>, filter: &Filter) -> Value {
-    json!(desk.service.denials().top(filter))
+pub(super) fn top(desk: &Desk<'_>, filter: &Filter) -> Answer {
+    let groups = desk.service.denials().top(filter);
+    if groups.is_empty() {
+        known(desk, filter)?;
+    }
+    Ok(json!(groups))
+}
+
+/// Refuses an account that nothing is known of: what is kept of one that is gone is shown, and
+/// nothing at all is a slip of the pen.
+fn known(desk: &Desk<'_>, filter: &Filter) -> Result<(), AdminError> {
+    let name = filter.account.as_ref();
+    name.map_or(Ok(()), |name| desk.find(name).map(drop))
 }
 
 /// What one refusal was about, and what the same request would get now.

@@ -218,7 +218,7 @@ impl<'a> Desk<'a> {
             O::DenialsExplain { id } => denials::explain(self, &id),
             O::DenialsList { filter } => denials::list(self, &filter),
             O::DenialsFollow { after, filter } => Ok(denials::follow(self, after, &filter)),
-            O::DenialsTop { filter } => Ok(denials::top(self, &filter)),
+            O::DenialsTop { filter } => denials::top(self, &filter),
             O::AuditList { filter } => audit::list(self, &filter),
             O::AuditFollow { after, filter } => audit::follow(self, after, &filter),
             O::AuditAnchor {} => audit::anchor(self),
@@ -420,7 +420,7 @@ impl<'a> Desk<'a> {
     /// An unknown name; if the policy could not be read, that is the likelier reason.
     pub(super) fn unknown(&self, said: String) -> AdminError {
         match &self.service.policy_fault {
-            None => invalid(said),
+            None => not_found(said),
             Some(fault) => AdminError::new(
                 ErrorKind::Unavailable,
                 format!("{said}; the policy folder could not be read:\n{fault}"),

@@ -31,6 +31,10 @@ const WARNINGS_AT_ONCE: usize = 100;
 /// How often somebody looks whether the signing key is old: as fine as its age may be set.
 const SIGNING_KEY_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
+/// How long after a change the inventory is counted: a script that makes a thousand accounts has it
+/// counted a few times, and whoever looks after one change finds it.
+const CHANGE_REST: Duration = Duration::from_millis(250);
+
 /// The metrics of a gateway with these settings.
 pub(super) fn metrics(settings: &Settings, service: &Arc<Service>) -> Arc<Metrics> {
     let accounts = match settings.metrics {
@@ -75,6 +79,8 @@ pub(super) async fn keep(
     let mut count = tokio::time::interval(COUNT_INTERVAL);
     let mut cut = tokio::time::interval(CUT_INTERVAL);
     let mut sign = tokio::time::interval(SIGNING_KEY_INTERVAL);
+    let mut changes = service.handle().changes();
+    let (mut soon, mut is_over) = (false, false);
     let mut warned = Warned::default();
     loop {
         tokio::select! {
@@ -88,7 +94,14 @@ pub(super) async fn keep(
                     Ok(Ok(false)) | Err(_) => {}
                 }
             }
+            changed = changes.changed(), if !soon && !is_over => {
+                is_over = changed.is_err();
+                soon = true;
+                count.reset_after(CHANGE_REST);
+            }
             _ = count.tick() => {
+                soon = false;
+                changes.mark_unchanged();
                 metrics.directory_loaded(&figures(&service, clock.now()));
                 warned.warn(&service, clock.now());
             }

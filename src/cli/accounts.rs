@@ -119,6 +119,7 @@ pub(super) struct ChangeGrant {
 
 /// Runs one of them.
 pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, Failure> {
+    let mut everywhere = None;
     let operation = match command {
         Command::Create(new) => Operation::AccountsCreate {
             grants: new.roles.grants()?,
@@ -129,11 +130,14 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, F
         Command::List(Page { after, limit }) => Operation::AccountsList { after, limit },
         Command::Show(Name { name }) => Operation::AccountsShow { name },
         Command::Update(change) => update(change)?,
-        Command::Grant(ChangeGrant { name, grant }) => Operation::AccountsGrant {
-            name,
-            within: grant.within.boundary(),
-            role: grant.role,
-        },
+        Command::Grant(ChangeGrant { name, grant }) => {
+            everywhere = grant.said_everywhere(format_args!("account `{name}`"));
+            Operation::AccountsGrant {
+                name,
+                within: grant.within.boundary(),
+                role: grant.role,
+            }
+        }
         Command::Ungrant(ChangeGrant { name, grant }) => Operation::AccountsUngrant {
             name,
             within: grant.within.boundary(),
@@ -148,7 +152,11 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, F
             Operation::AccountsDelete { name }
         }
     };
-    context.perform(operation, &VIEW)
+    let exit = context.perform(operation, &VIEW)?;
+    if let Some(said) = everywhere {
+        context.output.remark(said)?;
+    }
+    Ok(exit)
 }
 
 fn update(change: Update) -> Result<Operation, Failure> {

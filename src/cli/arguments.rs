@@ -1,5 +1,6 @@
 //! The arguments that several commands share, and how their texts are read.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -87,6 +88,17 @@ pub(super) struct OneRole {
     pub(super) role: RoleName,
     #[command(flatten)]
     pub(super) within: Within,
+}
+
+impl OneRole {
+    /// What to say when the role is given without a boundary, which is easily overlooked.
+    pub(super) fn said_everywhere(&self, whom: fmt::Arguments<'_>) -> Option<String> {
+        let role = &self.role;
+        let said = format!(
+            "{whom} holds `{role}` everywhere: `--within DIMENSION=VALUE` gives it for some places only"
+        );
+        self.within.is_empty().then_some(said)
+    }
 }
 
 /// Who would make a request, and by which policy it is decided.

@@ -9,7 +9,7 @@ use super::output::{BAD, Format, GOOD, ODD, STRONG, styled};
 use super::table::{View, printable};
 use super::transport::Operation;
 use super::{Context, Exit, Failure};
-use crate::words::{Method, RequestId};
+use crate::words::{Method, RequestId, nearest};
 
 const VIEW: View = View {
     plural: "answers",
@@ -83,13 +83,17 @@ enum Subject {
 }
 
 fn subject(text: &str) -> Result<Subject, String> {
-    if let Ok(id) = text.parse() {
+    // Ids are written small by us, and in capitals by some who hand them on.
+    if let Ok(id) = text.to_ascii_lowercase().parse() {
         return Ok(Subject::Refusal(id));
     }
-    method(text).map(Subject::Method).map_err(|known| {
+    method(text).map(Subject::Method).map_err(|_| {
+        let known = Method::ALL.iter().map(|method| method.as_str());
+        let near = nearest(&text.to_ascii_uppercase(), known);
         format!(
-            "{known}; or the id of a request that was refused, such as \
-             `019aab5f-2c1e-7d53-9f0a-5b1c6e2d4f70`: it is `request_id` of the answer"
+            "that is neither a method nor the id of a request{near}. Expected `explain METHOD PATH --as \
+             ACCOUNT`, or `explain REQUEST-ID` with the `request_id` of an answer, such as \
+             `019aab5f-2c1e-7d53-9f0a-5b1c6e2d4f70`"
         )
     })
 }

@@ -83,6 +83,7 @@ pub(super) struct ChangeGrant {
 
 /// Runs one of them.
 pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, Failure> {
+    let mut everywhere = None;
     let operation = match command {
         Command::Create(new) => Operation::GroupsCreate {
             grants: new.roles.grants()?,
@@ -93,11 +94,14 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, F
         Command::Show(Name { name }) => Operation::GroupsShow { name },
         Command::Add(Member { group, account }) => Operation::GroupsAdd { group, account },
         Command::Remove(Member { group, account }) => Operation::GroupsRemove { group, account },
-        Command::Grant(ChangeGrant { name, grant }) => Operation::GroupsGrant {
-            name,
-            within: grant.within.boundary(),
-            role: grant.role,
-        },
+        Command::Grant(ChangeGrant { name, grant }) => {
+            everywhere = grant.said_everywhere(format_args!("group `{name}`"));
+            Operation::GroupsGrant {
+                name,
+                within: grant.within.boundary(),
+                role: grant.role,
+            }
+        }
         Command::Ungrant(ChangeGrant { name, grant }) => Operation::GroupsUngrant {
             name,
             within: grant.within.boundary(),
@@ -110,5 +114,9 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, F
             Operation::GroupsDelete { name }
         }
     };
-    context.perform(operation, &VIEW)
+    let exit = context.perform(operation, &VIEW)?;
+    if let Some(said) = everywhere {
+        context.output.remark(said)?;
+    }
+    Ok(exit)
 }

@@ -13,7 +13,7 @@ use super::arguments::{Since, When, network, since, span, when};
 use super::handover::{self, Into};
 use super::table::View;
 use super::transport::Operation;
-use super::{Context, Exit, Failure, digests};
+use super::{Confirmed, Context, Exit, Failure, digests};
 use crate::words::{AccountName, KeyId, PermissionPattern, SecretDigest};
 
 /// What keys look like.
@@ -74,7 +74,8 @@ Each line: `[pck_…] DIGEST [description]`; `#` begins a remark.")]
     /// End a key: the next request with it, or with any token made from it, is refused
     #[command(before_help = "Examples:
   portcullis keys expire pck_…
-  portcullis keys expire pck_… --at 2h")]
+  portcullis keys expire pck_… --at 2h
+  portcullis keys expire pck_… --yes          no question on a terminal; a script is never asked")]
     Expire {
         /// The key
         key: KeyId,
@@ -244,6 +245,11 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, F
         },
         Command::Expire { key, at } => {
             let at = at.map(|end| end.moment(now));
+            if at.is_none() {
+                let Confirmed = context.confirm_if_asked(&format!(
+                    "end key `{key}` now: what still calls with it is refused at once"
+                ))?;
+            }
             Operation::KeysExpire { key, at }
         }
     };

@@ -87,16 +87,16 @@ fn show(rows: &[Vec<String>], by: By, context: &mut Context<'_>) -> Result<(), F
         );
     }
     let fits = |rows: &[Vec<String>], width| table::width(rows) <= width;
-    let Some(width) = super::output::width().filter(|width| !fits(rows, *width)) else {
-        return context.output.data(table::grid(rows));
+    let Some(width) = context.output.width().filter(|width| !fits(rows, *width)) else {
+        return context.output.data(table::grid(rows, None));
     };
     let turned = turned(rows);
     if fits(&turned, width) {
-        return context.output.data(table::grid(&turned));
+        return context.output.data(table::grid(&turned, None));
     }
     context
         .output
-        .data(table::grid(&listed(headings, accounts, by)))?;
+        .data(table::grid(&listed(headings, accounts, by), Some(width)))?;
     context.output.remark(
         "the table is wider than this terminal, so what is held stands line by line; `--csv` and `-o json` have the table",
     )
@@ -238,7 +238,7 @@ mod tests {
                 ["old", "-", "-"],
             ])
         );
-        let drawn = table::grid(&rows);
+        let drawn = table::grid(&rows, None);
         let widest = drawn.lines().skip(1).map(|line| line.chars().count()).max();
         assert_eq!(widest, Some("ci               acme".len()));
         assert_eq!(table::width(&rows), "account  a:view  a:edit".len());

@@ -19,6 +19,7 @@ mod digests;
 mod explain;
 mod export;
 mod failure;
+mod grid;
 mod groups;
 mod handover;
 mod import;
@@ -37,8 +38,9 @@ mod transport;
 mod version;
 mod yaml;
 
+use std::borrow::Cow;
 use std::ffi::OsString;
-use std::io::{BufRead, IsTerminal};
+use std::io::{BufRead, IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -51,6 +53,7 @@ pub use output::{Format, Output, Talk};
 
 use crate::clock::Clock;
 use crate::settings::Settings;
+use crate::words::discreet;
 use handover::Form;
 use table::View;
 use transport::Operation;
@@ -189,7 +192,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Help that nobody reads any more is no reason to fail.
-            drop(error.print());
+            drop(print(&error));
             return u8::try_from(error.exit_code())
                 .unwrap_or(Exit::Usage.code())
                 .into();
@@ -214,10 +217,22 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(exit) => exit.into(),
         Err(failure) => {
             let error = output::styled(output::BAD, "error:");
+            let told = failure.to_string();
+            let told = discreet(told.as_bytes());
+            let told = String::from_utf8_lossy(&told);
             // What cannot be said on stderr cannot be said at all.
-            drop(output.complain(format_args!("{error} {failure}")));
+            drop(output.complain(format_args!("{error} {told}")));
             failure.exit.into()
         }
+    }
+}
+
+/// Says what is wrong with a command line, and not the secret that may stand in it.
+fn print(error: &clap::Error) -> std::io::Result<()> {
+    let told = error.to_string();
+    match discreet(told.as_bytes()) {
+        Cow::Borrowed(_) => error.print(),
+        Cow::Owned(told) => std::io::stderr().write_all(&told),
     }
 }
 
@@ -325,6 +340,15 @@ impl Context<'_> {
         let answer = self.ask(operation)?;
         self.output.answer(&answer, view)?;
         Ok(Exit::Ok)
+    }
+
+    /// Asks before what takes something away at once, if somebody sits there: a script that does so
+    /// in an emergency is never held up.
+    fn confirm_if_asked(&mut self, deed: &str) -> Result<Confirmed, Failure> {
+        match std::io::stdin().is_terminal() {
+            true => self.confirm(deed),
+            false => Ok(Confirmed),
+        }
     }
 
     /// Asks before something that cannot be undone.

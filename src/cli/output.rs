@@ -60,6 +60,8 @@ pub struct Output {
     quiet: bool,
     now: UnixTime,
     reader_gone: bool,
+    /// How many columns the terminal has that data goes to, if it goes to one.
+    width: Option<usize>,
 }
 
 impl fmt::Debug for Output {
@@ -75,7 +77,10 @@ impl Output {
     pub fn of_process(format: Format, talk: Talk, now: UnixTime) -> Self {
         let writers: (Box<dyn Write>, Box<dyn Write>) =
             (Box::new(anstream::stdout()), Box::new(anstream::stderr()));
-        Self::to(writers, format, talk, now)
+        Self {
+            width: width(),
+            ..Self::to(writers, format, talk, now)
+        }
     }
 
     /// Data into the first writer, talk into the second.
@@ -92,6 +97,7 @@ impl Output {
             quiet: talks == Talk::Quiet,
             now,
             reader_gone: false,
+            width: None,
         }
     }
 
@@ -103,6 +109,11 @@ impl Output {
     /// Says whether an answer that the exit code gives too is to be left out.
     pub fn is_quiet(&self) -> bool {
         self.quiet
+    }
+
+    /// How many columns there are for a line; none where nobody looks at columns.
+    pub(super) fn width(&self) -> Option<usize> {
+        self.width
     }
 
     /// Says whether whoever read stdout has gone.
@@ -123,7 +134,7 @@ impl Output {
     pub fn answer(&mut self, value: &Value, view: &View) -> Result<(), Failure> {
         let text = match self.format {
             Format::Table => {
-                let text = table::draw(value, view, self.now);
+                let text = table::draw(value, view, self.now, self.width);
                 if text.is_empty() {
                     return self.remark(format_args!("no {}", view.plural));
                 }
@@ -230,7 +241,7 @@ pub(super) fn styled(style: Style, text: impl fmt::Display) -> String {
 }
 
 /// How many characters a line of the terminal has that answers go to; nothing if they go elsewhere.
-pub(super) fn width() -> Option<usize> {
+fn width() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
     Some(usize::from(size.ws_col)).filter(|width| *width > 0)
 }

@@ -7,10 +7,10 @@
 
 use std::time::Duration;
 
-use comfy_table::{Table, presets};
 use serde_json::Value;
 
-use super::output::{STRONG, styled};
+use super::grid::{Cell, Grid};
+use super::output::{BAD, GOOD, ODD, STRONG};
 use crate::words::{self, Boundary, UnixTime};
 
 /// What a kind of thing looks like in a table.
@@ -24,17 +24,22 @@ pub struct View {
     pub columns: &'static [(&'static str, &'static str)],
 }
 
-/// `value` as a table; empty when it is an empty list.
-pub(super) fn draw(value: &Value, view: &View, now: UnixTime) -> String {
+/// `value` as a table, no wider than `width` if that is said; empty when it is an empty list.
+pub(super) fn draw(value: &Value, view: &View, now: UnixTime, width: Option<usize>) -> String {
     match value {
         Value::Array(items) if items.is_empty() => String::new(),
-        Value::Array(items) => list(items, view, now),
+        Value::Array(items) => list(items, view, now).draw(width),
         Value::Object(fields) => {
-            let mut table = plain_table();
+            let mut grid = Grid::default();
             for (field, value) in fields {
-                table.add_row([field.replace('_', " "), cell(field, value, now)]);
+                let value = match value {
+                    Value::String(text) if text.contains('\n') => several_lines(text),
+                    value => cell(field, value, now),
+                };
+                grid.add([Cell::from(field.replace('_', " ")), shown(field, value)]);
             }
-            lines(&table, None)
+            // One field a line is folded by the terminal: nothing of it is worth cutting.
+            grid.draw(None)
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
             cell("", value, now) + "\n"
@@ -42,17 +47,22 @@ pub(super) fn draw(value: &Value, view: &View, now: UnixTime) -> String {
     }
 }
 
-/// Rows of text, the first of them headings, aligned.
-pub(super) fn grid(rows: &[Vec<String>]) -> String {
-    let mut table = plain_table();
-    let (headings, rows) = rows
-        .split_first()
-        .map_or((&[][..], rows), |(first, rest)| (first, rest));
-    table.set_header(headings.iter().map(|text| printable(text)));
-    for row in rows {
-        table.add_row(row.iter().map(|text| printable(text)));
+/// Rows of text, the first of them headings, no wider than `width` if that is said.
+pub(super) fn grid(rows: &[Vec<String>], width: Option<usize>) -> String {
+    let mut grid = Grid::sparing(vec![0]);
+    for (place, row) in rows.iter().enumerate() {
+        grid.add(row.iter().map(|text| Cell {
+            style: (place == 0).then_some(STRONG),
+            ..Cell::from(printable(text))
+        }));
     }
-    lines(&table, Some(STRONG))
+    grid.draw(width)
+}
+
+/// A text that has lines on purpose, each made harmless by itself.
+fn several_lines(text: &str) -> String {
+    let lines: Vec<_> = text.lines().map(printable).collect();
+    lines.join("\n")
 }
 
 /// How wide [`grid`] draws them, in characters.
@@ -76,36 +86,53 @@ pub(super) fn name_of(item: &Value, view: &View) -> String {
     }
 }
 
-fn list(items: &[Value], view: &View, now: UnixTime) -> String {
-    let mut table = plain_table();
-    table.set_header(view.columns.iter().map(|(title, _)| title.to_uppercase()));
+fn list(items: &[Value], view: &View, now: UnixTime) -> Grid {
+    let named = view
+        .columns
+        .iter()
+        .position(|(_, field)| *field == view.name);
+    let mut grid = Grid::sparing(named.into_iter().collect());
+    let is_number = |field: &str| {
+        items
+            .iter()
+            .all(|item| item.get(field).is_some_and(Value::is_number))
+    };
+    let right: Vec<_> = view
+        .columns
+        .iter()
+        .map(|(_, field)| is_number(field))
+        .collect();
+    let headings = view.columns.iter().zip(&right);
+    grid.add(headings.map(|((title, _), right)| Cell {
+        style: Some(STRONG),
+        right: *right,
+        ..Cell::from(title.to_uppercase())
+    }));
     for item in items {
-        table.add_row(view.columns.iter().map(|(_, field)| {
+        let cells = view.columns.iter().zip(&right);
+        grid.add(cells.map(|((_, field), right)| {
             let value = item.get(field).unwrap_or(&Value::Null);
-            cell(field, value, now)
+            Cell {
+                right: *right,
+                ..shown(field, cell(field, value, now))
+            }
         }));
     }
-    lines(&table, Some(STRONG))
+    grid
 }
 
-fn plain_table() -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table
-}
-
-/// The table's lines without the spaces that comfy-table puts around each cell.
-fn lines(table: &Table, header: Option<anstyle::Style>) -> String {
-    let mut text = String::new();
-    for (place, line) in table.lines().enumerate() {
-        let line = line.strip_prefix(' ').unwrap_or(&line).trim_end();
-        match header {
-            Some(style) if place == 0 => text.push_str(&styled(style, line)),
-            _ => text.push_str(line),
-        }
-        text.push('\n');
+/// A text in the colour of what it says.
+fn shown(field: &str, text: String) -> Cell {
+    let style = match (field, text.as_str()) {
+        ("decision", "allow") => Some(GOOD),
+        ("decision", "deny") => Some(BAD),
+        ("decision", "shadow_deny") => Some(ODD),
+        _ => None,
+    };
+    Cell {
+        style,
+        ..Cell::from(text)
     }
-    text
 }
 
 /// One value, drawn by its shape and its field's name.
@@ -214,7 +241,7 @@ mod tests {
     }
 
     fn drawn(value: &Value, view: &View) -> String {
-        anstream::adapter::strip_str(&draw(value, view, now())).to_string()
+        anstream::adapter::strip_str(&draw(value, view, now(), None)).to_string()
     }
 
     #[test]

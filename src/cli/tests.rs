@@ -24,6 +24,7 @@ const GOOD: &[&str] = &[
     "can-i --list --as ci",
     "can-i GET /a --role reader --within tenant=acme --policies policies",
     "explain 019aab5f-2c1e-7d53-9f0a-5b1c6e2d4f70",
+    "explain URN:UUID:019AAB5F-2C1E-7D53-9F0A-5B1C6E2D4F70",
     "routes matrix --by route --account ci --csv",
     "permissions who devices:view",
     "denials list --account ci --route /a --reason permission_missing --since 1h --shadow --limit 5",
@@ -133,7 +134,8 @@ fn a_wrong_command_line_is_usage() {
         ("accounts", "Usage:"),
         ("accounts create", "<NAME>"),
         ("accounts create Ci", "not an account name"),
-        ("explain 019aab5f-2c1e-7d53-9f0a", "id of a request"),
+        ("explain 019aab5f-2c1e-7d53-9f0a", "`explain REQUEST-ID`"),
+        ("explain gett /a", "did you mean `GET`"),
         ("can-i", "<METHOD>"),
         ("can-i GET /a --as ci --role reader", "cannot be used with"),
         ("denials list --reason permision_missing", "did you mean"),
@@ -148,7 +150,6 @@ fn a_wrong_command_line_is_usage() {
             "keys expire pck_0000000000000000000000000000",
             "not a key id",
         ),
-        ("tokens inspect eyJ", "unexpected argument"),
         ("accounts list -o xml", "possible values: table, json"),
         ("demo --upstream http://127.0.0.1:3000", "--policies"),
     ] {
@@ -156,6 +157,16 @@ fn a_wrong_command_line_is_usage() {
         assert_eq!(error.exit_code(), 2, "{line}");
         assert!(error.to_string().contains(told), "{line}: {error}");
     }
+}
+
+#[test]
+fn what_is_no_method_is_told_what_was_expected_and_no_list() {
+    let told = parse("explain nonsense").unwrap_err().to_string();
+    assert!(
+        told.contains("`explain METHOD PATH --as ACCOUNT`"),
+        "{told}"
+    );
+    assert!(!told.contains("PROPFIND"), "{told}");
 }
 
 #[test]

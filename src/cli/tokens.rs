@@ -15,7 +15,7 @@ use super::output::Format;
 use super::table::View;
 use super::transport::{Operation, Token};
 use super::{Context, Exit, Failure};
-use crate::words::{AccountName, Permission, TokenId};
+use crate::words::{AccountName, Permission, TokenId, discreet};
 
 /// What tokens look like.
 const VIEW: View = View {
@@ -112,6 +112,9 @@ pub(super) enum Command {
         /// File that holds the token; stdin if left out
         #[arg(long, value_name = "FILE")]
         token_file: Option<PathBuf>,
+        /// Taken only to say that it is not, and never said again
+        #[arg(hide = true)]
+        token: Option<String>,
     },
 }
 
@@ -145,7 +148,12 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, F
             context.output.answer(&answer, &KEYS)?;
             Ok(Exit::Ok)
         }
-        Command::Inspect { token_file } => {
+        Command::Inspect { token: Some(_), .. } => Err(Failure::usage(
+            "a token is a secret, and every process can read a command line: pipe it to `portcullis \
+             tokens inspect`, or name a file that holds it with `--token-file`; this one is best \
+             not used any more",
+        )),
+        Command::Inspect { token_file, .. } => {
             let token = read_token(token_file, context)?;
             let answer = context.ask(Operation::TokensInspect {
                 token: Token(token),
@@ -203,7 +211,11 @@ fn read_token(file: Option<PathBuf>, context: &mut Context<'_>) -> Result<String
                 .read_to_string(&mut text)
         }
     };
-    let from = file.map_or("stdin".to_owned(), |file| format!("`{}`", file.display()));
+    let from = file.map_or("stdin".to_owned(), |file| {
+        // Who gives the token for its file is not to find it in a log of what went wrong.
+        let name = discreet(file.as_os_str().as_encoded_bytes()).into_owned();
+        format!("`{}`", String::from_utf8_lossy(&name))
+    });
     read.map_err(|error| {
         Failure::usage(format_args!("cannot read the token from {from}: {error}"))
     })?;

@@ -112,7 +112,15 @@ impl Teller<'_> {
                     self.call.method
                 )
             }
-            Lookup::Nothing => "no route matches".to_owned(),
+            Lookup::Nothing => {
+                let near = policy.near(self.call.host, self.question.target.path());
+                near.map_or("no route matches".to_owned(), |near| {
+                    format!(
+                        "no route matches; but for {}, `{}` would",
+                        near.by, near.route.name
+                    )
+                })
+            }
         }
     }
 

@@ -3,12 +3,22 @@
 //! Case and a slash at the end count, so such a path leads nowhere; what leads nowhere is worth a hint
 //! to people who ask. Callers get none: it is looked for by commands alone, and not with requests.
 
+use percent_encoding::percent_decode_str;
+
 use super::template::Template;
 use super::{Policy, Route, host_as_tables_know_it};
 use crate::words::{Folding, Spelling};
 
 /// What is ignored, the least first, and how that is called.
-const DIFFERENCES: [(Spelling, &str); 3] = [
+const DIFFERENCES: [(Spelling, &str); 4] = [
+    // Escapes are read in each case: what they stand for is what was meant.
+    (
+        Spelling {
+            any_case: false,
+            any_slash: false,
+        },
+        "an escape",
+    ),
     (
         Spelling {
             any_case: false,
@@ -42,12 +52,13 @@ pub struct Near<'p> {
 }
 
 impl Policy {
-    /// The first route that would match `path`, in canonical form, if case or a slash at its end did not
-    /// count. Only for a path that no route matches.
+    /// The first route that would match `path`, in canonical form, if case, escapes or a slash at its end
+    /// did not count. Only for a path that no route matches.
     pub fn near(&self, host: Option<&str>, path: &str) -> Option<Near<'_>> {
         let host = host.and_then(host_as_tables_know_it);
+        let path = percent_decode_str(path).decode_utf8_lossy();
         DIFFERENCES.iter().find_map(|(spelling, by)| {
-            let path = spelling.of(path, Folding::Unicode);
+            let path = spelling.of(&path, Folding::Unicode);
             let mut routes = self.routes.iter().filter(|route| {
                 // Names that no file has share one table, which holds what is on all hosts.
                 route.answers_on(host.as_deref())
@@ -71,7 +82,8 @@ mod tests {
     #[test]
     fn what_is_nearly_a_route_is_found_with_what_it_misses_it_by() {
         let text = "upstream: a\nroutes:\n  GET /v1/things: public\n  GET /v1/Things/{Name}: public\n  \
-                    GET /dir/: public\n  GET /files/{rest...}: public\n";
+                    GET /dir/: public\n  GET /files/{rest...}: public\n  \
+                    GET /v2/docs/{doc}:publish: public\n";
         let file = SourceFile {
             path: Path::new("p.yaml").into(),
             text: text.to_owned(),
@@ -86,7 +98,7 @@ mod tests {
             let near = policy.near(Some("any.example"), path)?;
             Some((near.route.name.as_str(), near.by))
         };
-        let (slash, case, both) = (DIFFERENCES[0].1, DIFFERENCES[1].1, DIFFERENCES[2].1);
+        let [escape, slash, case, both] = DIFFERENCES.map(|(_, by)| by);
         for (path, expected) in [
             ("/v1/things/", Some(("GET /v1/things", slash))),
             ("/dir", Some(("GET /dir/", slash))),
@@ -94,6 +106,11 @@ mod tests {
             ("/v1/things/Seven", Some(("GET /v1/Things/{Name}", case))),
             ("/V1/THINGS/", Some(("GET /v1/things", both))),
             ("/Files/a/b", Some(("GET /files/{rest...}", case))),
+            ("/v1%3Athings", None),
+            (
+                "/v2/docs/7%3Apublish",
+                Some(("GET /v2/docs/{doc}:publish", escape)),
+            ),
             ("/v1/thing", None),
             ("/", None),
         ] {
