@@ -113,7 +113,9 @@ impl Refusal {
     /// What the reason does not say.
     pub(super) fn hint(self) -> Option<&'static str> {
         match self {
-            Self::Request(_) | Self::GrantType | Self::Scope(..) => Some(self.description()),
+            Self::Request(_) | Self::GrantType | Self::Scope(..) | Self::Resource => {
+                Some(self.description())
+            }
             Self::Method
             | Self::BodyTooLarge
             | Self::TwoCredentials
