@@ -1,5 +1,5 @@
-//! One operation at work, with the lock held: what it may look at, and the one way it changes
-//! anything.
+//! One operation at work, with the lock held: what it is, what it may look at, and what is checked
+//! before anything is changed.
 
 use std::sync::{Arc, MutexGuard};
 
@@ -7,16 +7,15 @@ use serde_json::Value;
 
 use super::service::{Inner, Service};
 use super::tokens;
-use super::trail::{self, Asked};
+use super::trail::Asked;
 use super::{
     AdminError, ErrorKind, Grant, Operation, accounts, ask, audit, denials, groups, keys, look,
     roles,
 };
-use crate::audit::Outcome;
 use crate::directory::{Closed, Directory, Resolver, State};
 use crate::explain::Depth;
 use crate::policy::{FileAccount, Policy};
-use crate::store::{AccountRecord, Change, GrantRecord, Records, Store, StoreError};
+use crate::store::{AccountRecord, GrantRecord, Records, Store};
 use crate::words::{AccountId, AccountName, Place, RoleName, UnixTime, nearest};
 
 /// Longest description, in bytes: a paragraph. It is shown in tables and kept in memory.
@@ -244,66 +243,6 @@ impl<'a> Desk<'a> {
 
     pub(super) fn store(&self) -> &dyn Store {
         &*self.inner.store
-    }
-
-    /// Makes `change`: on disk together with its record, then in force. There is no other way to change
-    /// anything.
-    pub(super) fn change(&mut self, change: &Change) -> Result<(), AdminError> {
-        let instance = self.service.instance();
-        let told = self.inner.records.told(change).into_iter();
-        let entry = |told| {
-            self.asked
-                .entry((self.now, instance), Outcome::Success, Some(told))
-        };
-        let entries: Vec<_> = told.map(entry).collect();
-        match self.inner.store.commit(Some(change), &entries) {
-            Ok(last) => {
-                trail::say_all(&entries, last);
-                self.recorded = last;
-            }
-            Err(error) => return Err(self.failed(error)),
-        }
-        self.cut();
-        let touched = self.inner.records.apply(change);
-        let policy = Arc::clone(&self.state.policy);
-        let mut directory = self.state.directory.clone();
-        for (id, keys) in &touched.gone {
-            // A file's account of the same name was kept out by the one that is gone.
-            let name = directory.account(id).map(|account| account.name.clone());
-            let rival = name.is_some_and(|name| policy.accounts.contains_key(&name));
-            if rival {
-                return self.rebuild();
-            }
-            directory = directory.without(id, keys);
-        }
-        if touched.everybody {
-            return self.rebuild();
-        }
-        let mut directory = directory.with(&policy, &self.inner.records, &touched.accounts);
-        if touched.tokens {
-            directory = directory.with_revoked(&self.inner.records);
-        }
-        self.service.handle.store(State { policy, directory });
-        self.state = self.service.handle.snapshot();
-        Ok(())
-    }
-
-    fn rebuild(&mut self) -> Result<(), AdminError> {
-        self.service.rebuild(&mut self.inner);
-        self.state = self.service.handle.snapshot();
-        Ok(())
-    }
-
-    /// When the engine fails it may be unknown whether the change is on disk, so what is there is
-    /// read again and put in force: nobody is told "no" about a change that then appears.
-    fn failed(&mut self, error: StoreError) -> AdminError {
-        if let StoreError::Engine { .. } = error
-            && let Ok(records) = self.inner.store.load()
-        {
-            self.inner.records = records;
-            self.service.rebuild(&mut self.inner);
-        }
-        error.into()
     }
 
     /// The account called `name`.

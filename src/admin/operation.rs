@@ -306,6 +306,10 @@ operations! {
 impl Operation {
     /// What it is about, for logs: the account, key, role, group or path it names. Never a token, a
     /// query, a header or a description: those are where secrets are pasted.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one arm an operation, nothing between them"
+    )]
     pub fn object(&self) -> Option<String> {
         let given = |whose: &dyn Display, role: &RoleName, within: &Boundary| {
             format!("{whose}, role `{role}`, {within}")

@@ -1,5 +1,5 @@
-//! Nothing leaves the desk unrecorded: every operation is carried out here, and what no change has
-//! recorded is recorded before its answer is given.
+//! Nothing leaves the desk unrecorded: every operation is carried out here, every change is made here
+//! together with its record, and what no change has recorded is recorded before its answer is given.
 
 use std::slice;
 use std::sync::Arc;
@@ -8,6 +8,8 @@ use super::desk::{Answer, Desk};
 use super::trail::{self, Trail};
 use super::{AdminError, ErrorKind, Operation};
 use crate::audit::Outcome;
+use crate::directory::State;
+use crate::store::{Change, StoreError};
 
 /// After how many records the audit trail is cut to its bounds.
 const CUT_EVERY: u64 = 1000;
@@ -16,6 +18,13 @@ impl Desk<'_> {
     /// Does what `operation` says, and sees to it that it is recorded: done, refused or failed. An
     /// answer that cannot be recorded is not given.
     pub(super) fn carry_out(&mut self, operation: Operation) -> Answer {
+        let answer = self.answer(operation);
+        // Whatever was changed is in force by now.
+        self.cut();
+        answer
+    }
+
+    fn answer(&mut self, operation: Operation) -> Answer {
         let state = Arc::clone(&self.state);
         self.asked.concerns(|key| {
             let key = state.directory.key(&key.parse().ok()?)?;
@@ -40,8 +49,8 @@ impl Desk<'_> {
     }
 
     /// Now and then the trail is cut to its bounds, so that it has one between two rounds too.
-    pub(super) fn cut(&mut self) {
-        if !self.recorded.is_some_and(|number| number % CUT_EVERY == 0) {
+    fn cut(&mut self) {
+        if self.recorded.is_none_or(|number| number % CUT_EVERY != 0) {
             return;
         }
         let (bounds, instance) = (&self.service.audit, self.service.instance());
@@ -63,7 +72,65 @@ impl Desk<'_> {
         })?;
         trail::say(&entry, number);
         self.recorded = number;
-        self.cut();
         Ok(())
+    }
+
+    /// Makes `change`: on disk together with its record, then in force. There is no other way to change
+    /// anything.
+    pub(super) fn change(&mut self, change: &Change) -> Result<(), AdminError> {
+        let instance = self.service.instance();
+        let told = self.inner.records.told(change).into_iter();
+        let entry = |told| {
+            self.asked
+                .entry((self.now, instance), Outcome::Success, Some(told))
+        };
+        let entries: Vec<_> = told.map(entry).collect();
+        match self.inner.store.commit(Some(change), &entries) {
+            Ok(last) => {
+                trail::say_all(&entries, last);
+                self.recorded = last;
+            }
+            Err(error) => return Err(self.failed(error)),
+        }
+        let touched = self.inner.records.apply(change);
+        let policy = Arc::clone(&self.state.policy);
+        let mut directory = self.state.directory.clone();
+        for (id, keys) in &touched.gone {
+            // A file's account of the same name was kept out by the one that is gone.
+            let name = directory.account(id).map(|account| account.name.clone());
+            let rival = name.is_some_and(|name| policy.accounts.contains_key(&name));
+            if rival {
+                return self.rebuild();
+            }
+            directory = directory.without(id, keys);
+        }
+        if touched.everybody {
+            return self.rebuild();
+        }
+        let mut directory = directory.with(&policy, &self.inner.records, &touched.accounts);
+        if touched.tokens {
+            directory = directory.with_revoked(&self.inner.records);
+        }
+        self.service.handle.store(State { policy, directory });
+        self.state = self.service.handle.snapshot();
+        Ok(())
+    }
+
+    fn rebuild(&mut self) -> Result<(), AdminError> {
+        self.service.rebuild(&mut self.inner);
+        self.state = self.service.handle.snapshot();
+        Ok(())
+    }
+
+    /// When the engine fails it may be unknown whether the change is on disk, so what is there is
+    /// read again and put in force: nobody is told "no" about a change that then appears.
+    fn failed(&mut self, error: StoreError) -> AdminError {
+        if let StoreError::Engine { .. } = error
+            && let Ok(records) = self.inner.store.load()
+        {
+            self.inner.records = records;
+            self.service.rebuild(&mut self.inner);
+        }
+        error.into()
     }
 }

@@ -91,6 +91,10 @@ impl Operation {
     }
 
     /// What its record is about where no change says it.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one arm an operation, nothing between them"
+    )]
     fn about(&self) -> Object {
         let named = |kind, name: &dyn ToString| Object {
             kind,

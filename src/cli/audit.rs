@@ -171,7 +171,8 @@ fn list(wanted: &List, context: &mut Context<'_>) -> Result<Exit, Failure> {
         ..wanted.which.filter()
     };
     let mut answer = context.ask(Operation::AuditList { filter })?;
-    let mut records = answer["records"].take();
+    let records = answer.get_mut("records").map(Value::take);
+    let mut records = records.unwrap_or_default();
     if context.output.format() == Format::Table
         && let Some(records) = records.as_array_mut()
     {

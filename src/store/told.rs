@@ -55,10 +55,10 @@ impl Change {
 
     /// The changes in it, one after the other.
     fn each(&self) -> Vec<&Self> {
-        match self {
-            Self::Batch(changes) => changes.iter().flat_map(Self::each).collect(),
-            one => vec![one],
+        if let Self::Batch(changes) = self {
+            return changes.iter().flat_map(Self::each).collect();
         }
+        vec![self]
     }
 
     fn subject(&self) -> Subject<'_> {

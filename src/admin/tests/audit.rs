@@ -61,6 +61,7 @@ fn some_accounts(count: usize) -> World {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn every_operation_leaves_the_record_it_should_and_one_that_is_refused_too() {
     let world = World::new(&[POLICY, FILED]);
     world.done(json!({ "operation": "accounts_create", "name": "ci" }));

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row as SqlRow};
 use serde_json::Value;
 
 use super::{BROKEN, Found, ends, hash_of, row, signed};
-use crate::audit::{Anchor, Broken, ChainKey, Checked, Ends, PAGE_MAX, Row};
+use crate::audit::{Anchor, Broken, ChainKey, Checked, Ends, Hash, PAGE_MAX, Row};
 use crate::store::sqlite::rows::millis;
 
 /// Says whether the trail still holds the record that `anchor` names; `Some` is what is wrong.
@@ -103,15 +103,18 @@ pub(in crate::store::sqlite) fn check(
         before = Some(record.hash);
     }
     checked.done = checked.records < PAGE_MAX as u64;
-    if checked.done && checked.through < ends.head.0 {
-        checked.fault = Some(missing(checked.through + 1, ends.head.0));
-    } else if checked.done && before != Some(ends.head.1) {
-        checked.fault = Some(Broken::at(
-            checked.through,
-            "the trail does not end as it did",
-        ));
+    if checked.done {
+        checked.fault = at_the_end((checked.through, before), &ends);
     }
     Ok(checked)
+}
+
+/// What is wrong with the end, if all before it is what was written.
+fn at_the_end((last, hash): (u64, Option<Hash>), ends: &Ends) -> Option<Broken> {
+    if last < ends.head.0 {
+        return Some(missing(last + 1, ends.head.0));
+    }
+    (hash != Some(ends.head.1)).then(|| Broken::at(last, "the trail does not end as it did"))
 }
 
 /// Rows where the chain has none: before it begins or behind its end. They would be shown in lists.
