@@ -85,7 +85,7 @@ fn every_operation_leaves_the_record_it_should_and_one_that_is_refused_too() {
         ),
         (
             json!({ "operation": "accounts_grant", "name": "ci", "role": "no" }),
-            "account.grant!invalid",
+            "account.grant!not_found",
         ),
         (
             json!({ "operation": "accounts_disable", "name": "nightly" }),

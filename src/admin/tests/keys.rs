@@ -203,7 +203,7 @@ fn a_key_may_use_less_than_its_account_and_only_from_where_it_says() {
     assert_eq!([admits("10.1.2.3"), admits("192.0.2.1")], [true, false]);
 
     let error = create(json!(["devices:vew"]), json!([])).unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Invalid);
+    assert_eq!(error.kind, ErrorKind::NotFound);
     assert!(
         error.message.contains("did you mean `devices:view`"),
         "{error}"
