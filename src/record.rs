@@ -273,23 +273,11 @@ impl Recorder {
             .flat_map(|denial| &denial.missing)
             .map(AsRef::as_ref)
             .collect();
-        let decision = match denial.map(|denial| denial.reason) {
-            None => Decision::Allow,
-            Some(reason) if verdict.shadow => Decision::ShadowDeny(reason),
-            Some(reason) if verdict.has_failed() => Decision::AllowInVain(reason),
-            Some(reason) => Decision::Deny(reason),
-        };
         let granted = verdict
             .permissions
             .as_ref()
             .and_then(|value| value.to_str().ok());
-        let event = match (verdict.token_endpoint, denial) {
-            (true, None) => Event::TokenIssued,
-            (true, Some(_)) => Event::TokenRefused,
-            (false, None) => Event::Access,
-            (false, Some(_)) if verdict.has_failed() => Event::Failed,
-            (false, Some(_)) => Event::Denied,
-        };
+        let (event, decision) = said(verdict);
         self.log.write(&Line {
             time: verdict.at,
             event,
@@ -330,6 +318,24 @@ impl Recorder {
             total,
         });
     }
+}
+
+/// What happened, and what was decided.
+fn said(verdict: &Verdict) -> (Event, Decision) {
+    let decision = match verdict.reason() {
+        None => Decision::Allow,
+        Some(reason) if verdict.shadow => Decision::ShadowDeny(reason),
+        Some(reason) if verdict.has_failed() => Decision::AllowInVain(reason),
+        Some(reason) => Decision::Deny(reason),
+    };
+    let event = match (verdict.token_endpoint, &verdict.denial) {
+        (true, None) => Event::TokenIssued,
+        (true, Some(_)) => Event::TokenRefused,
+        (false, None) => Event::Access,
+        (false, Some(_)) if verdict.has_failed() => Event::Failed,
+        (false, Some(_)) => Event::Denied,
+    };
+    (event, decision)
 }
 
 /// A refusal, to be kept.

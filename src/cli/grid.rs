@@ -12,6 +12,8 @@ use super::output::styled;
 const GAP: usize = 2;
 /// A column is cut no shorter than this, in columns of a terminal: less says nothing.
 const COLUMN_LEAST: usize = 12;
+/// A column of names is cut no shorter than this: an id that is cut leads nowhere, and none is longer.
+const NAME_LEAST: usize = 40;
 /// What stands where something was cut.
 const CUT: char = '…';
 
@@ -39,16 +41,16 @@ impl From<String> for Cell {
 #[derive(Debug, Default)]
 pub(super) struct Grid {
     rows: Vec<Vec<Cell>>,
-    /// The columns that are never cut: a name that is cut names nothing.
-    whole: Vec<usize>,
+    /// The columns of names.
+    names: Vec<usize>,
 }
 
 impl Grid {
-    /// A grid that cuts all columns but these.
-    pub(super) fn sparing(whole: Vec<usize>) -> Self {
+    /// A grid that has names in these columns, and cuts them as little as it can.
+    pub(super) fn sparing(names: Vec<usize>) -> Self {
         Self {
             rows: Vec::new(),
-            whole,
+            names,
         }
     }
 
@@ -88,21 +90,25 @@ impl Grid {
         widths
     }
 
-    /// Takes from the widest column that may be cut until all fit, or none can give more.
+    /// Takes from the widest column that may be cut until all fit, or none can give more. Ids, which
+    /// are short, so stay whole, and long paths do not push everything else aside.
     fn fit(&self, widths: &mut [usize], width: usize) {
         let gaps = GAP * widths.len().saturating_sub(1);
         let mut over = (widths.iter().sum::<usize>() + gaps).saturating_sub(width);
         while over > 0 {
-            let may_give = |place: &usize| !self.whole.contains(place);
+            let least = |place: &usize| match self.names.contains(place) {
+                true => NAME_LEAST,
+                false => COLUMN_LEAST,
+            };
             let mut sizes: Vec<_> = widths.iter().copied().enumerate().collect();
-            sizes.retain(|(place, size)| may_give(place) && *size > COLUMN_LEAST);
+            sizes.retain(|(place, size)| *size > least(place));
             sizes.sort_unstable_by_key(|(_, size)| std::cmp::Reverse(*size));
             let Some((place, widest)) = sizes.first().copied() else {
                 return;
             };
-            let next = sizes.get(1).map_or(COLUMN_LEAST, |(_, size)| *size);
+            let next = sizes.get(1).map_or(0, |(_, size)| *size);
             // Down to the next widest, and then one each, so that equals stay equals.
-            let taken = (widest - next.max(COLUMN_LEAST)).clamp(1, over);
+            let taken = (widest - next.max(least(&place))).clamp(1, over);
             if let Some(size) = widths.get_mut(place) {
                 *size -= taken;
             }
@@ -179,7 +185,7 @@ mod tests {
     fn what_is_too_wide_is_cut_where_it_is_longest_and_names_are_not() {
         let (name, long) = ("a".repeat(30), "b".repeat(50));
         let grid = grid(&[0], &[&[&name, &long, "c"], &["x", "y", "z"]]);
-        for width in [60, 48] {
+        for width in [70, 48] {
             let drawn = grid.draw(Some(width));
             let longest = drawn.lines().map(|line| line.width()).max();
             assert_eq!(longest, Some(width), "{drawn}");
@@ -188,6 +194,13 @@ mod tests {
         // Less than that says nothing; the terminal folds it.
         assert!(grid.draw(Some(10)).lines().next().unwrap().width() > 10);
         assert!(!grid.draw(None).contains('…'));
+    }
+
+    #[test]
+    fn a_long_path_gives_way_before_short_columns_do() {
+        let (path, needs) = ("p".repeat(120), "n".repeat(20));
+        let drawn = grid(&[0], &[&[&path, &needs]]).draw(Some(80));
+        assert_eq!(drawn, format!("{}…  {needs}\n", "p".repeat(57)));
     }
 
     #[test]
