@@ -35,6 +35,7 @@ mod harness;
 mod httpbin;
 mod import;
 mod importers;
+mod life;
 mod lifecycle;
 mod limits;
 mod observability;

@@ -9,8 +9,8 @@ use super::service::{Inner, Service};
 use super::tokens;
 use super::trail::Asked;
 use super::{
-    AdminError, ErrorKind, Grant, Operation, accounts, ask, audit, denials, groups, keys, look,
-    roles,
+    AdminError, ErrorKind, Grant, Operation, accounts, apply, ask, audit, denials, groups, keys,
+    look, roles,
 };
 use crate::directory::{Closed, Directory, Resolver, State};
 use crate::explain::Depth;
@@ -40,6 +40,8 @@ pub(super) struct Desk<'a> {
     pub(super) asked: Asked,
     /// The last record of what was asked for, once there is one.
     pub(super) recorded: Option<u64>,
+    /// What the records will be, while several changes are worked out that are made together.
+    draft: Option<Records>,
 }
 
 /// Whose account it is.
@@ -59,6 +61,7 @@ impl<'a> Desk<'a> {
             now: service.clock.now(),
             asked,
             recorded: None,
+            draft: None,
         }
     }
 
@@ -76,6 +79,12 @@ impl<'a> Desk<'a> {
                 allow_from,
             } => accounts::create(self, &name, description, &grants, allow_from),
             O::AccountsList { after, limit } => Ok(accounts::list(self, after.as_ref(), limit)),
+            O::AccountsApply {
+                set,
+                manifest,
+                prune,
+                dry_run,
+            } => apply::apply(self, &set, &manifest, apply::Mode { prune, dry_run }),
             O::AccountsShow { name } => accounts::show(self, &name),
             O::AccountsUpdate {
                 name,
@@ -238,7 +247,24 @@ impl<'a> Desk<'a> {
     }
 
     pub(super) fn records(&self) -> &Records {
-        &self.inner.records
+        self.draft.as_ref().unwrap_or(&self.inner.records)
+    }
+
+    /// From now on, until [`Desk::put_back`], records are what they will be.
+    pub(super) fn draft(&mut self) {
+        self.draft = Some(self.inner.records.clone());
+    }
+
+    /// Makes a change to the draft alone.
+    pub(super) fn try_on(&mut self, change: &Change) {
+        if let Some(draft) = &mut self.draft {
+            draft.apply(change);
+        }
+    }
+
+    /// Records are what they are again.
+    pub(super) fn put_back(&mut self) {
+        self.draft = None;
     }
 
     pub(super) fn store(&self) -> &dyn Store {

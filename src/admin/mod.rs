@@ -7,6 +7,7 @@
 //! it that a change is on disk first, in the directory second, and acknowledged last.
 
 mod accounts;
+mod apply;
 mod ask;
 mod audit;
 pub mod control;

@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::{self, Anchor};
 use crate::denials::Filter;
+use crate::policy::manifest::Manifest;
 use crate::words::{
     AccountName, Boundary, GroupName, KeyId, Method, Permission, PermissionPattern, RequestId,
-    RoleName, SecretDigest, TokenId, UnixTime,
+    RoleName, SecretDigest, SetName, TokenId, UnixTime,
 };
 
 /// A role, and where it shall hold.
@@ -90,6 +91,16 @@ operations! {
     AccountsList {
         #[serde(default)] after: Option<AccountName>,
         #[serde(default)] limit: Option<usize>,
+    };
+    /// Accounts, groups and roles as files say: all of it or nothing.
+    AccountsApply {
+        /// The name of those files together.
+        set: SetName,
+        manifest: Manifest,
+        /// Whether what came from the set and is not in the files goes.
+        #[serde(default)] prune: bool,
+        /// Whether it is only said what would be done.
+        #[serde(default)] dry_run: bool,
     };
     /// One account.
     AccountsShow { name: AccountName, };
@@ -330,6 +341,7 @@ impl Operation {
             }
             Self::TokensRevoke { id } => format!("token `{id}`"),
             Self::TokensList { account } => format!("account `{}`", account.as_ref()?),
+            Self::AccountsApply { set, .. } => format!("set `{set}`"),
             Self::AllowedList { account, .. } => format!("account `{}`", account.as_ref()?),
             Self::PermissionsWho { permission } => format!("permission `{permission}`"),
             Self::DenialsExplain { id } => format!("request `{id}`"),

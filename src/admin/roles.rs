@@ -229,6 +229,11 @@ pub(super) enum User {
 }
 
 impl User {
+    /// Says whether it is this role, which includes the one in question.
+    pub(super) fn is_role(&self, role: &RoleName) -> bool {
+        matches!(self, Self::Included(name) if name == role)
+    }
+
     fn holds(&self) -> bool {
         !matches!(self, Self::Included(_))
     }
@@ -246,7 +251,7 @@ impl fmt::Display for User {
 }
 
 /// Holders as words for a sentence: all of a few, a few of many.
-fn listed(holders: &[&User]) -> String {
+pub(super) fn listed(holders: &[&User]) -> String {
     let named: Vec<_> = holders
         .iter()
         .take(HOLDERS_NAMED)
@@ -279,7 +284,7 @@ pub(super) fn holders(desk: &Desk<'_>, name: &RoleName) -> Vec<User> {
         .collect()
 }
 
-fn check(desk: &Desk<'_>, role: &RoleRecord) -> Result<(), AdminError> {
+pub(super) fn check(desk: &Desk<'_>, role: &RoleRecord) -> Result<(), AdminError> {
     check_description(&role.description)?;
     if role.permissions.len() + role.include.len() > ENTRIES_MAX {
         return Err(invalid(format!(
@@ -332,7 +337,7 @@ fn names<'d>(desk: &'d Desk<'_>, set: &PermissionSet) -> Vec<&'d str> {
         .collect()
 }
 
-fn refuse_built_in(desk: &Desk<'_>, name: &RoleName) -> Result<(), AdminError> {
+pub(super) fn refuse_built_in(desk: &Desk<'_>, name: &RoleName) -> Result<(), AdminError> {
     if own::role(name).is_some() {
         return Err(conflict(format!(
             "role `{name}` is the gateway's own, and stays as it is: choose another name"

@@ -1,5 +1,6 @@
 //! What operators are promised, on a store of their own and with a clock that stands still.
 
+mod apply;
 mod audit;
 mod keys;
 mod roles;

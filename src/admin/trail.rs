@@ -34,6 +34,8 @@ impl Operation {
         use Trail::{Change, Look, Nothing, Watch};
         match self {
             Self::AccountsCreate { .. } => Change("account.create"),
+            Self::AccountsApply { dry_run: true, .. } => Nothing,
+            Self::AccountsApply { .. } => Change("account.apply"),
             Self::AccountsUpdate { .. } => Change("account.update"),
             Self::AccountsGrant { .. } => Change("account.grant"),
             Self::AccountsUngrant { .. } => Change("account.ungrant"),
@@ -155,6 +157,7 @@ impl Operation {
                 account: Some(account.to_string()),
                 ..named("group", group)
             },
+            Self::AccountsApply { set, .. } => named("set", set),
             Self::DenialsExplain { id } => named("denial", id),
             Self::AccountsList { .. }
             | Self::RolesList {}

@@ -1,13 +1,19 @@
 //! `portcullis accounts`: who may call.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use ipnet::IpNet;
+use serde_json::Value;
 
 use super::arguments::{OneRole, Roles, network};
+use super::output::Format;
 use super::table::View;
 use super::transport::Operation;
 use super::{Confirmed, Context, Exit, Failure};
-use crate::words::AccountName;
+use crate::policy::folder;
+use crate::policy::manifest::Manifest;
+use crate::words::{AccountName, SetName};
 
 /// What accounts look like.
 pub(super) const VIEW: View = View {
@@ -34,6 +40,15 @@ pub(super) enum Command {
     Create(Create),
     /// List all accounts
     List(Page),
+    /// Bring accounts, groups and roles in line with files: all of it, or nothing
+    #[command(before_help = "Examples:
+  portcullis accounts apply -f team.yaml --dry-run
+  portcullis accounts apply -f accounts/ --prune --yes
+  portcullis accounts apply -f accounts/ --set billing
+
+The files have `roles:`, `groups:` and `accounts:` as policy files do. `--dry-run` ends with 1 if there is
+something to change. Keys, and whether an account is enabled, are left as they are.")]
+    Apply(Apply),
     /// Show one account with everything it holds
     Show(Name),
     /// Change the description, or the addresses it may call from; the name never changes
@@ -75,6 +90,23 @@ pub(super) struct Page {
     /// At most so many
     #[arg(long, value_name = "NUMBER")]
     limit: Option<usize>,
+}
+
+/// Files to apply.
+#[derive(Args, Debug)]
+pub(super) struct Apply {
+    /// File, or folder with `*.yaml` below it; repeat it for more
+    #[arg(short, long = "file", value_name = "FILE|FOLDER", required = true)]
+    files: Vec<PathBuf>,
+    /// The name of these files together: what is applied belongs to it
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    set: SetName,
+    /// Delete what belongs to the set and is in its files no more; nothing else is ever deleted
+    #[arg(long)]
+    prune: bool,
+    /// Only say what would be changed; ends with 1 if anything would
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// A new account.
@@ -129,6 +161,7 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, F
         },
         Command::List(Page { after, limit }) => Operation::AccountsList { after, limit },
         Command::Show(Name { name }) => Operation::AccountsShow { name },
+        Command::Apply(files) => return apply(files, context),
         Command::Update(change) => update(change)?,
         Command::Grant(ChangeGrant { name, grant }) => {
             everywhere = grant.said_everywhere(format_args!("account `{name}`"));
@@ -157,6 +190,62 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, F
         context.output.remark(said)?;
     }
     Ok(exit)
+}
+
+/// What a set of files changes looks like.
+const STEPS: View = View {
+    plural: "changes",
+    name: "name",
+    columns: &[
+        ("change", "change"),
+        ("kind", "kind"),
+        ("name", "name"),
+        ("what", "what"),
+    ],
+};
+
+fn apply(apply: Apply, context: &mut Context<'_>) -> Result<Exit, Failure> {
+    let mut files = Vec::new();
+    for path in &apply.files {
+        files.extend(folder::read(path)?);
+    }
+    let operation = |dry_run, manifest| Operation::AccountsApply {
+        set: apply.set.clone(),
+        manifest,
+        prune: apply.prune,
+        dry_run,
+    };
+    let manifest = Manifest::read(&files)?;
+    if apply.prune && !apply.dry_run {
+        // What goes with its keys cannot be brought back, so it is counted first.
+        let planned = context.ask(operation(true, manifest.clone()))?;
+        let deleted = deletions(&planned);
+        if !deleted.is_empty() {
+            let Confirmed = context.confirm(&format!("delete for ever: {}", deleted.join(", ")))?;
+        }
+    }
+    let answer = context.ask(operation(apply.dry_run, manifest))?;
+    let steps = answer.get("changes").cloned().unwrap_or_default();
+    let differs = steps.as_array().is_some_and(|steps| !steps.is_empty());
+    match context.output.format() {
+        Format::Table | Format::Name | Format::Jsonl => context.output.answer(&steps, &STEPS)?,
+        Format::Json | Format::Yaml | Format::Sarif => context.output.answer(&answer, &STEPS)?,
+    }
+    Ok(match apply.dry_run && differs {
+        true => Exit::No,
+        false => Exit::Ok,
+    })
+}
+
+/// What would be deleted, as words.
+fn deletions(answer: &Value) -> Vec<String> {
+    let steps = answer.get("changes").and_then(Value::as_array);
+    let text = |step: &Value, field| step.get(field).and_then(Value::as_str).map(str::to_owned);
+    let deleted = steps.into_iter().flatten();
+    let deleted = deleted.filter(|step| text(step, "change").as_deref() == Some("delete"));
+    deleted
+        .filter_map(|step| Some(format!("{} `{}`", text(step, "kind")?, text(step, "name")?)))
+        .collect()
 }
 
 fn update(change: Update) -> Result<Operation, Failure> {

@@ -41,6 +41,7 @@ const GOOD: &[&str] = &[
     "accounts enable ci",
     "accounts delete ci --yes",
     "keys create ci --expires 90d",
+    "accounts apply -f team.yaml --set team --prune --dry-run",
     "keys list",
     "keys list --unused 90d --expiring 14d --limit 10",
     "keys create ci -o env",

@@ -14,6 +14,7 @@ pub mod folder;
 mod grammar;
 mod hosts;
 mod loose;
+pub mod manifest;
 pub mod matcher;
 mod near;
 #[cfg(test)]

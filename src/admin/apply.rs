@@ -1,0 +1,487 @@
+//! Accounts, groups and roles of the store brought in line with files: all of it in one transaction,
+//! or nothing.
+//!
+//! Each change is worked out against a draft of what the store will hold, so that a grant may name a
+//! role that is made by the same files, and nothing is checked twice. What is applied belongs to a
+//! *set*, the name of those files; pruning removes what belongs to the set and stands in them no
+//! more, and never anything else. Whether an account is enabled, and its keys, are not the files':
+//! whoever shut one off in an emergency is not overruled by the next run of a pipeline.
+
+use std::collections::{BTreeSet, HashMap};
+
+use serde_json::{Value, json};
+
+use super::desk::{
+    Answer, Desk, check_description, check_networks, conflict, invalid, managed_by_file,
+};
+use super::{AdminError, ErrorKind, Grant, roles};
+use crate::policy::manifest::{AccountWanted, GrantWanted, GroupWanted, Manifest, RoleWanted};
+use crate::store::{AccountRecord, Change, GrantRecord, GroupRecord, Holder, RoleRecord};
+use crate::words::{AccountId, AccountName, Boundary, SetName};
+
+/// How files are applied.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mode {
+    /// Whether what belongs to the set and is not in the files goes.
+    pub(super) prune: bool,
+    /// Whether it is only said what would be done.
+    pub(super) dry_run: bool,
+}
+
+/// Applies `manifest` as `set` and says what was changed, or would be.
+pub(super) fn apply(desk: &mut Desk<'_>, set: &SetName, manifest: &Manifest, mode: Mode) -> Answer {
+    desk.must_store("accounts, groups and roles", None)?;
+    let mut plan = Plan::new(desk, set);
+    plan.all(manifest, mode.prune);
+    let Plan {
+        changes,
+        steps,
+        faults,
+        ..
+    } = plan;
+    desk.put_back();
+    if !faults.is_empty() {
+        return Err(together(&faults));
+    }
+    if !mode.dry_run && !changes.is_empty() {
+        desk.change(&Change::Batch(changes))?;
+    }
+    Ok(json!({ "set": set, "dry_run": mode.dry_run, "changes": steps }))
+}
+
+/// All faults as one error. If only a conflict stands against it, that is what it is.
+fn together(faults: &[(String, AdminError)]) -> AdminError {
+    let mut kinds = faults.iter().map(|(_, error)| error.kind);
+    let kind = match kinds.next() {
+        Some(first) if kinds.all(|kind| kind == first) => first,
+        Some(_) | None => ErrorKind::Invalid,
+    };
+    let lines = faults
+        .iter()
+        .map(|(place, error)| format!("{place}: {}", error.message));
+    AdminError::new(kind, lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// What is about to be done.
+struct Plan<'p, 'd> {
+    desk: &'p mut Desk<'d>,
+    set: &'p SetName,
+    ids: HashMap<AccountName, AccountId>,
+    changes: Vec<Change>,
+    steps: Vec<Value>,
+    faults: Vec<(String, AdminError)>,
+}
+
+impl<'p, 'd> Plan<'p, 'd> {
+    fn new(desk: &'p mut Desk<'d>, set: &'p SetName) -> Self {
+        desk.draft();
+        let accounts = desk.records().accounts.values();
+        let ids = accounts.map(|account| (account.name.clone(), account.id.clone()));
+        Self {
+            ids: ids.collect(),
+            desk,
+            set,
+            changes: Vec::new(),
+            steps: Vec::new(),
+            faults: Vec::new(),
+        }
+    }
+
+    fn all(&mut self, manifest: &Manifest, prune: bool) {
+        for wanted in &manifest.roles {
+            let done = self.role(wanted);
+            self.note(&wanted.place, done);
+        }
+        // Only now all roles are there that one of them may include.
+        for wanted in &manifest.roles {
+            let known = self.desk.records().roles.get(&wanted.name).cloned();
+            let checked = known.map_or(Ok(()), |role| roles::check(self.desk, &role));
+            self.note(&wanted.place, checked);
+        }
+        for wanted in &manifest.accounts {
+            let done = self.account(wanted);
+            self.note(&wanted.place, done);
+        }
+        for wanted in &manifest.groups {
+            let done = self.group(wanted);
+            self.note(&wanted.place, done);
+        }
+        if prune {
+            self.prune(manifest);
+        }
+    }
+
+    fn note(&mut self, place: &str, done: Result<(), AdminError>) {
+        self.faults
+            .extend(done.err().map(|error| (place.to_owned(), error)));
+    }
+
+    fn make(&mut self, change: Change) {
+        self.desk.try_on(&change);
+        self.changes.push(change);
+    }
+
+    fn step(&mut self, change: &str, kind: &str, name: &str, what: &Value) {
+        self.steps
+            .push(json!({ "change": change, "kind": kind, "name": name, "what": what }));
+    }
+
+    /// Refuses what another set of files says already.
+    fn refuse_foreign(
+        &self,
+        what: &str,
+        name: &str,
+        owner: Option<&SetName>,
+    ) -> Result<(), AdminError> {
+        match owner.filter(|owner| *owner != self.set) {
+            None => Ok(()),
+            Some(owner) => Err(conflict(format!(
+                "{what} `{name}` belongs to the set `{owner}`: apply it with `--set {owner}`, or take \
+                 it out of one of the two"
+            ))),
+        }
+    }
+
+    fn role(&mut self, wanted: &RoleWanted) -> Result<(), AdminError> {
+        let name = &wanted.name;
+        roles::refuse_built_in(self.desk, name)?;
+        let known = self.desk.records().roles.get(name).cloned();
+        let now = self.desk.now;
+        let after = RoleRecord {
+            name: name.clone(),
+            description: wanted.description.clone(),
+            permissions: wanted.permissions.clone(),
+            include: wanted.include.clone(),
+            api_access: wanted.api_access,
+            applied_as: Some(self.set.clone()),
+            owner: known
+                .as_ref()
+                .map_or_else(Boundary::default, |role| role.owner.clone()),
+            created_at: known.as_ref().map_or(now, |role| role.created_at),
+            updated_at: known.as_ref().map_or(now, |role| role.updated_at),
+        };
+        let Some(before) = known else {
+            self.step(
+                "create",
+                "role",
+                name.as_str(),
+                &json!({ "permissions": wanted.permissions }),
+            );
+            self.make(Change::CreateRole(after));
+            return Ok(());
+        };
+        self.refuse_foreign("role", name.as_str(), before.applied_as.as_ref())?;
+        if before != after {
+            let what = json!({
+                "description": (before.description != after.description).then_some(&after.description),
+                "permissions": (before.permissions != after.permissions).then_some(&after.permissions),
+                "include": (before.include != after.include).then_some(&after.include),
+                "api_access": (before.api_access != after.api_access).then_some(after.api_access),
+            });
+            self.step("update", "role", name.as_str(), &said(what));
+            self.make(Change::UpdateRole(RoleRecord {
+                updated_at: now,
+                ..after
+            }));
+        }
+        Ok(())
+    }
+
+    fn account(&mut self, wanted: &AccountWanted) -> Result<(), AdminError> {
+        let name = &wanted.name;
+        if let Some(entry) = self.desk.policy().accounts.get(name) {
+            return Err(managed_by_file("account", name.as_str(), &entry.place));
+        }
+        check_description(&wanted.description)?;
+        check_networks(&wanted.allow_from)?;
+        let grants = self.grants(&wanted.grants)?;
+        let now = self.desk.now;
+        let known = self.ids.get(name);
+        let known = known
+            .and_then(|id| self.desk.records().accounts.get(id))
+            .cloned();
+        let Some(before) = known else {
+            let id = AccountId::random();
+            self.ids.insert(name.clone(), id.clone());
+            self.step(
+                "create",
+                "account",
+                name.as_str(),
+                &json!({ "grants": told(&grants) }),
+            );
+            self.make(Change::CreateAccount(AccountRecord {
+                id,
+                name: name.clone(),
+                description: wanted.description.clone(),
+                enabled: true,
+                allow_from: wanted.allow_from.clone(),
+                grants,
+                created_at: now,
+                updated_at: now,
+                last_used_at: None,
+                applied_as: Some(self.set.clone()),
+                owner: Boundary::default(),
+            }));
+            return Ok(());
+        };
+        self.refuse_foreign("account", name.as_str(), before.applied_as.as_ref())?;
+        let description =
+            (before.description != wanted.description).then(|| wanted.description.clone());
+        let allow_from =
+            (before.allow_from != wanted.allow_from).then(|| wanted.allow_from.clone());
+        let adopted = before.applied_as.is_none();
+        if description.is_some() || allow_from.is_some() || adopted {
+            let what = json!({
+                "description": description, "allow_from": allow_from,
+                "adopted": adopted.then_some(true),
+            });
+            self.step("update", "account", name.as_str(), &said(what));
+            self.make(Change::UpdateAccount {
+                id: before.id.clone(),
+                description,
+                allow_from,
+                applied_as: Some(self.set.clone()),
+                now,
+            });
+        }
+        let holder = (Holder::Account(before.id), "account", name.as_str());
+        self.bring_in_line(&holder, &before.grants, &grants);
+        Ok(())
+    }
+
+    fn group(&mut self, wanted: &GroupWanted) -> Result<(), AdminError> {
+        let name = &wanted.name;
+        if let Some(entry) = self.desk.policy().groups.get(name) {
+            return Err(managed_by_file("group", name.as_str(), &entry.place));
+        }
+        check_description(&wanted.description)?;
+        let grants = self.grants(&wanted.grants)?;
+        let members = self.members(&wanted.members)?;
+        let now = self.desk.now;
+        let Some(before) = self.desk.records().groups.get(name).cloned() else {
+            let what = json!({ "members": wanted.members, "grants": told(&grants) });
+            self.step("create", "group", name.as_str(), &what);
+            self.make(Change::CreateGroup(GroupRecord {
+                name: name.clone(),
+                description: wanted.description.clone(),
+                members,
+                grants,
+                applied_as: Some(self.set.clone()),
+                owner: Boundary::default(),
+                created_at: now,
+                updated_at: now,
+            }));
+            return Ok(());
+        };
+        self.refuse_foreign("group", name.as_str(), before.applied_as.as_ref())?;
+        let description =
+            (before.description != wanted.description).then(|| wanted.description.clone());
+        let adopted = before.applied_as.is_none();
+        if description.is_some() || adopted {
+            let what = json!({ "description": description, "adopted": adopted.then_some(true) });
+            self.step("update", "group", name.as_str(), &said(what));
+            self.make(Change::UpdateGroup {
+                name: name.clone(),
+                description,
+                applied_as: Some(self.set.clone()),
+                now,
+            });
+        }
+        self.seat(name, &before.members, &members);
+        let holder = (Holder::Group(name.clone()), "group", name.as_str());
+        self.bring_in_line(&holder, &before.grants, &grants);
+        Ok(())
+    }
+
+    /// Puts into a group who is missing, and takes out who is too many.
+    fn seat(
+        &mut self,
+        group: &crate::words::GroupName,
+        before: &BTreeSet<AccountId>,
+        after: &BTreeSet<AccountId>,
+    ) {
+        let now = self.desk.now;
+        let name = |plan: &Self, id: &AccountId| {
+            let account = plan.desk.records().accounts.get(id);
+            account.map(|account| account.name.to_string())
+        };
+        for id in after.difference(before) {
+            let account = name(self, id);
+            self.step(
+                "add",
+                "group",
+                group.as_str(),
+                &json!({ "account": account }),
+            );
+            self.make(Change::AddMember {
+                group: group.clone(),
+                account: id.clone(),
+                now,
+            });
+        }
+        for id in before.difference(after) {
+            let account = name(self, id);
+            self.step(
+                "remove",
+                "group",
+                group.as_str(),
+                &json!({ "account": account }),
+            );
+            self.make(Change::RemoveMember {
+                group: group.clone(),
+                account: id.clone(),
+                now,
+            });
+        }
+    }
+
+    /// The accounts of these names: of the store, for membership gives rights.
+    fn members(&mut self, names: &[AccountName]) -> Result<BTreeSet<AccountId>, AdminError> {
+        let id = |name: &AccountName| {
+            if let Some(entry) = self.desk.policy().accounts.get(name) {
+                return Err(managed_by_file("account", name.as_str(), &entry.place));
+            }
+            let known = self.ids.get(name).cloned();
+            known.ok_or_else(|| {
+                let near =
+                    crate::words::nearest(name.as_str(), self.ids.keys().map(AccountName::as_str));
+                invalid(format!("there is no account `{name}`{near}"))
+            })
+        };
+        names.iter().map(id).collect()
+    }
+
+    /// The grants that are wanted, each checked; all faults are noted with their own places.
+    fn grants(&mut self, wanted: &[GrantWanted]) -> Result<Vec<GrantRecord>, AdminError> {
+        let mut grants = Vec::new();
+        for wanted in wanted {
+            let grant = Grant {
+                role: wanted.role.clone(),
+                within: wanted.within.clone(),
+            };
+            let checked = self.desk.check_grant(&grant);
+            self.note(&wanted.place, checked);
+            grants.push(grant);
+        }
+        let known: Vec<_> = grants
+            .into_iter()
+            .filter(|grant| self.desk.check_role(&grant.role).is_ok())
+            .collect();
+        // What is wrong with one of them is noted already; here their number counts.
+        match self.desk.check_grants(&known, &[]) {
+            Ok(mut records) => {
+                records.sort();
+                records.dedup();
+                Ok(records)
+            }
+            Err(_) if !self.faults.is_empty() => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn bring_in_line(
+        &mut self,
+        (holder, kind, name): &(Holder, &str, &str),
+        before: &[GrantRecord],
+        after: &[GrantRecord],
+    ) {
+        let now = self.desk.now;
+        let same = |one: &GrantRecord, other: &GrantRecord| {
+            one.role == other.role && one.within == other.within
+        };
+        // One that was closed is given anew: the files say that it is meant.
+        for grant in after.iter().filter(|grant| !before.contains(grant)) {
+            self.step(
+                "grant",
+                kind,
+                name,
+                &json!({ "role": grant.role, "within": grant.within }),
+            );
+            self.make(Change::Grant {
+                holder: holder.clone(),
+                role: grant.role.clone(),
+                within: grant.within.clone(),
+                now,
+            });
+        }
+        for grant in before {
+            if after.iter().any(|wanted| same(wanted, grant)) {
+                continue;
+            }
+            self.step(
+                "ungrant",
+                kind,
+                name,
+                &json!({ "role": grant.role, "within": grant.within }),
+            );
+            self.make(Change::Ungrant {
+                holder: holder.clone(),
+                role: grant.role.clone(),
+                within: grant.within.clone(),
+                now,
+            });
+        }
+    }
+
+    /// Takes away what belongs to the set and is not wanted any more: who holds before what is held.
+    fn prune(&mut self, manifest: &Manifest) {
+        let mine = |owner: Option<&SetName>| owner == Some(self.set);
+        let records = self.desk.records();
+        let wanted: BTreeSet<_> = manifest.groups.iter().map(|it| &it.name).collect();
+        let groups = records.groups.values();
+        let groups = groups.filter(|it| mine(it.applied_as.as_ref()) && !wanted.contains(&it.name));
+        let groups: Vec<_> = groups.map(|it| it.name.clone()).collect();
+        let wanted: BTreeSet<_> = manifest.accounts.iter().map(|it| &it.name).collect();
+        let accounts = records.accounts.values();
+        let accounts =
+            accounts.filter(|it| mine(it.applied_as.as_ref()) && !wanted.contains(&it.name));
+        let mut accounts: Vec<_> = accounts
+            .map(|it| (it.name.clone(), it.id.clone()))
+            .collect();
+        accounts.sort();
+        let wanted: BTreeSet<_> = manifest.roles.iter().map(|it| &it.name).collect();
+        let roles = records.roles.values();
+        let roles = roles.filter(|it| mine(it.applied_as.as_ref()) && !wanted.contains(&it.name));
+        let roles: Vec<_> = roles.map(|it| it.name.clone()).collect();
+        let now = self.desk.now;
+        for name in groups {
+            self.step("delete", "group", name.as_str(), &Value::Null);
+            self.make(Change::DeleteGroup(name));
+        }
+        for (name, id) in accounts {
+            self.step("delete", "account", name.as_str(), &Value::Null);
+            self.make(Change::DeleteAccount { id, now });
+        }
+        for name in &roles {
+            let holders = roles::holders(self.desk, name);
+            let others: Vec<_> = holders
+                .iter()
+                .filter(|holder| !roles.iter().any(|role| holder.is_role(role)))
+                .collect();
+            if others.is_empty() {
+                self.step("delete", "role", name.as_str(), &Value::Null);
+                self.make(Change::DeleteRole(name.clone()));
+            } else {
+                let error = conflict(format!(
+                    "role `{name}` is in no file any more, and is still held by {}: take it away \
+                     first",
+                    roles::listed(&others)
+                ));
+                self.note(&format!("set `{}`", self.set), Err(error));
+            }
+        }
+    }
+}
+
+/// Without what does not change.
+fn said(mut what: Value) -> Value {
+    if let Some(fields) = what.as_object_mut() {
+        fields.retain(|_, value| !value.is_null());
+    }
+    what
+}
+
+fn told(grants: &[GrantRecord]) -> Vec<Value> {
+    let grant = |grant: &GrantRecord| json!({ "role": grant.role, "within": grant.within });
+    grants.iter().map(grant).collect()
+}
