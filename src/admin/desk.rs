@@ -15,7 +15,7 @@ use super::{
 use crate::directory::{Closed, Directory, Resolver, State};
 use crate::explain::Depth;
 use crate::policy::{FileAccount, Policy};
-use crate::store::{AccountRecord, GrantRecord, Records, Store};
+use crate::store::{AccountRecord, Change, GrantRecord, Records, Store};
 use crate::words::{AccountId, AccountName, Place, RoleName, UnixTime, nearest};
 
 /// Longest description, in bytes: a paragraph. It is shown in tables and kept in memory.
