@@ -10,14 +10,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Method};
 use portcullis::credential::{Accepts, Credential, Foreign, read};
 use portcullis::directory::{Directory, SigningKey, SigningKeys, State};
-use portcullis::oauth::{MintRequest, mint};
+use portcullis::oauth::token::Limits;
+use portcullis::oauth::{MintRequest, TokenRequest, answer, mint};
 use portcullis::policy::compile::{Context, SourceFile, compile};
 use portcullis::settings::Tokens;
+use portcullis::throttle::{Rates, Throttle};
 use portcullis::verify::Verifier;
-use portcullis::words::{KeyId, Secret, UnixTime};
+use portcullis::words::{KeyId, Rate, Secret, TokenId, UnixTime};
 
 /// Tokens in use at once, for the look-up that misses the processor's own caches.
 const MANY: usize = 50_000;
@@ -75,7 +77,7 @@ impl World {
     fn token(&self) -> String {
         let directory = &self.state.directory;
         let request = MintRequest {
-            id: portcullis::words::TokenId::random(),
+            id: TokenId::random(),
             account: directory.account_named("ci").unwrap(),
             key: Some(self.key),
             scope: None,
@@ -125,6 +127,46 @@ fn tokens(criterion: &mut Criterion) {
         bench.iter(|| verify(&junk));
     });
     criterion.bench_function("make a token", |bench| bench.iter(|| world.token()));
+    endpoint(criterion, &world, &verifier);
+}
+
+/// All that the token endpoint does between a body that was read and an answer.
+fn endpoint(criterion: &mut Criterion, world: &World, verifier: &Verifier) {
+    let mut headers = HeaderMap::new();
+    let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+    headers.insert("content-type", form);
+    let (id, secret) = (world.key, world.secret.reveal());
+    let body = format!("grant_type=client_credentials&client_id={id}&client_secret={secret}");
+    let as_often_as_possible = Rate::new(Rate::COUNT_MAX, Duration::from_secs(1)).at_once(u32::MAX);
+    let rates = Rates::new(None, as_often_as_possible);
+    let request = TokenRequest {
+        method: &Method::POST,
+        query: None,
+        headers: &headers,
+        body: body.as_bytes(),
+        source: None,
+        limits: Some(Limits {
+            held: None,
+            rates: &rates,
+            tells_rates: false,
+        }),
+    };
+    criterion.bench_function("answer a token request", |bench| {
+        bench.iter(|| {
+            let answer = answer(verifier, &world.state, &world.tokens, &request, world.now);
+            assert_eq!(answer.outcome, "issued");
+        });
+    });
+    let throttle = Throttle::new();
+    let (source, limit) = ([192, 0, 2, 1].into(), Rate::new(3, Duration::from_secs(60)));
+    let look = |bench: &mut criterion::Bencher<'_>| {
+        bench.iter(|| throttle.holds(black_box(source), limit, world.now));
+    };
+    criterion.bench_function("look for a throttled source where there is none", look);
+    for _ in 0..3 {
+        throttle.failed([192, 0, 2, 2].into(), limit, world.now);
+    }
+    criterion.bench_function("look for a throttled source where there is another", look);
 }
 
 fn keys(criterion: &mut Criterion) {

@@ -23,6 +23,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::reason::Reason;
+use crate::settings::Listener;
 use crate::words::{KeyId, Secret};
 
 /// Longest credential read, in bytes. A token of ours takes about 500 and a key 86; sixteen times
@@ -64,6 +65,16 @@ pub struct Accepts {
     pub basic: bool,
     /// `X-Api-Key: <key id>.<secret>`.
     pub api_key: bool,
+}
+
+impl Accepts {
+    /// What `listener` reads.
+    pub fn of(listener: &Listener) -> Self {
+        Self {
+            basic: listener.basic,
+            api_key: listener.api_key,
+        }
+    }
 }
 
 /// What an `Authorization` that is not of our form means to a request.

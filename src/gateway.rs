@@ -235,7 +235,7 @@ impl Gateway {
         let request = judge::Asked {
             parts: asked.parts,
             source: asked.source.address,
-            accepts: accepts(listener),
+            accepts: Accepts::of(listener),
             entrance: Entrance::of(listener, asked.connection.is_trusted()),
             failures: listener.limits.failures(),
             now: verdict.at,
@@ -449,11 +449,4 @@ fn refuse(denial: Box<Denial>, ticket: &mut Ticket) -> Response<Outgoing> {
     // Refused after all: shadow lets a decision pass, and not a failing upstream.
     verdict.shadow = false;
     response.map(Outgoing::full)
-}
-
-fn accepts(listener: &Listener) -> Accepts {
-    Accepts {
-        basic: listener.basic,
-        api_key: listener.api_key,
-    }
 }

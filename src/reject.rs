@@ -55,6 +55,10 @@ pub fn respond(denial: &Denial, id: &RequestId) -> Response<Bytes> {
 
 /// When to come again, and what was exceeded if that is told: `RateLimit-Policy` says how often (`q` in
 /// `w` seconds), `RateLimit` that nothing is left (`r`) and for how long (`t`).
+///
+/// # Panics
+///
+/// Never: a header of our own words and numbers is one.
 pub fn tell_limits(headers: &mut HeaderMap, limited: &Limited) {
     const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
     const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");

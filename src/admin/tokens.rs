@@ -145,7 +145,7 @@ pub(super) fn rotate(desk: &mut Desk<'_>) -> Answer {
     };
     let kid = record.kid.clone();
     desk.change(&Change::AddSigningKey(record))?;
-    let signing = unwrap(&desk.records(), &pepper)
+    let signing = unwrap(desk.records(), &pepper)
         .map_err(|error| AdminError::new(ErrorKind::Unavailable, error.to_string()))?;
     desk.service.handle.store(State {
         policy: Arc::clone(&desk.state.policy),

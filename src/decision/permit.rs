@@ -23,6 +23,10 @@ use crate::words::{Boundary, Caller, PermissionId, UNRESERVED, UpstreamId};
 /// forwarded.
 #[must_use]
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is what its routes say of one thing, and every combination of them is meant"
+)]
 pub struct Permit {
     target: Target,
     /// The path as it was sent, where only shadow lets it through.

@@ -123,6 +123,10 @@ pub const JWKS_PATH: &str = "/.well-known/jwks.json";
 const JWKS_MAX_AGE: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
 /// The answer to whoever asks for the key set.
+///
+/// # Panics
+///
+/// Never: texts always become JSON.
 pub fn key_set(keys: &SigningKeys) -> Response<Bytes> {
     let body = serde_json::to_vec(&jwks(keys)).expect("texts always become JSON");
     let mut response = Response::new(Bytes::from(body));

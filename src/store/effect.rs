@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::change::RETIRED_KEYS_KEPT;
 use super::{
     AccountRecord, Adoption, Change, FileAccountRecord, GrantRecord, Holder, KeyRecord, KeyUse,
     Records, RoleRecord,
@@ -40,11 +39,6 @@ impl Touched {
             ..Self::default()
         }
     }
-}
-
-/// Whether nothing is good any more by `now` that a key signed which retired at `at`.
-fn is_over(at: UnixTime, now: UnixTime) -> bool {
-    at.plus(RETIRED_KEYS_KEPT) < now
 }
 
 impl Records {
@@ -173,23 +167,13 @@ impl Records {
                 Touched::everybody()
             }
             Change::Used { keys, accounts } => self.used(keys, accounts),
-            Change::RevokeToken { id, ends_at, now } => {
-                self.revoked_tokens.retain(|_, end| *end > *now);
-                self.revoked_tokens.insert(*id, *ends_at);
-                Touched {
-                    tokens: true,
-                    ..Touched::default()
-                }
-            }
+            Change::RevokeToken { id, ends_at, now } => self.revoke_token(*id, *ends_at, *now),
             Change::AddSigningKey(key) => {
                 for known in &mut self.signing_keys {
                     known.retired_at = known.retired_at.or(Some(key.created_at));
                 }
-                self.signing_keys.retain(|known| {
-                    known
-                        .retired_at
-                        .is_none_or(|at| !is_over(at, key.created_at))
-                });
+                self.signing_keys
+                    .retain(|known| !known.is_over(key.created_at));
                 self.signing_keys.push(key.clone());
                 Touched::default()
             }

@@ -6,6 +6,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::change::RETIRED_KEYS_KEPT;
+use super::effect::Touched;
 use crate::words::{
     AccountId, AccountName, Boundary, GroupName, KeyId, PermissionPattern, RoleName, SetName,
     TokenId, UnixTime,
@@ -51,6 +53,21 @@ impl Records {
     pub fn keys_of(&self, account: &AccountId) -> impl Iterator<Item = &KeyRecord> {
         let ids = self.keys_of.get(account).into_iter().flatten();
         ids.filter_map(|id| self.keys.get(id))
+    }
+
+    /// Takes a token back, and forgets those that have run out by `now`.
+    pub(super) fn revoke_token(
+        &mut self,
+        id: TokenId,
+        ends_at: UnixTime,
+        now: UnixTime,
+    ) -> Touched {
+        self.revoked_tokens.retain(|_, end| *end > now);
+        self.revoked_tokens.insert(id, ends_at);
+        Touched {
+            tokens: true,
+            ..Touched::default()
+        }
     }
 
     /// Adds or replaces a key.
@@ -230,6 +247,14 @@ pub struct SigningKeyRecord {
     pub created_at: UnixTime,
     /// Since when it signs nothing any more.
     pub retired_at: Option<UnixTime>,
+}
+
+impl SigningKeyRecord {
+    /// Whether nothing it signed is good any more by `now`.
+    pub(super) fn is_over(&self, now: UnixTime) -> bool {
+        let retired = self.retired_at.map(|at| at.plus(RETIRED_KEYS_KEPT));
+        retired.is_some_and(|end| end < now)
+    }
 }
 
 impl std::fmt::Debug for SigningKeyRecord {

@@ -220,6 +220,6 @@ mod tests {
             .map(|shard| shard.lock().unwrap().capacity())
             .sum();
         assert_eq!(slots * size_of::<Slot>(), BYTES);
-        assert!(2 * BYTES <= 16 * 1024 * 1024, "two tables of {BYTES} bytes");
+        const { assert!(2 * BYTES <= 16 * 1024 * 1024, "there are two tables") };
     }
 }

@@ -262,7 +262,8 @@ const STRIPE_ENTRIES_MIN: usize = 64;
 /// its work; then the oldest goes, so that adding one token stays a matter of microseconds.
 const STEPS_MAX: usize = 128;
 
-#[cfg(all(test, not(feature = "model")))]
+#[cfg(test)]
+#[cfg(not(feature = "model"))]
 mod tests {
     use std::thread;
 

@@ -214,6 +214,10 @@ impl TokenId {
     }
 
     /// The id as text.
+    ///
+    /// # Panics
+    ///
+    /// Never: it is letters and digits.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("letters and digits")
     }
