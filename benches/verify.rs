@@ -19,7 +19,7 @@ use portcullis::policy::compile::{Context, SourceFile, compile};
 use portcullis::settings::Tokens;
 use portcullis::throttle::{Rates, Throttle};
 use portcullis::verify::Verifier;
-use portcullis::words::{KeyId, Rate, Secret, TokenId, UnixTime};
+use portcullis::words::{KeyId, Rate, RequestIds, Secret, TokenId, UnixTime};
 
 /// Tokens in use at once, for the look-up that misses the processor's own caches.
 const MANY: usize = 50_000;
@@ -139,7 +139,9 @@ fn endpoint(criterion: &mut Criterion, world: &World, verifier: &Verifier) {
     let body = format!("grant_type=client_credentials&client_id={id}&client_secret={secret}");
     let as_often_as_possible = Rate::new(Rate::COUNT_MAX, Duration::from_secs(1)).at_once(u32::MAX);
     let rates = Rates::new(None, as_often_as_possible);
+    let id = RequestIds::new().next(world.now);
     let request = TokenRequest {
+        id: &id,
         method: &Method::POST,
         query: None,
         headers: &headers,
