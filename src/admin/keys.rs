@@ -1,6 +1,8 @@
 //! Operations on keys.
 
-use std::collections::{BTreeMap, HashMap};
+mod list;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,15 +13,15 @@ use super::desk::{
     Answer, Desk, Found, check_description, check_networks, conflict, invalid, managed_by_file,
     not_found,
 };
-use super::service::Used;
 use super::{AdminError, ErrorKind, ImportedKey, view};
-use crate::directory::{Directory, Key};
+use crate::directory::Key;
 use crate::policy::FileKey;
-use crate::store::{Change, KeyLimits, KeyRecord, KeyUse, Pepper, Records};
+use crate::store::{Change, KeyLimits, KeyRecord, Pepper};
 use crate::words::{
-    Account, AccountId, AccountName, KeyId, Permission, PermissionPattern, Secret, UnixTime,
-    nearest,
+    AccountId, AccountName, KeyId, Permission, PermissionPattern, Secret, UnixTime, nearest,
 };
+
+pub(super) use list::{Wanted, list, used_since};
 
 /// Longest overlap of a rotation: longer, and nobody remembers that the old key is still alive.
 const OVERLAP_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -311,99 +313,6 @@ fn handed_out(desk: &Desk<'_>, id: KeyId, secret: &Secret) -> Answer {
     }))
 }
 
-/// Which keys are asked for.
-pub(super) struct Wanted {
-    /// Those that still open something and were not used since, and were there already.
-    pub(super) unused_since: Option<UnixTime>,
-    /// Those that still open something and end before this.
-    pub(super) ends_before: Option<UnixTime>,
-}
-
-impl Wanted {
-    fn admits(&self, desk: &Desk<'_>, key: &Key) -> bool {
-        if self.unused_since.is_none() && self.ends_before.is_none() {
-            return true;
-        }
-        let made = || desk.records().key(&key.id).map(|record| record.created_at);
-        let unused = |since| {
-            key.last_used_at()
-                .or_else(made)
-                .is_none_or(|used| used < since)
-        };
-        !key.is_expired(desk.now)
-            && self.unused_since.is_none_or(unused)
-            && self.ends_before.is_none_or(|end| key.is_expired(end))
-    }
-}
-
-/// Every key, by account and then oldest first, or those of one account; at most `limit` of those
-/// that come after `after`.
-pub(super) fn list(
-    desk: &Desk<'_>,
-    account: Option<&AccountName>,
-    wanted: &Wanted,
-    (after, limit): (Option<KeyId>, Option<usize>),
-) -> Answer {
-    if let Some(account) = account {
-        desk.find(account)?;
-    }
-    let after = match after {
-        Some(id) => Some(place(desk, find(desk, &id)?)),
-        None => None,
-    };
-    let begin = after.as_ref().map(|(name, ..)| name.clone());
-    let mut accounts: Vec<_> = desk
-        .directory()
-        .accounts()
-        .filter(|one| account.is_none_or(|account| one.name == *account))
-        .filter(|one| begin.as_ref().is_none_or(|begin| one.name >= *begin))
-        .collect();
-    // Each account is looked at with its keys, and a page needs no more accounts than it has lines,
-    // unless some of them have nothing to show.
-    accounts.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-    let most = limit.unwrap_or(usize::MAX);
-    let mut shown = Vec::new();
-    for account in accounts {
-        let mut keys: Vec<_> = keys_of(desk, account)
-            .filter(|key| wanted.admits(desk, key))
-            .map(|key| (place(desk, key), key))
-            .filter(|(place, _)| after.as_ref().is_none_or(|after| place > after))
-            .collect();
-        keys.sort_unstable_by(|one, other| one.0.cmp(&other.0));
-        let room = most.saturating_sub(shown.len());
-        shown.extend(
-            keys.into_iter()
-                .take(room)
-                .map(|(_, key)| view::key(desk, key)),
-        );
-        if shown.len() >= most {
-            break;
-        }
-    }
-    Ok(shown.into())
-}
-
-/// Where a key stands in the list: by account, then by age; keys of files have none and come first.
-fn place(desk: &Desk<'_>, key: &Key) -> (AccountName, Option<UnixTime>, KeyId) {
-    let made = desk.records().key(&key.id).map(|record| record.created_at);
-    (key.account.name.clone(), made, key.id)
-}
-
-/// The keys of an account, those in its file too.
-fn keys_of<'d>(desk: &'d Desk<'_>, account: &'d Account) -> impl Iterator<Item = &'d Key> {
-    let filed = desk.policy().accounts.get(&account.name);
-    let filed = filed.into_iter().flat_map(|entry| &entry.keys);
-    let stored = desk.records().keys_of(&account.id).map(|key| key.id);
-    let stored: Vec<_> = stored.collect();
-    let filed = filed.map(|key| key.id).filter({
-        let stored = stored.clone();
-        move |id| !stored.contains(id)
-    });
-    let keys = stored.into_iter().chain(filed);
-    keys.filter_map(|id| desk.directory().key(&id))
-        .filter(|key| key.account.id == account.id)
-}
-
 /// A second key for the same account with the same limits, and an end for the first. Unless told
 /// otherwise the new one ends when the first was meant to: whoever holds a key for a while does not
 /// get one for ever by replacing it.
@@ -512,39 +421,4 @@ fn file_key<'d>(desk: &'d Desk<'_>, id: &KeyId) -> Option<&'d FileKey> {
     accounts
         .flat_map(|account| &account.keys)
         .find(|key| key.id == *id)
-}
-
-/// When keys and accounts were used, as far as `records` do not know it.
-pub(super) fn used_since(directory: &Directory, records: &Records) -> Used {
-    let mut keys = Vec::new();
-    let mut accounts: BTreeMap<&AccountId, UnixTime> = BTreeMap::new();
-    for key in directory.keys() {
-        let Some(used) = key.last_used_at() else {
-            continue;
-        };
-        let latest = accounts.entry(&key.account.id).or_insert(used);
-        *latest = (*latest).max(used);
-        if records
-            .key(&key.id)
-            .is_some_and(|known| known.last_used_at < Some(used))
-        {
-            keys.push(KeyUse {
-                id: key.id,
-                at: used,
-                from: key.last_used_from(),
-            });
-        }
-    }
-    let rows = records.file_accounts.values();
-    let filed: BTreeMap<_, _> = rows.map(|row| (&row.id, row.last_used_at)).collect();
-    let known = |id: &AccountId| match records.accounts.get(id) {
-        Some(account) => Some(account.last_used_at),
-        None => filed.get(id).copied(),
-    };
-    let later = accounts.into_iter();
-    let later = later.filter(|(id, used)| known(id).is_some_and(|known| known < Some(*used)));
-    Used {
-        keys,
-        accounts: later.map(|(id, used)| (id.clone(), used)).collect(),
-    }
 }
