@@ -81,6 +81,13 @@ impl Door {
     }
 }
 
+impl Door {
+    /// What a TLS handshake that begins now goes by, if it speaks TLS.
+    pub fn tls_config(&self) -> Option<Arc<rustls::ServerConfig>> {
+        self.tls.as_ref().map(Tls::config)
+    }
+}
+
 impl Bound {
     /// Binds `cores` sockets.
     ///

@@ -6,12 +6,13 @@ use ipnet::IpNet;
 use serde_json::Value;
 
 use super::Grant;
+use super::authority::Subject;
 use super::desk::{
     Answer, Desk, Found, check_description, check_networks, conflict, managed_by_file, not_found,
 };
 use super::view;
 use crate::store::{AccountRecord, Change, Holder};
-use crate::words::{AccountId, AccountName, Boundary};
+use crate::words::{AccountId, AccountName};
 
 pub(super) fn create(
     desk: &mut Desk<'_>,
@@ -37,13 +38,13 @@ pub(super) fn create(
         updated_at: desk.now,
         last_used_at: None,
         applied_as: None,
-        owner: Boundary::default(),
+        owner: desk.owner.clone(),
     };
     desk.change(&Change::CreateAccount(account))?;
     show(desk, name)
 }
 
-/// Every account by name, or at most `limit` of those that come after `after`.
+/// The accounts whoever asks sees by name, or at most `limit` of those that come after `after`.
 pub(super) fn list(desk: &Desk<'_>, after: Option<&AccountName>, limit: Option<usize>) -> Value {
     let stored = desk.records().accounts.values();
     let stored = stored.map(|record| (&record.name, Found::Stored(record)));
@@ -52,6 +53,7 @@ pub(super) fn list(desk: &Desk<'_>, after: Option<&AccountName>, limit: Option<u
     let all = stored.chain(filed);
     let mut rows: Vec<_> = all
         .filter(|(name, _)| after.is_none_or(|after| *name > after))
+        .filter(|(name, _)| desk.sees(Subject::Account(name)))
         .collect();
     first_of(&mut rows, limit, |one, other| one.0.cmp(other.0));
     let rows = rows.into_iter().map(|(name, found)| match found {

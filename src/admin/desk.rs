@@ -9,14 +9,14 @@ use super::service::{Inner, Service};
 use super::tokens;
 use super::trail::Asked;
 use super::{
-    AdminError, ErrorKind, Grant, Operation, accounts, apply, ask, audit, denials, groups, keys,
-    look, roles,
+    AdminError, ErrorKind, Grant, Operation, Terms, accounts, apply, ask, audit, authority,
+    denials, groups, keys, look, roles, version,
 };
 use crate::directory::{Closed, Directory, Resolver, State};
 use crate::explain::Depth;
 use crate::policy::{FileAccount, Policy};
 use crate::store::{AccountRecord, Change, GrantRecord, Records, Store};
-use crate::words::{AccountId, AccountName, Place, RoleName, UnixTime, nearest};
+use crate::words::{AccountId, AccountName, Boundary, Place, RoleName, UnixTime, nearest};
 
 /// Longest description, in bytes: a paragraph. It is shown in tables and kept in memory.
 const DESCRIPTION_BYTES_MAX: usize = 1024;
@@ -42,6 +42,10 @@ pub(super) struct Desk<'a> {
     pub(super) recorded: Option<u64>,
     /// What the records will be, while several changes are worked out that are made together.
     draft: Option<Records>,
+    /// In whose name it is asked; of whoever asks on this machine nothing is asked.
+    pub(super) terms: Option<&'a Terms>,
+    /// Whose what is made will be.
+    pub(super) owner: Boundary,
 }
 
 /// Whose account it is.
@@ -62,7 +66,22 @@ impl<'a> Desk<'a> {
             asked,
             recorded: None,
             draft: None,
+            terms: None,
+            owner: Boundary::default(),
         }
+    }
+
+    /// The same, in somebody's name.
+    pub(super) fn for_somebody(mut self, terms: Option<&'a Terms>) -> Self {
+        self.terms = terms;
+        self
+    }
+
+    /// Does what `operation` says, if whoever asks may ask for it.
+    pub(super) fn execute_if_permitted(&mut self, operation: Operation) -> Answer {
+        self.owner = authority::check(self, &operation)?;
+        version::check(self, &operation)?;
+        self.execute(operation)
     }
 
     #[expect(
@@ -77,7 +96,11 @@ impl<'a> Desk<'a> {
                 description,
                 grants,
                 allow_from,
-            } => accounts::create(self, &name, description, &grants, allow_from),
+                owner,
+            } => {
+                self.own(owner)?;
+                accounts::create(self, &name, description, &grants, allow_from)
+            }
             O::AccountsList { after, limit } => Ok(accounts::list(self, after.as_ref(), limit)),
             O::AccountsApply {
                 set,
@@ -151,7 +174,11 @@ impl<'a> Desk<'a> {
                 permissions,
                 include,
                 api_access,
-            } => roles::create(self, &name, description, (permissions, include, api_access)),
+                owner,
+            } => {
+                self.own(owner)?;
+                roles::create(self, &name, description, (permissions, include, api_access))
+            }
             O::RolesList {} => Ok(roles::list(self)),
             O::RolesShow { name } => roles::show(self, &name),
             O::RolesUpdate {
@@ -166,7 +193,11 @@ impl<'a> Desk<'a> {
                 name,
                 description,
                 grants,
-            } => groups::create(self, &name, description, &grants),
+                owner,
+            } => {
+                self.own(owner)?;
+                groups::create(self, &name, description, &grants)
+            }
             O::GroupsList {} => Ok(groups::list(self)),
             O::GroupsShow { name } => groups::show(self, &name),
             O::GroupsAdd { group, account } => groups::add(self, &group, &account),
@@ -213,7 +244,7 @@ impl<'a> Desk<'a> {
                     host,
                     from,
                     headers,
-                    depth: match brief {
+                    depth: match brief || !self.sees_all() {
                         true => Depth::Verdict,
                         false => Depth::Remedies,
                     },
@@ -334,15 +365,28 @@ impl<'a> Desk<'a> {
     }
 
     pub(super) fn check_grant(&self, grant: &Grant) -> Result<(), AdminError> {
-        self.check_role(&grant.role)?;
+        self.check_role(&grant.role)
+            .map_err(|error| error.at("role"))?;
         if !Resolver::new(self.policy(), self.records()).may_be_given(&grant.role) {
-            return Err(invalid(format!(
-                "role `{}`: {}",
-                grant.role,
-                Closed::RoleInner
-            )));
+            let (role, inner) = (&grant.role, Closed::RoleInner);
+            return Err(invalid(format!("role `{role}`: {inner}")).at("role"));
         }
-        for (dimension, values) in grant.within.iter() {
+        self.check_boundary(&grant.within)
+            .map_err(|error| error.at("within"))
+    }
+
+    /// Says whose what is made will be, if it is said.
+    fn own(&mut self, owner: Option<Boundary>) -> Result<(), AdminError> {
+        if let Some(owner) = owner {
+            self.check_boundary(&owner)
+                .map_err(|error| error.at("owner"))?;
+            self.owner = owner;
+        }
+        Ok(())
+    }
+
+    fn check_boundary(&self, within: &Boundary) -> Result<(), AdminError> {
+        for (dimension, values) in within.iter() {
             if self.policy().dimension_id(dimension.as_str()).is_none() {
                 let known = self
                     .policy()
@@ -400,12 +444,14 @@ pub(super) fn check_description(text: &str) -> Result<(), AdminError> {
         return Err(invalid(format!(
             "the description has {} bytes: at most {DESCRIPTION_BYTES_MAX} are allowed",
             text.len()
-        )));
+        ))
+        .at("description"));
     }
     if text.chars().any(char::is_control) {
         return Err(invalid(
             "the description has control characters or line breaks: use one line of text",
-        ));
+        )
+        .at("description"));
     }
     Ok(())
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::authority::Subject;
 use super::desk::{Answer, Desk, Found, check_description, managed_by_file, not_found};
 use super::{AdminError, Grant, accounts, view};
 use crate::store::{Change, GroupRecord, Holder};
-use crate::words::{AccountId, AccountName, Boundary, GroupName, nearest};
+use crate::words::{AccountId, AccountName, GroupName, nearest};
 
 pub(super) fn create(
     desk: &mut Desk<'_>,
@@ -26,7 +27,7 @@ pub(super) fn create(
         members: BTreeSet::new(),
         grants: desk.check_grants(grants, &[])?,
         applied_as: None,
-        owner: Boundary::default(),
+        owner: desk.owner.clone(),
         created_at: desk.now,
         updated_at: desk.now,
     };
@@ -38,10 +39,11 @@ pub(super) fn create(
 pub(super) fn list(desk: &Desk<'_>) -> Value {
     let (filed, stored) = (desk.policy().groups.keys(), desk.records().groups.keys());
     let names: BTreeSet<_> = filed.chain(stored).collect();
-    names
+    let seen = names
         .into_iter()
-        .flat_map(|name| show(desk, name))
-        .collect()
+        .filter(|name| desk.sees(Subject::Group(name)));
+    let page = desk.page().of(seen.map(|name| (name, name.to_string())));
+    page.into_iter().flat_map(|name| show(desk, name)).collect()
 }
 
 pub(super) fn show(desk: &Desk<'_>, name: &GroupName) -> Answer {

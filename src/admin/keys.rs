@@ -172,7 +172,7 @@ pub(super) fn import(
             expires_at,
             last_used_at: None,
             last_used_from: None,
-            created_by: None,
+            created_by: Some(desk.asked.actor().to_string()),
             limits: plan.limits.clone(),
         });
     }
@@ -286,7 +286,7 @@ fn new_key(
         expires_at: plan.expires_at,
         last_used_at: None,
         last_used_from: None,
-        created_by: None,
+        created_by: Some(desk.asked.actor().to_string()),
         limits: plan.limits,
     };
     Ok((key, secret))

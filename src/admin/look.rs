@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::authority::Subject;
 use super::desk::{Answer, Desk, Found, conflict, invalid, not_found};
 use super::{AdminError, ErrorKind, Token};
+use crate::directory::State;
 use crate::oauth::{MintRequest, mint};
 use crate::policy::matcher::Lookup;
 use crate::policy::{Policy, Requirement, Route, RouteBoundary, Source};
@@ -139,6 +141,7 @@ pub(super) fn permissions(desk: &Desk<'_>) -> Value {
     let mut resolver = crate::directory::Resolver::new(policy, desk.records());
     let names = policy.roles.keys().chain(desk.records().roles.keys());
     let roles: Vec<_> = names
+        .filter(|name| desk.sees(Subject::Role(name)))
         .filter_map(|name| Some((name, resolver.role(name).ok()?)))
         .collect();
     let show = |(name, description): &(Permission, String)| {
@@ -218,5 +221,17 @@ pub(super) fn issue_token(
 
 /// What a token says, and whether it would be believed.
 pub(super) fn inspect_token(desk: &Desk<'_>, token: &Token) -> Value {
-    crate::oauth::inspect(&desk.service.verifier, &desk.state, &token.0, desk.now)
+    let inspect = |state| crate::oauth::inspect(&desk.service.verifier, state, &token.0, desk.now);
+    let told = inspect(&desk.state);
+    let account = told.get("account").and_then(Value::as_str);
+    let account = account.and_then(|name| name.parse().ok());
+    let is_seen = match &account {
+        Some(name) => desk.sees(Subject::Account(name)),
+        None => desk.sees_all(),
+    };
+    match is_seen {
+        true => told,
+        // Of a token of somebody he does not see he is told what he is told of junk.
+        false => inspect(&State::nobody()),
+    }
 }

@@ -10,10 +10,12 @@ mod accounts;
 mod apply;
 mod ask;
 mod audit;
+mod authority;
 pub mod control;
 mod denials;
 mod desk;
 mod groups;
+pub mod http;
 mod keys;
 mod look;
 mod open;
@@ -25,14 +27,17 @@ mod roles;
 mod service;
 mod tokens;
 mod trail;
+mod version;
 mod view;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use thiserror::Error;
 
 use crate::store::StoreError;
 
 pub use crate::audit::Actor;
+pub use authority::{Page, Terms};
 pub use look::{declared, routes};
 pub use open::{
     OpenError, look, open_files, open_offline, open_server, own_endpoints, policy_context,
@@ -40,6 +45,7 @@ pub use open::{
 pub use operation::{Grant, ImportedKey, MatrixBy, Operation, Token};
 pub use overlaps::{OVERLAPS_LISTED_MAX, overlaps};
 pub use service::{Host, ReplaceError, Service};
+pub(crate) use version::version;
 
 /// What kind of no it is. Commands make an exit code of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +55,8 @@ pub enum ErrorKind {
     NotFound,
     /// It is there already, or something stands against it.
     Conflict,
+    /// It is not any more what whoever asks took it for.
+    Stale,
     /// It is not well formed, or names what does not exist.
     Invalid,
     /// Whoever asks may not.
@@ -65,6 +73,12 @@ pub struct AdminError {
     pub kind: ErrorKind,
     /// The sentence.
     pub message: String,
+    /// The part of what was asked that is wrong, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// What the thing is now, if it is another than whoever asks took it for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newer: Option<Box<Value>>,
 }
 
 impl AdminError {
@@ -73,7 +87,16 @@ impl AdminError {
         Self {
             kind,
             message: message.into(),
+            field: None,
+            newer: None,
         }
+    }
+
+    /// The same, about this part of what was asked.
+    #[must_use]
+    pub fn at(mut self, field: &str) -> Self {
+        self.field = Some(field.to_owned());
+        self
     }
 }
 

@@ -86,6 +86,9 @@ operations! {
         #[serde(default)] description: String,
         #[serde(default)] grants: Vec<Grant>,
         #[serde(default)] allow_from: Vec<IpNet>,
+        /// Within what those who manage it must hold the right to; where whoever makes it holds his
+        /// if nothing is said.
+        #[serde(default)] owner: Option<Boundary>,
     };
     /// Every account by name, or at most `limit` of those that come after `after`.
     AccountsList {
@@ -179,6 +182,7 @@ operations! {
         #[serde(default)] include: Vec<RoleName>,
         /// Whether accounts and groups can be given it; they can if nothing is said.
         #[serde(default)] api_access: Option<bool>,
+        #[serde(default)] owner: Option<Boundary>,
     };
     /// Every role, built-in and custom.
     RolesList {};
@@ -202,6 +206,7 @@ operations! {
         name: GroupName,
         #[serde(default)] description: String,
         #[serde(default)] grants: Vec<Grant>,
+        #[serde(default)] owner: Option<Boundary>,
     };
     /// Every group.
     GroupsList {};
@@ -315,6 +320,11 @@ operations! {
 }
 
 impl Operation {
+    /// Whether the process answers it, and not the desk.
+    pub(super) const fn is_the_process(&self) -> bool {
+        matches!(self, Self::Status {} | Self::Reload {} | Self::Drain {})
+    }
+
     /// What it is about, for logs: the account, key, role, group or path it names. Never a token, a
     /// query, a header or a description: those are where secrets are pasted.
     #[expect(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::desk::{Answer, Desk};
 use super::trail::{self, Trail};
-use super::{AdminError, ErrorKind, Operation};
+use super::{AdminError, ErrorKind, Operation, authority};
 use crate::audit::Outcome;
 use crate::directory::State;
 use crate::store::{Change, StoreError};
@@ -15,6 +15,15 @@ use crate::store::{Change, StoreError};
 const CUT_EVERY: u64 = 1000;
 
 impl Desk<'_> {
+    /// Refuses what whoever asks may not ask for, and records that.
+    pub(super) fn permit(&mut self, operation: &Operation) -> Result<(), AdminError> {
+        let permitted = authority::check(self, operation).map(|_| ());
+        if permitted.is_err() && self.asked.trail != Trail::Nothing {
+            self.record(trail::outcome(&permitted))?;
+        }
+        permitted
+    }
+
     /// Does what `operation` says, and sees to it that it is recorded: done, refused or failed. An
     /// answer that cannot be recorded is not given.
     pub(super) fn carry_out(&mut self, operation: Operation) -> Answer {
@@ -30,7 +39,7 @@ impl Desk<'_> {
             let key = state.directory.key(&key.parse().ok()?)?;
             Some(key.account.name.to_string())
         });
-        let answer = self.execute(operation);
+        let answer = self.execute_if_permitted(operation);
         let due = match &answer {
             Ok(_) => self.recorded.is_none() && self.asked.begins(&self.service.watches, self.now),
             Err(_) => self.asked.trail != Trail::Nothing,
@@ -78,6 +87,7 @@ impl Desk<'_> {
     /// Makes `change`: on disk together with its record, then in force. There is no other way to change
     /// anything.
     pub(super) fn change(&mut self, change: &Change) -> Result<(), AdminError> {
+        self.keep_an_administrator(change)?;
         let instance = self.service.instance();
         let told = self.inner.records.told(change).into_iter();
         let entry = |told| {

@@ -6,13 +6,14 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use super::AdminError;
+use super::authority::Subject;
 use super::desk::{Answer, Desk, check_description, conflict, invalid, managed_by_file, not_found};
 use crate::directory::Resolver;
 use crate::policy::own;
 use crate::store::{Change, GrantRecord, Holder, RoleRecord};
 use crate::words::{
-    AccountId, AccountName, Boundary, GroupName, Permission, PermissionPattern, PermissionSet,
-    Place, RoleName, nearest,
+    AccountId, AccountName, GroupName, Permission, PermissionPattern, PermissionSet, Place,
+    RoleName, nearest,
 };
 
 /// Most permissions or included roles written in one role.
@@ -42,7 +43,7 @@ pub(super) fn create(
         include,
         api_access: api_access.unwrap_or(true),
         applied_as: None,
-        owner: Boundary::default(),
+        owner: desk.owner.clone(),
         created_at: desk.now,
         updated_at: desk.now,
     };
@@ -93,10 +94,11 @@ pub(super) fn list(desk: &Desk<'_>) -> Value {
     let (built_in, custom) = (desk.policy().roles.keys(), desk.records().roles.keys());
     let own = own::roles().iter().map(|role| &role.name);
     let names: BTreeSet<_> = built_in.chain(custom).chain(own).collect();
-    names
+    let seen = names
         .into_iter()
-        .flat_map(|name| show(desk, name))
-        .collect()
+        .filter(|name| desk.sees(Subject::Role(name)));
+    let page = desk.page().of(seen.map(|name| (name, name.to_string())));
+    page.into_iter().flat_map(|name| show(desk, name)).collect()
 }
 
 pub(super) fn show(desk: &Desk<'_>, name: &RoleName) -> Answer {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::desk::Desk;
 use super::trail::{self, Asked, Trail, Watches};
-use super::{Actor, AdminError, ErrorKind, Operation, reload};
+use super::{Actor, AdminError, ErrorKind, Operation, Terms, reload};
 use crate::audit::Outcome;
 use crate::clock::Clock;
 use crate::denials::Denials;
@@ -199,11 +199,38 @@ impl Service {
     ///
     /// Why not; nothing has changed then.
     pub fn execute(&self, operation: Operation, actor: &Actor) -> Result<Value, AdminError> {
+        self.carry_out(operation, actor, None)
+    }
+
+    /// The same in the name of an account, as far as it may ask for it.
+    ///
+    /// # Errors
+    ///
+    /// Why not; nothing has changed then.
+    pub fn execute_for(
+        &self,
+        operation: Operation,
+        actor: &Actor,
+        terms: &Terms,
+    ) -> Result<Value, AdminError> {
+        self.carry_out(operation, actor, Some(terms))
+    }
+
+    fn carry_out(
+        &self,
+        operation: Operation,
+        actor: &Actor,
+        terms: Option<&Terms>,
+    ) -> Result<Value, AdminError> {
         let now = self.clock.now();
         let asked = Asked::of(&operation, actor, now);
         // What was refused a moment ago is asked for now.
         self.denials.collect(now);
         // What the process does comes first: a reload takes the lock itself.
+        if operation.is_the_process() && terms.is_some() {
+            let permitted = Desk::new(self, self.lock()?, Asked::of(&operation, actor, now));
+            permitted.for_somebody(terms).permit(&operation)?;
+        }
         if operation == (Operation::Reload {}) {
             self.reload(asked, actor)
         } else if operation == (Operation::Drain {}) {
@@ -211,7 +238,8 @@ impl Service {
         } else if operation == (Operation::Status {}) {
             self.status()
         } else {
-            Desk::new(self, self.lock()?, asked).carry_out(operation)
+            let desk = Desk::new(self, self.lock()?, asked);
+            desk.for_somebody(terms).carry_out(operation)
         }
     }
 

@@ -5,7 +5,7 @@ mod audit;
 mod keys;
 mod roles;
 mod tokens;
-mod world;
+pub(super) mod world;
 
 use std::time::Duration;
 

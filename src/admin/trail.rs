@@ -199,6 +199,11 @@ pub(super) struct Asked {
 }
 
 impl Asked {
+    /// Who asks.
+    pub(super) fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
     /// What `actor` asks for with `operation`.
     pub(super) fn of(operation: &Operation, actor: &Actor, now: UnixTime) -> Self {
         Self {

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::authority::Subject;
 use super::desk::Desk;
 use crate::directory::{Key, Resolver};
 use crate::policy::{FileAccount, FileGrant, FileGroup};
@@ -60,7 +61,9 @@ pub(super) fn group(desk: &Desk<'_>, record: &GroupRecord) -> Value {
         .members
         .iter()
         .filter_map(|id| desk.records().accounts.get(id));
-    let mut members: Vec<_> = accounts.map(|account| &account.name).collect();
+    let members = accounts.map(|account| &account.name);
+    let seen = |name: &&AccountName| desk.sees(Subject::Account(name));
+    let mut members: Vec<_> = members.filter(seen).collect();
     members.sort();
     json!({
         "name": record.name,
@@ -150,7 +153,9 @@ fn groups_of(desk: &Desk<'_>, id: &AccountId, name: &AccountName) -> Vec<GroupNa
     let filed = filed
         .filter(|(_, group)| group.members.contains(name))
         .map(|(name, _)| name);
-    let mut groups: Vec<_> = stored.chain(filed).cloned().collect();
+    let all = stored.chain(filed);
+    let seen = all.filter(|name| desk.sees(Subject::Group(name)));
+    let mut groups: Vec<_> = seen.cloned().collect();
     groups.sort();
     groups.dedup();
     groups

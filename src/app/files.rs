@@ -20,7 +20,8 @@ use crate::words::{Fault, Faults, Place};
 /// Every file that cannot be used, where the settings name it.
 pub fn usable(settings: &Settings) -> Result<(), Faults> {
     let mut faults = Faults::default();
-    for listener in &settings.listeners {
+    let admin = settings.admin.as_ref().map(admin::http::listener);
+    for listener in settings.listeners.iter().chain(&admin) {
         let tls = listener.tls.as_ref();
         let client = tls.and_then(|tls| tls.client.as_ref());
         // Each by itself, then all together: what is wrong with one hides nothing of another.

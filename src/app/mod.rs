@@ -63,6 +63,7 @@ pub struct Running {
     addresses: Addresses,
     tasks: Tasks,
     cores: Vec<JoinHandle<()>>,
+    admin: Option<JoinHandle<()>>,
     control: Runtime,
     log: Log,
     /// Heard when a signal or an operator asks for the end.
@@ -79,6 +80,8 @@ pub struct Addresses {
     pub listeners: Vec<SocketAddr>,
     /// Metrics and health.
     pub ops: Option<SocketAddr>,
+    /// The admin API.
+    pub admin: Option<SocketAddr>,
     /// The control socket.
     pub control: Option<PathBuf>,
 }
@@ -183,6 +186,7 @@ pub fn start(
         draining: Arc::clone(&shared.draining),
         tasks: shared.tasks.clone(),
         cores: Vec::with_capacity(cores),
+        admin: None,
         control: control_runtime().map_err(system("cannot start the control plane"))?,
         asked_to_stop: CancellationToken::new(),
         over: CancellationToken::new(),
@@ -190,7 +194,8 @@ pub fn start(
         service,
         log,
     };
-    let doors = bound.iter().map(|bound| Arc::clone(&bound.door)).collect();
+    let doors = bound.iter().map(|bound| Arc::clone(&bound.door));
+    let doors = doors.chain(running.admin_api()?).collect();
     running.certificates(doors, &metrics, &clock);
     running.control_plane(watch, &metrics, clock)?;
     for core in 0..cores {
@@ -289,6 +294,22 @@ impl Running {
         self.tasks.spawn(watch);
     }
 
+    /// Starts the admin API, on threads of its own, if there is to be one.
+    fn admin_api(&mut self) -> Result<Option<Arc<Door>>, StartError> {
+        let Some(settings) = &self.settings.admin else {
+            return Ok(None);
+        };
+        let what = format!("cannot listen on {} for the admin API", settings.address);
+        let listener = Arc::new(admin::http::listener(settings));
+        let door = Door::open(listener).map_err(unusable(&self.settings))?;
+        let api = admin::http::Api::new(settings, &self.settings, &self.service);
+        let (address, thread) =
+            admin::http::start(api, Arc::clone(&door), self.over.clone()).map_err(system(what))?;
+        self.addresses.admin = Some(address);
+        self.admin = Some(thread);
+        Ok(Some(door))
+    }
+
     fn ops(&self, address: SocketAddr, metrics: &Arc<Metrics>) -> Result<SocketAddr, StartError> {
         let listen = || -> io::Result<_> {
             let listener = std::net::TcpListener::bind(address)?;
@@ -319,6 +340,7 @@ impl Running {
             "policies": self.settings.policies,
             "listeners": self.addresses.listeners,
             "ops": self.addresses.ops,
+            "admin": self.addresses.admin,
         })
     }
 
@@ -337,8 +359,8 @@ impl Running {
         if let Some(address) = self.addresses.ops {
             tracing::info!(listener = "ops", %address, "listening");
         }
-        if let Some(admin) = &self.settings.admin {
-            tracing::info!(address = %admin.address, "`admin` is set, and this release has no admin API: nothing listens there");
+        if let Some(address) = self.addresses.admin {
+            tracing::info!(listener = "admin", %address, "listening");
         }
         if let Some(path) = &self.addresses.control {
             tracing::info!(socket = %path.display(), "control socket");
@@ -376,6 +398,9 @@ impl Running {
             }
         }
         self.over.cancel();
+        if self.admin.is_some_and(|admin| admin.join().is_err()) {
+            tracing::error!("the admin API ended by a panic");
+        }
         self.tasks.stop().cancel();
         self.control
             .block_on(self.tasks.finish(Duration::from_secs(1)));

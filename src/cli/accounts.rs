@@ -158,6 +158,7 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, F
             name: new.name,
             description: new.description,
             allow_from: new.allow_from,
+            owner: None,
         },
         Command::List(Page { after, limit }) => Operation::AccountsList { after, limit },
         Command::Show(Name { name }) => Operation::AccountsShow { name },

@@ -253,6 +253,7 @@ fn make_key(
         description: "The demo's caller".to_owned(),
         grants: vec![grant.clone()],
         allow_from: Vec::new(),
+        owner: None,
     };
     transport::ask(settings, create)?;
     let create = Operation::KeysCreate {

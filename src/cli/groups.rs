@@ -89,6 +89,7 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, F
             grants: new.roles.grants()?,
             name: new.name,
             description: new.description,
+            owner: None,
         },
         Command::List => Operation::GroupsList {},
         Command::Show(Name { name }) => Operation::GroupsShow { name },

@@ -109,6 +109,7 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, F
             permissions: new.permissions,
             include: new.include,
             api_access: new.api_access,
+            owner: None,
         },
         Command::List => Operation::RolesList {},
         Command::Show(Name { name }) => Operation::RolesShow { name },

@@ -37,7 +37,7 @@ impl From<AdminError> for Failure {
     fn from(error: AdminError) -> Self {
         let exit = match error.kind {
             ErrorKind::NotFound => Exit::NotFound,
-            ErrorKind::Conflict => Exit::Conflict,
+            ErrorKind::Conflict | ErrorKind::Stale => Exit::Conflict,
             ErrorKind::Invalid => Exit::No,
             ErrorKind::NotPermitted => Exit::NotPermitted,
             ErrorKind::Unavailable => Exit::Server,

@@ -30,10 +30,10 @@ pub use preflight::{Preflight, preflight};
 
 use crate::policy::cors::Cors;
 use crate::policy::matcher::Lookup;
-use crate::policy::{Policy, Requirement, Route};
+use crate::policy::{Policy, Requirement, Route, RouteBoundary};
 use crate::reason::Reason;
 use crate::request::Target;
-use crate::words::{Caller, ClassSet, PathClass, RouteId};
+use crate::words::{Caller, ClassSet, PathClass, PermissionId, RouteId};
 use place::Malformed;
 use rights::{Satisfied, Shortfall};
 
@@ -135,7 +135,7 @@ pub fn decide(question: &Question<'_>, caller: Result<Option<Caller>, Reason>) -
         });
         return shadow::outcome(question, matched.as_ref(), denial);
     }
-    let denial = match known(question, caller) {
+    let denial = match known(question.source, caller) {
         Err(denial) => denial,
         Ok(caller) => match allowed(question, matched.as_ref(), &caller) {
             Ok((matched, satisfied)) => {
@@ -167,6 +167,35 @@ fn told(question: &Question<'_>, matched: Option<&Matched>, denial: Denial) -> D
         needs,
         ..denial
     }
+}
+
+/// Decides about a call to the gateway's own API, which is no route of a policy: the caller is known,
+/// and holds `needed`, wherever that is. How far it reaches is decided there.
+///
+/// # Errors
+///
+/// The refusal.
+pub fn admit(
+    policy: &Policy,
+    caller: Result<Option<Caller>, Reason>,
+    source: IpAddr,
+    needed: PermissionId,
+) -> Result<Caller, Box<Denial>> {
+    let caller = known(Some(source), caller)?;
+    let requirement = Requirement::All(vec![needed]);
+    let checked = rights::check(&caller, &requirement, &RouteBoundary::Forwarded, &[]);
+    let missing = match checked {
+        Ok(_) => return Ok(caller),
+        Err(Shortfall::Permissions(missing)) => missing,
+        Err(Shortfall::Place(_)) => Vec::new(),
+    };
+    let missing = missing.into_iter().map(|id| policy.permission(id).clone());
+    Err(Box::new(Denial {
+        needs: needs(policy, &requirement),
+        missing: missing.collect(),
+        caller: Some(caller),
+        ..Denial::new(Reason::PermissionMissing)
+    }))
 }
 
 /// A path of a class that nothing allows: refused whoever asks, and before anybody is asked.
@@ -227,7 +256,7 @@ fn matched(policy: &Policy, lookup: &Lookup) -> Option<Matched> {
 
 /// A known caller: the credential is good, the account is enabled, the address allowed.
 fn known(
-    question: &Question<'_>,
+    source: Option<IpAddr>,
     caller: Result<Option<Caller>, Reason>,
 ) -> Result<Caller, Box<Denial>> {
     let refuse = |reason| Box::new(Denial::new(reason));
@@ -243,7 +272,7 @@ fn known(
     if !caller.account.enabled {
         return Err(refuse(Reason::AccountDisabled, caller));
     }
-    if question.source.is_some_and(|source| !caller.admits(source)) {
+    if source.is_some_and(|source| !caller.admits(source)) {
         return Err(refuse(Reason::AddressNotAllowed, caller));
     }
     Ok(caller)
@@ -320,7 +349,7 @@ fn satisfied(
 
 /// What a requirement asks for, in names; `None` for those that ask for no permission.
 pub fn needs(policy: &Policy, requirement: &Requirement) -> Option<Needs> {
-    let names = |ids: &[crate::words::PermissionId]| {
+    let names = |ids: &[PermissionId]| {
         ids.iter()
             .map(|id| policy.permission(*id).clone())
             .collect()

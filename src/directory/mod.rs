@@ -44,6 +44,16 @@ pub struct State {
     pub directory: Directory,
 }
 
+impl State {
+    /// Nobody, and nothing he could call.
+    pub(crate) fn nobody() -> Self {
+        Self {
+            policy: Arc::default(),
+            directory: Directory::default(),
+        }
+    }
+}
+
 /// The state in force. Readers take one snapshot per request and keep it to the end; they never
 /// wait and never see half a change.
 ///

@@ -113,6 +113,15 @@ impl<'a> Resolver<'a> {
             .collect()
     }
 
+    /// An account of the store or of a file, worked out.
+    pub(crate) fn account(&mut self, id: &AccountId, name: &AccountName) -> Option<Account> {
+        let (policy, records) = (self.policy, self.records);
+        match records.accounts.get(id) {
+            Some(record) => Some(self.stored(record)),
+            None => self.filed(name, policy.accounts.get(name)?).0,
+        }
+    }
+
     pub(super) fn stored(&mut self, record: &AccountRecord) -> Account {
         let own: Vec<_> = record
             .grants

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::find;
+use crate::admin::authority::Subject;
 use crate::admin::desk::{Answer, Desk};
 use crate::admin::service::Used;
 use crate::admin::view;
@@ -56,6 +57,7 @@ pub(in crate::admin) fn list(
         .directory()
         .accounts()
         .filter(|one| account.is_none_or(|account| one.name == *account))
+        .filter(|one| desk.sees(Subject::KeysOf(&one.name)))
         .filter(|one| begin.as_ref().is_none_or(|begin| one.name >= *begin))
         .collect();
     // Each account is looked at with its keys, and a page needs no more accounts than it has lines,

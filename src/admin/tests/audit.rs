@@ -413,8 +413,9 @@ fn an_older_state_put_back_whole_is_found_by_an_anchor_alone() {
     }
     std::fs::rename(old, folder.path().join("p.db")).unwrap();
     let world = World {
-        service: super::world::open(folder.path(), &[POLICY], (&clock, "store: sqlite:p.db"))
-            .unwrap(),
+        service: std::sync::Arc::new(
+            super::world::open(folder.path(), &[POLICY], (&clock, "store: sqlite:p.db")).unwrap(),
+        ),
         folder,
         clock,
     };
@@ -542,7 +543,7 @@ fn a_store_of_before_the_trail_begins_one() {
     let world = World {
         folder,
         clock,
-        service,
+        service: service.into(),
     };
     let told: Vec<_> = world.changes().iter().map(said).collect();
     assert_eq!(told, ["store.migrate", "gateway.start"]);

@@ -34,7 +34,7 @@ accounts:
 pub(in crate::admin) struct World {
     pub(in crate::admin) folder: TempDir,
     pub(in crate::admin) clock: Clock,
-    pub(in crate::admin) service: Service,
+    pub(in crate::admin) service: Arc<Service>,
 }
 
 impl World {
@@ -45,7 +45,7 @@ impl World {
     pub(in crate::admin) fn with(policy: &[&str], settings: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::still(START);
-        let service = open(folder.path(), policy, (&clock, settings)).unwrap();
+        let service = Arc::new(open(folder.path(), policy, (&clock, settings)).unwrap());
         Self {
             folder,
             clock,
@@ -61,6 +61,7 @@ impl World {
         } = self;
         drop(service);
         let service = open(folder.path(), policy, (&clock, "store: sqlite:p.db")).unwrap();
+        let service = Arc::new(service);
         Self {
             folder,
             clock,

@@ -1,0 +1,246 @@
+//! Who may ask for what over the admin API. One function decides it for every operation: [`check`].
+//!
+//! Every account, group and custom role has an owner, a boundary. Somebody sees and changes one only
+//! if *one* grant of his gives him the right to, holds where the owner is, and covers everything the
+//! thing itself holds: rights of different grants never mix here either. He gives only what that
+//! grant covers. So nobody makes himself, or whoever he manages, stronger than he is. What lies
+//! beyond takes `portcullis.grants:any`, in a grant that holds where all of it is.
+//!
+//! What somebody does not see he is told is not there. Whoever asks on this machine, through the
+//! control socket or on the store itself, is asked nothing: see [`super::control`].
+//!
+//! Not here: whether the credential is good, which is found out before.
+
+mod demand;
+mod extent;
+
+use std::sync::Arc;
+
+use super::desk::{Desk, conflict};
+use super::{AdminError, ErrorKind};
+use crate::policy::{Policy, own};
+use crate::store::Change;
+use crate::words::{Account, Caller, Holding, PermissionId, RoleName};
+
+pub(super) use demand::check;
+use extent::Extent;
+pub(super) use extent::Subject;
+
+/// In whose name something is asked, and on which terms.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// Who asks, as the credential says.
+    pub caller: Caller,
+    /// The policy the credential was read under: permissions are numbers of it.
+    pub policy: Arc<Policy>,
+    /// The versions of the thing that may be changed; any if nothing is said.
+    pub if_match: Option<Vec<String>>,
+    /// Which part of a list is asked for.
+    pub page: Page,
+}
+
+/// A part of a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// What it begins after.
+    pub after: Option<String>,
+    /// Most entries.
+    pub limit: Option<usize>,
+}
+
+impl Page {
+    /// The entries of the page, in order of their names.
+    pub(super) fn of<T>(&self, entries: impl Iterator<Item = (T, String)>) -> Vec<T> {
+        let after = self.after.as_deref();
+        let mut rest: Vec<_> = entries
+            .filter(|(_, name)| after.is_none_or(|after| name.as_str() > after))
+            .collect();
+        if let Some(limit) = self.limit
+            && rest.len() > limit
+        {
+            let _ = rest.select_nth_unstable_by(limit, |(_, one), (_, other)| one.cmp(other));
+            rest.truncate(limit);
+        }
+        rest.sort_by(|(_, one), (_, other)| one.cmp(other));
+        rest.into_iter().map(|(entry, _)| entry).collect()
+    }
+}
+
+/// How far somebody's arm reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// One grant covers all of it.
+    Own,
+    /// It lies within a grant that may give anything there.
+    Any,
+    /// Not as far as that.
+    No,
+}
+
+/// Somebody who asks, as the state in force knows him.
+pub(super) struct Asker<'d> {
+    account: &'d Arc<Account>,
+    terms: &'d Terms,
+    any: Option<PermissionId>,
+}
+
+impl<'d> Asker<'d> {
+    /// Who asks, now that nothing changes any more until it is done.
+    ///
+    /// # Errors
+    ///
+    /// When the credential is not good any more.
+    fn of(desk: &'d Desk<'_>, terms: &'d Terms) -> Result<Self, AdminError> {
+        if !Arc::ptr_eq(&terms.policy, &desk.state.policy) {
+            let said = "the policy was replaced while you asked: ask again";
+            return Err(AdminError::new(ErrorKind::Unavailable, said));
+        }
+        let account = desk.directory().account(&terms.caller.account.id);
+        let account = account.filter(|account| account.enabled);
+        let key = terms.caller.key.as_ref().map(|id| desk.directory().key(id));
+        let key_is_good = key.is_none_or(|key| key.is_some_and(|key| !key.is_expired(desk.now)));
+        let account = account.filter(|_| key_is_good).ok_or_else(|| {
+            let said = "the credential is not good any more";
+            AdminError::new(ErrorKind::NotPermitted, said)
+        })?;
+        Ok(Self {
+            account,
+            terms,
+            any: desk.policy().permission_id("portcullis.grants:any"),
+        })
+    }
+
+    /// Whether the credential may use a permission that a grant gives.
+    fn gives(&self, holding: &Holding, permission: PermissionId) -> bool {
+        let subset = self.terms.caller.subset.as_ref();
+        holding.permissions.contains(permission)
+            && subset.is_none_or(|subset| subset.contains(permission))
+    }
+
+    /// His grants that give a permission.
+    fn giving(&self, permission: PermissionId) -> impl Iterator<Item = &'d Holding> {
+        let holdings = self.account.holdings.iter();
+        holdings.filter(move |holding| self.gives(holding, permission))
+    }
+
+    /// How far he reaches with `permission`, and by which grant.
+    fn reach(&self, permission: PermissionId, extent: &Extent) -> (Reach, Option<&'d Holding>) {
+        let mut found = (Reach::No, None);
+        for holding in self.giving(permission) {
+            if extent.covered(holding, |id| self.gives(holding, id)) {
+                return (Reach::Own, Some(holding));
+            }
+            let any = self.any.is_some_and(|any| self.gives(holding, any));
+            if any && extent.lies_within(&holding.within) {
+                found = (Reach::Any, Some(holding));
+            }
+        }
+        found
+    }
+
+    /// Whether he is bound by nothing but what he may do.
+    fn is_unlimited(&self) -> bool {
+        let any = self.any.into_iter();
+        any.flat_map(|any| self.giving(any))
+            .any(|holding| holding.within.is_everywhere())
+    }
+}
+
+impl Desk<'_> {
+    /// Says whether whoever asks may see a thing.
+    pub(super) fn sees(&self, subject: Subject<'_>) -> bool {
+        let Some(terms) = self.terms else {
+            return true;
+        };
+        let Ok(asker) = Asker::of(self, terms) else {
+            return false;
+        };
+        demand::is_seen(self, &asker, subject)
+    }
+
+    /// Says whether whoever asks may see everything there is.
+    pub(super) fn sees_all(&self) -> bool {
+        let Some(terms) = self.terms else {
+            return true;
+        };
+        Asker::of(self, terms).is_ok_and(|asker| asker.is_unlimited())
+    }
+
+    /// The part of a list that is asked for.
+    pub(super) fn page(&self) -> Page {
+        self.terms
+            .map(|terms| terms.page.clone())
+            .unwrap_or_default()
+    }
+
+    /// Refuses a change after which nobody could manage the gateway over the admin API. On this
+    /// machine it may be made.
+    ///
+    /// # Errors
+    ///
+    /// A conflict that says who is the last one.
+    pub(super) fn keep_an_administrator(&self, change: &Change) -> Result<(), AdminError> {
+        if self.terms.is_none() || takes_nothing(change) {
+            return Ok(());
+        }
+        let policy = self.policy();
+        let accounts = self.directory().accounts();
+        let now: Vec<_> = accounts
+            .filter(|account| is_administrator(policy, account))
+            .collect();
+        let Some(first) = now.first() else {
+            return Ok(());
+        };
+        let mut after = self.records().clone();
+        after.apply(change);
+        let mut resolver = crate::directory::Resolver::new(policy, &after);
+        let stays = now.iter().any(|account| {
+            let left = resolver.account(&account.id, &account.name);
+            left.is_some_and(|account| is_administrator(policy, &account))
+        });
+        if stays {
+            return Ok(());
+        }
+        Err(conflict(format!(
+            "account `{}` is the last administrator: give another account role `{}` everywhere \
+             first, or do this on the gateway's own machine",
+            first.name,
+            own::ADMIN_ROLE
+        )))
+    }
+}
+
+/// Whether an account is enabled and holds everything of the gateway's own, everywhere.
+fn is_administrator(policy: &Policy, account: &Account) -> bool {
+    let role: Option<RoleName> = own::ADMIN_ROLE.parse().ok();
+    let all = role.and_then(|role| policy.own_role(&role));
+    let holds_all = |holding: &Holding| {
+        holding.within.is_everywhere()
+            && all
+                .as_ref()
+                .is_some_and(|all| all.iter().all(|id| holding.permissions.contains(id)))
+    };
+    account.enabled && account.holdings.iter().any(holds_all)
+}
+
+/// Whether a change takes nothing away from anybody, or only what may always be taken: keys.
+fn takes_nothing(change: &Change) -> bool {
+    matches!(
+        change,
+        Change::CreateAccount(_)
+            | Change::UpdateAccount { .. }
+            | Change::Grant { .. }
+            | Change::CreateKey(_)
+            | Change::UpdateKey { .. }
+            | Change::ExpireKey { .. }
+            | Change::EndFileKey { .. }
+            | Change::RotateKey { .. }
+            | Change::CreateRole(_)
+            | Change::CreateGroup(_)
+            | Change::UpdateGroup { .. }
+            | Change::AddMember { .. }
+            | Change::Used { .. }
+            | Change::AddSigningKey(_)
+            | Change::SetEnabled { enabled: true, .. }
+    )
+}

@@ -1,0 +1,379 @@
+//! What each operation asks of whoever asks for it.
+
+use super::extent::{self, Extent, Subject};
+use super::{Asker, Reach};
+use crate::admin::desk::{Desk, not_found};
+use crate::admin::{AdminError, ErrorKind, Grant, Operation};
+use crate::store::RoleRecord;
+use crate::words::{Boundary, Holding, PermissionId, RoleName};
+
+const ACCOUNTS_VIEW: &str = "portcullis.accounts:view";
+const ACCOUNTS_EDIT: &str = "portcullis.accounts:edit";
+const AUDIT_VIEW: &str = "portcullis.audit:view";
+const DENIALS_VIEW: &str = "portcullis.denials:view";
+const GROUPS_VIEW: &str = "portcullis.groups:view";
+const GROUPS_EDIT: &str = "portcullis.groups:edit";
+const KEYS_VIEW: &str = "portcullis.keys:view";
+const KEYS_EDIT: &str = "portcullis.keys:edit";
+const POLICY_VIEW: &str = "portcullis.policy:view";
+const ROLES_VIEW: &str = "portcullis.roles:view";
+const ROLES_EDIT: &str = "portcullis.roles:edit";
+const SERVER_VIEW: &str = "portcullis.server:view";
+const SERVER_EDIT: &str = "portcullis.server:edit";
+const TOKENS_EDIT: &str = "portcullis.tokens:edit";
+
+/// What an operation asks for.
+enum Demand<'o> {
+    /// The permission, wherever: what is shown is sorted out by who sees it.
+    Held(&'static str),
+    /// The permission, in a grant that holds everywhere.
+    Everywhere(&'static str),
+    /// To see things, besides the permission.
+    See(&'static str, Vec<Subject<'o>>),
+    /// The permission and `portcullis.grants:any`, in one grant that holds everywhere: what is told
+    /// is told of everybody.
+    All(&'static str),
+    /// To reach as far as a thing, and as far as what it shall hold.
+    Change(&'static str, Vec<Subject<'o>>, Extent),
+    /// To reach as far as what is made.
+    Make(&'static str, Option<&'o Boundary>, Extent),
+}
+
+/// Decides whether whoever asks may have `operation` done. Says who will own what it makes, and
+/// leaves out of a question what its answer must not tell him.
+///
+/// # Errors
+///
+/// That he may not, or that what he does not see is not there.
+pub(in crate::admin) fn check(
+    desk: &Desk<'_>,
+    operation: &Operation,
+) -> Result<Boundary, AdminError> {
+    let Some(terms) = desk.terms else {
+        return Ok(Boundary::default());
+    };
+    let asker = Asker::of(desk, terms)?;
+    for role in named_roles(operation) {
+        if !is_seen(desk, &asker, Subject::Role(role)) {
+            return Err(
+                AdminError::new(ErrorKind::Invalid, format!("there is no role `{role}`"))
+                    .at("role"),
+            );
+        }
+    }
+    let demand = demand(desk, operation);
+    let (Demand::Held(name)
+    | Demand::Everywhere(name)
+    | Demand::See(name, _)
+    | Demand::All(name)
+    | Demand::Change(name, ..)
+    | Demand::Make(name, ..)) = &demand;
+    let permission = held(desk, &asker, name)?;
+    match demand {
+        Demand::Held(_) => {}
+        Demand::Everywhere(name) => {
+            let mut giving = asker.giving(permission);
+            if !giving.any(|holding| holding.within.is_everywhere()) {
+                let account = &asker.account.name;
+                return Err(not_permitted(format!(
+                    "`{account}` holds {name} within a boundary only, and this concerns everything"
+                )));
+            }
+        }
+        Demand::All(name) => {
+            let mut giving = asker.giving(permission);
+            let all = |holding: &Holding| {
+                let any = asker.any.is_some_and(|any| asker.gives(holding, any));
+                any && holding.within.is_everywhere()
+            };
+            if !giving.any(all) {
+                let account = &asker.account.name;
+                return Err(not_permitted(format!(
+                    "this tells of everybody: `{account}` needs {name} and portcullis.grants:any \
+                     in one grant that holds everywhere"
+                )));
+            }
+        }
+        Demand::See(_, subjects) => subjects
+            .into_iter()
+            .try_for_each(|subject| see(desk, &asker, subject))?,
+        Demand::Change(name, subjects, mut whole) => {
+            for subject in subjects {
+                see(desk, &asker, subject)?;
+                whole.extend(extent::of(desk, subject).ok_or_else(|| absent(subject))?);
+            }
+            reached(&asker, (permission, name), &whole)?;
+        }
+        Demand::Make(name, owner, whole) => return make(&asker, (permission, name), owner, &whole),
+    }
+    Ok(Boundary::default())
+}
+
+/// Says whether somebody who asks sees a thing: he may look at it or change it where it is, or it is
+/// a role of his own.
+pub(super) fn is_seen(desk: &Desk<'_>, asker: &Asker<'_>, subject: Subject<'_>) -> bool {
+    let Some(extent) = extent::of(desk, subject) else {
+        return false;
+    };
+    if let Subject::Role(name) = subject {
+        let mut held = asker.account.holdings.iter();
+        if held.any(|holding| holding.role == *name) {
+            return true;
+        }
+    }
+    let looks = permissions_to_see(subject).iter();
+    let mut looks = looks.filter_map(|name| desk.policy().permission_id(name));
+    extent.is_empty() || looks.any(|permission| asker.reach(permission, &extent).0 != Reach::No)
+}
+
+fn permissions_to_see(subject: Subject<'_>) -> &'static [&'static str] {
+    match subject {
+        Subject::Account(_) => &["portcullis.accounts:view", "portcullis.accounts:edit"],
+        Subject::Key(_) | Subject::KeysOf(_) => &["portcullis.keys:view", "portcullis.keys:edit"],
+        Subject::Group(_) => &["portcullis.groups:view", "portcullis.groups:edit"],
+        Subject::Role(_) => &["portcullis.roles:view", "portcullis.roles:edit"],
+    }
+}
+
+fn see(desk: &Desk<'_>, asker: &Asker<'_>, subject: Subject<'_>) -> Result<(), AdminError> {
+    match is_seen(desk, asker, subject) {
+        true => Ok(()),
+        false => Err(absent(subject)),
+    }
+}
+
+/// The same words for what is not there and for what somebody does not see.
+fn absent(subject: Subject<'_>) -> AdminError {
+    not_found(match subject {
+        Subject::Account(name) | Subject::KeysOf(name) => format!("there is no account `{name}`"),
+        Subject::Key(id) => format!("there is no key `{id}`"),
+        Subject::Group(name) => format!("there is no group `{name}`"),
+        Subject::Role(name) => format!("there is no role `{name}`"),
+    })
+}
+
+fn held(desk: &Desk<'_>, asker: &Asker<'_>, name: &str) -> Result<PermissionId, AdminError> {
+    let permission = desk.policy().permission_id(name);
+    let permission = permission.filter(|id| asker.giving(*id).next().is_some());
+    permission.ok_or_else(|| {
+        let account = &asker.account.name;
+        not_permitted(format!("`{account}` lacks {name}"))
+    })
+}
+
+fn reached<'d>(
+    asker: &Asker<'d>,
+    (permission, name): (PermissionId, &str),
+    whole: &Extent,
+) -> Result<&'d Holding, AdminError> {
+    let (_, holding) = asker.reach(permission, whole);
+    holding.ok_or_else(|| {
+        let account = &asker.account.name;
+        not_permitted(format!(
+            "no single grant of `{account}` gives {name} and covers all that is held there, given \
+             or taken: one who may do that holds it himself, or portcullis.grants:any"
+        ))
+    })
+}
+
+/// What is made belongs where it is said to, or where the grant holds that it is made by.
+fn make(
+    asker: &Asker<'_>,
+    permission: (PermissionId, &str),
+    owner: Option<&Boundary>,
+    whole: &Extent,
+) -> Result<Boundary, AdminError> {
+    if let Some(owner) = owner {
+        let mut whole_there = Extent::at(owner.clone());
+        whole_there.extend(whole.clone());
+        reached(asker, permission, &whole_there)?;
+        return Ok(owner.clone());
+    }
+    let holding = reached(asker, permission, whole)?;
+    Ok(holding.within.clone())
+}
+
+fn not_permitted(said: String) -> AdminError {
+    AdminError::new(ErrorKind::NotPermitted, said)
+}
+
+/// What an operation asks for. Whoever adds one says it here, or it does not compile.
+fn demand<'o>(desk: &Desk<'_>, operation: &'o Operation) -> Demand<'o> {
+    use Operation as O;
+    match operation {
+        O::AccountsList { .. } => Demand::Held(ACCOUNTS_VIEW),
+        O::AccountsShow { name } => Demand::See(ACCOUNTS_VIEW, vec![Subject::Account(name)]),
+        O::AccountsApply { .. } => Demand::All(ACCOUNTS_EDIT),
+        O::AccountsCreate { grants, owner, .. } => {
+            Demand::Make(ACCOUNTS_EDIT, owner.as_ref(), extent::given(desk, grants))
+        }
+        O::AccountsUpdate { name, .. }
+        | O::AccountsDisable { name }
+        | O::AccountsEnable { name }
+        | O::AccountsUngrant { name, .. }
+        | O::AccountsDelete { name } => change(ACCOUNTS_EDIT, Subject::Account(name)),
+        O::AccountsGrant { name, role, within } => Demand::Change(
+            ACCOUNTS_EDIT,
+            vec![Subject::Account(name)],
+            one(desk, role, within),
+        ),
+        O::KeysList { account, after, .. } => {
+            let account = account.iter().map(Subject::KeysOf);
+            let after = after.iter().map(Subject::Key);
+            Demand::See(KEYS_VIEW, account.chain(after).collect())
+        }
+        O::KeysCreate { account, .. } | O::KeysImport { account, .. } => {
+            change(KEYS_EDIT, Subject::KeysOf(account))
+        }
+        O::KeysRotate { key, .. } | O::KeysExpire { key, .. } | O::KeysUpdate { key, .. } => {
+            change(KEYS_EDIT, Subject::Key(key))
+        }
+        O::RolesList {} => Demand::Held(ROLES_VIEW),
+        O::RolesShow { name } => Demand::See(ROLES_VIEW, vec![Subject::Role(name)]),
+        O::RolesCreate { .. } | O::RolesUpdate { .. } | O::RolesDelete { .. } => {
+            of_roles(desk, operation)
+        }
+        O::GroupsList {} => Demand::Held(GROUPS_VIEW),
+        O::GroupsShow { name } => Demand::See(GROUPS_VIEW, vec![Subject::Group(name)]),
+        O::GroupsCreate { .. }
+        | O::GroupsAdd { .. }
+        | O::GroupsRemove { .. }
+        | O::GroupsGrant { .. }
+        | O::GroupsUngrant { .. }
+        | O::GroupsDelete { .. } => of_groups(desk, operation),
+        O::TokensIssue { account, .. } => change(TOKENS_EDIT, Subject::Account(account)),
+        O::TokensList { .. } | O::TokensRevoke { .. } => Demand::All(TOKENS_EDIT),
+        O::SigningKeysList {} => Demand::Everywhere(SERVER_VIEW),
+        O::SigningKeysRotate {} => Demand::Everywhere(SERVER_EDIT),
+        O::TokensInspect { .. } => Demand::Held(TOKENS_EDIT),
+        O::RoutesList {}
+        | O::RoutesMatch { .. }
+        | O::RoutesOverlaps { .. }
+        | O::PermissionsList {} => Demand::Held(POLICY_VIEW),
+        O::PermissionsWho { .. } | O::RoutesMatrix { .. } => Demand::All(POLICY_VIEW),
+        O::AllowedList { account, .. } | O::Explain { account, .. } => match account {
+            Some(name) => Demand::See(POLICY_VIEW, vec![Subject::Account(name)]),
+            None => Demand::Held(POLICY_VIEW),
+        },
+        O::DenialsList { .. }
+        | O::DenialsFollow { .. }
+        | O::DenialsExplain { .. }
+        | O::DenialsTop { .. } => Demand::All(DENIALS_VIEW),
+        O::AuditList { .. } | O::AuditFollow { .. } | O::AuditAnchor {} | O::AuditVerify { .. } => {
+            Demand::Everywhere(AUDIT_VIEW)
+        }
+        O::Status {} => Demand::Everywhere(SERVER_VIEW),
+        O::Reload {} | O::Drain {} => Demand::Everywhere(SERVER_EDIT),
+    }
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "`demand` sends the operations named here, and what it might send by mistake is refused"
+)]
+fn of_roles<'o>(desk: &Desk<'_>, operation: &'o Operation) -> Demand<'o> {
+    use Operation as O;
+    match operation {
+        O::RolesCreate {
+            owner,
+            permissions,
+            include,
+            ..
+        } => {
+            // A role says no place: where it holds is said by whoever grants it.
+            let mut whole = Extent::default();
+            whole.add_anywhere(extent::written(desk, permissions, include));
+            Demand::Make(ROLES_EDIT, owner.as_ref(), whole)
+        }
+        O::RolesUpdate {
+            name,
+            permissions,
+            include,
+            ..
+        } => {
+            let known = desk.records().roles.get(name);
+            let kept = |known: &RoleRecord| (known.permissions.clone(), known.include.clone());
+            let (was, included) = known.map(kept).unwrap_or_default();
+            let will_give = extent::written(
+                desk,
+                permissions.as_deref().unwrap_or(&was),
+                include.as_deref().unwrap_or(&included),
+            );
+            let mut whole = Extent::default();
+            for place in extent::held(desk, name) {
+                whole.add(will_give.clone(), place.clone());
+                whole.add(extent::written(desk, &was, &included), place);
+            }
+            whole.add_anywhere(will_give);
+            Demand::Change(ROLES_EDIT, vec![Subject::Role(name)], whole)
+        }
+        O::RolesDelete { name, .. } => {
+            let mut whole = Extent::default();
+            for place in extent::held(desk, name) {
+                whole.extend(Extent::at(place));
+            }
+            Demand::Change(ROLES_EDIT, vec![Subject::Role(name)], whole)
+        }
+        _ => Demand::Everywhere(ROLES_EDIT),
+    }
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "`demand` sends the operations named here, and what it might send by mistake is refused"
+)]
+fn of_groups<'o>(desk: &Desk<'_>, operation: &'o Operation) -> Demand<'o> {
+    use Operation as O;
+    match operation {
+        O::GroupsCreate { grants, owner, .. } => {
+            Demand::Make(GROUPS_EDIT, owner.as_ref(), extent::given(desk, grants))
+        }
+        O::GroupsAdd { group, account } | O::GroupsRemove { group, account } => Demand::Change(
+            GROUPS_EDIT,
+            vec![Subject::Group(group), Subject::Account(account)],
+            Extent::default(),
+        ),
+        O::GroupsGrant { name, role, within } => {
+            let mut whole = one(desk, role, within);
+            whole.extend(extent::members(desk, name));
+            Demand::Change(GROUPS_EDIT, vec![Subject::Group(name)], whole)
+        }
+        O::GroupsUngrant { name, .. } | O::GroupsDelete { name } => Demand::Change(
+            GROUPS_EDIT,
+            vec![Subject::Group(name)],
+            extent::members(desk, name),
+        ),
+        _ => Demand::Everywhere(GROUPS_EDIT),
+    }
+}
+
+fn change<'o>(permission: &'static str, subject: Subject<'o>) -> Demand<'o> {
+    Demand::Change(permission, vec![subject], Extent::default())
+}
+
+fn one(desk: &Desk<'_>, role: &RoleName, within: &Boundary) -> Extent {
+    let grant = Grant {
+        role: role.clone(),
+        within: within.clone(),
+    };
+    extent::given(desk, &[grant])
+}
+
+/// The roles an operation gives away, which whoever asks has to see.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "what gives no role has none to be seen; what it asks for otherwise is in `demand`"
+)]
+fn named_roles(operation: &Operation) -> Vec<&RoleName> {
+    use Operation as O;
+    match operation {
+        O::AccountsCreate { grants, .. }
+        | O::GroupsCreate { grants, .. }
+        | O::AllowedList { grants, .. }
+        | O::Explain { grants, .. } => grants.iter().map(|grant| &grant.role).collect(),
+        O::AccountsGrant { role, .. } | O::GroupsGrant { role, .. } => vec![role],
+        O::RolesCreate { include, .. } => include.iter().collect(),
+        O::RolesUpdate { include, .. } => include.iter().flatten().collect(),
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,271 @@
+//! How far a thing reaches: everything that whoever manages it has to cover.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use crate::admin::Grant;
+use crate::admin::desk::{Desk, Found};
+use crate::directory::Resolver;
+use crate::store::GrantRecord;
+use crate::words::{
+    AccountName, Boundary, GroupName, Holding, KeyId, PermissionId, PermissionPattern,
+    PermissionSet, RoleName,
+};
+
+/// A thing that is managed.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::admin) enum Subject<'a> {
+    /// An account.
+    Account(&'a AccountName),
+    /// The keys of an account.
+    KeysOf(&'a AccountName),
+    /// A key, which is its account's.
+    Key(&'a KeyId),
+    /// A group.
+    Group(&'a GroupName),
+    /// A role.
+    Role(&'a RoleName),
+}
+
+/// Permissions, and where, if it is said where. What cannot be told is `None`: a grant that gives nothing now and might
+/// give anything once its role is there.
+#[derive(Clone, Debug)]
+struct Part {
+    permissions: Option<PermissionSet>,
+    within: Option<Boundary>,
+}
+
+impl Part {
+    fn is_within(&self, wide: &Boundary) -> bool {
+        let mut said = self.within.iter();
+        said.all(|narrow| covers_place(wide, narrow))
+    }
+}
+
+/// Everything that has to be covered.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Extent(Vec<Part>);
+
+impl Extent {
+    /// A place without any right.
+    pub(super) fn at(owner: Boundary) -> Self {
+        Self(vec![Part {
+            permissions: Some(PermissionSet::default()),
+            within: Some(owner),
+        }])
+    }
+
+    /// Adds permissions, and where they are held.
+    pub(super) fn add(&mut self, permissions: PermissionSet, within: Boundary) {
+        self.0.push(Part {
+            permissions: Some(permissions),
+            within: Some(within),
+        });
+    }
+
+    /// Adds permissions that are not held anywhere yet.
+    pub(super) fn add_anywhere(&mut self, permissions: PermissionSet) {
+        self.0.push(Part {
+            permissions: Some(permissions),
+            within: None,
+        });
+    }
+
+    /// Says whether there is nothing to cover.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds everything of another.
+    pub(super) fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    /// Says whether one grant, of which `usable` permissions count, covers all of it.
+    pub(super) fn covered(&self, by: &Holding, usable: impl Fn(PermissionId) -> bool) -> bool {
+        self.0.iter().all(|part| {
+            let mut permissions = part.permissions.iter().flat_map(PermissionSet::iter);
+            part.permissions.is_some() && permissions.all(&usable) && part.is_within(&by.within)
+        })
+    }
+
+    /// Says whether all of it lies within a boundary, whatever it is.
+    pub(super) fn lies_within(&self, boundary: &Boundary) -> bool {
+        let mut parts = self.0.iter();
+        parts.all(|part| part.is_within(boundary))
+    }
+
+    /// Adds grants as they are written.
+    fn grants<'g>(
+        &mut self,
+        resolver: &mut Resolver<'_>,
+        grants: impl Iterator<Item = (&'g RoleName, &'g Boundary)>,
+    ) {
+        for (role, within) in grants {
+            let worth = resolver.worth(role, within, None);
+            self.0.push(Part {
+                permissions: worth.ok().map(|holding| holding.permissions),
+                within: Some(within.clone()),
+            });
+        }
+    }
+}
+
+/// Says whether a grant that holds within `wide` holds everywhere within `narrow`.
+fn covers_place(wide: &Boundary, narrow: &Boundary) -> bool {
+    wide.iter().all(|(dimension, values)| {
+        let mut named = narrow.iter();
+        named.any(|(other, inner)| other == dimension && inner.is_subset(values))
+    })
+}
+
+/// How far a thing reaches; nothing if it is not there.
+pub(super) fn of(desk: &Desk<'_>, subject: Subject<'_>) -> Option<Extent> {
+    match subject {
+        Subject::Account(name) | Subject::KeysOf(name) => account(desk, name),
+        Subject::Key(id) => account(desk, &desk.directory().key(id)?.account.name),
+        Subject::Group(name) => group(desk, name),
+        Subject::Role(name) => role(desk, name),
+    }
+}
+
+fn account(desk: &Desk<'_>, name: &AccountName) -> Option<Extent> {
+    let mut resolver = Resolver::new(desk.policy(), desk.records());
+    let (mut extent, id) = match desk.find(name).ok()? {
+        Found::Stored(record) => {
+            let mut extent = Extent::at(record.owner.clone());
+            extent.grants(&mut resolver, open(&record.grants));
+            (extent, Some(&record.id))
+        }
+        // What a file manages is nobody's in particular.
+        Found::Filed(entry) => {
+            let mut extent = Extent::at(Boundary::default());
+            let grants = entry.grants.iter();
+            extent.grants(&mut resolver, grants.map(|held| (&held.role, &held.within)));
+            let known = desk.directory().account_named(name.as_str());
+            (extent, known.map(|known| &known.id))
+        }
+    };
+    let stored = desk.records().groups.values();
+    for group in stored.filter(|group| id.is_some_and(|id| group.members.contains(id))) {
+        extent.grants(&mut resolver, open(&group.grants));
+    }
+    let filed = desk.policy().groups.values();
+    for group in filed.filter(|group| group.members.contains(name)) {
+        let grants = group.grants.iter();
+        extent.grants(&mut resolver, grants.map(|held| (&held.role, &held.within)));
+    }
+    Some(extent)
+}
+
+fn group(desk: &Desk<'_>, name: &GroupName) -> Option<Extent> {
+    let mut resolver = Resolver::new(desk.policy(), desk.records());
+    if let Some(record) = desk.records().groups.get(name) {
+        let mut extent = Extent::at(record.owner.clone());
+        extent.grants(&mut resolver, open(&record.grants));
+        return Some(extent);
+    }
+    let entry = desk.policy().groups.get(name)?;
+    let mut extent = Extent::at(Boundary::default());
+    let grants = entry.grants.iter();
+    extent.grants(&mut resolver, grants.map(|held| (&held.role, &held.within)));
+    Some(extent)
+}
+
+fn role(desk: &Desk<'_>, name: &RoleName) -> Option<Extent> {
+    let given = Resolver::new(desk.policy(), desk.records()).role(name).ok();
+    let owner = match desk.records().roles.get(name) {
+        Some(record) => record.owner.clone(),
+        // Roles of files, and of the gateway's own, are there for everybody.
+        None => {
+            given?;
+            return Some(Extent::default());
+        }
+    };
+    let mut extent = Extent::at(owner.clone());
+    extent.0.push(Part {
+        permissions: given,
+        within: Some(owner),
+    });
+    Some(extent)
+}
+
+/// Everybody in a group.
+pub(super) fn members(desk: &Desk<'_>, group: &GroupName) -> Extent {
+    let mut extent = Extent::default();
+    let record = desk.records().groups.get(group);
+    for id in record.into_iter().flat_map(|record| &record.members) {
+        let account = desk.records().accounts.get(id);
+        if let Some(more) = account.and_then(|record| self::account(desk, &record.name)) {
+            extent.extend(more);
+        }
+    }
+    extent
+}
+
+/// Grants that are to be given.
+pub(super) fn given(desk: &Desk<'_>, grants: &[Grant]) -> Extent {
+    let mut resolver = Resolver::new(desk.policy(), desk.records());
+    let mut extent = Extent::default();
+    let grants = grants.iter().map(|grant| (&grant.role, &grant.within));
+    extent.grants(&mut resolver, grants);
+    extent
+}
+
+/// What a custom role written like this gives, by itself and by what it includes.
+pub(super) fn written(
+    desk: &Desk<'_>,
+    permissions: &[PermissionPattern],
+    include: &[RoleName],
+) -> PermissionSet {
+    let every = desk.policy().every_permission();
+    let covered = every.filter(|(_, permission)| {
+        let mut patterns = permissions.iter();
+        patterns.any(|pattern| pattern.covers(permission))
+    });
+    let mut given: PermissionSet = covered.map(|(id, _)| id).collect();
+    let mut resolver = Resolver::new(desk.policy(), desk.records());
+    for name in include {
+        given.extend(&resolver.role(name).unwrap_or_default());
+    }
+    given
+}
+
+/// Everywhere a custom role is held, by itself or in a role that includes it.
+pub(super) fn held(desk: &Desk<'_>, role: &RoleName) -> Vec<Boundary> {
+    let records = desk.records();
+    let mut found: BTreeSet<&RoleName> = BTreeSet::from([role]);
+    let mut open_roles = VecDeque::from([role]);
+    while let Some(name) = open_roles.pop_front() {
+        let custom = records.roles.values();
+        for other in custom.filter(|other| other.include.contains(name)) {
+            if found.insert(&other.name) {
+                open_roles.push_back(&other.name);
+            }
+        }
+    }
+    let accounts = records.accounts.values().flat_map(|record| &record.grants);
+    let groups = records.groups.values().flat_map(|record| &record.grants);
+    let stored = accounts
+        .chain(groups)
+        .map(|held| (&held.role, &held.within));
+    let accounts = desk.policy().accounts.values().flat_map(|it| &it.grants);
+    let groups = desk.policy().groups.values().flat_map(|it| &it.grants);
+    let filed = accounts
+        .chain(groups)
+        .map(|held| (&held.role, &held.within));
+    let mut places: Vec<_> = stored
+        .chain(filed)
+        .filter(|(role, _)| found.contains(role))
+        .map(|(_, within)| within.clone())
+        .collect();
+    let including = found.iter().filter(|name| **name != role);
+    let owners = including.filter_map(|name| records.roles.get(*name));
+    places.extend(owners.map(|record| record.owner.clone()));
+    places
+}
+
+/// Grants that were not closed: what is closed gives nothing until it is given anew.
+fn open(grants: &[GrantRecord]) -> impl Iterator<Item = (&RoleName, &Boundary)> {
+    let open = grants.iter().filter(|held| held.closed_at.is_none());
+    open.map(|held| (&held.role, &held.within))
+}

@@ -1,0 +1,230 @@
+//! Accounts and what they hold.
+
+use ipnet::IpNet;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::admin::http::endpoint::{Answer, Endpoint, Shape, Verb};
+use crate::admin::http::shapes::{Account, Places};
+use crate::admin::{Grant, Operation};
+use crate::words::{AccountName, Boundary, RoleName};
+
+const TAG: &str = "accounts";
+const VIEW: &str = "portcullis.accounts:view";
+const EDIT: &str = "portcullis.accounts:edit";
+
+/// A new account.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewAccount)]
+struct New {
+    /// What it is called, for as long as it lives.
+    #[schema(value_type = String, pattern = "^[a-z0-9][a-z0-9._-]{0,63}$")]
+    name: AccountName,
+    /// What it is for.
+    #[serde(default)]
+    #[schema(max_length = 1024)]
+    description: String,
+    /// What it holds.
+    #[serde(default)]
+    #[schema(value_type = Vec<GivenGrant>)]
+    grants: Vec<Grant>,
+    /// The networks it may call from; anywhere if there are none.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    allow_from: Vec<IpNet>,
+    /// Within what those who manage it must hold the right to. Without it, where the caller's own
+    /// grant holds.
+    #[serde(default)]
+    #[schema(value_type = Option<Places>)]
+    owner: Option<Boundary>,
+}
+
+/// A change to an account. What is not named stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = AccountChange)]
+struct Update {
+    /// What it is for.
+    #[serde(default)]
+    description: Option<String>,
+    /// The networks it may call from; anywhere if there are none.
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<String>>)]
+    allow_from: Option<Vec<IpNet>>,
+}
+
+/// A role, and where it shall hold.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GivenGrant {
+    /// The role.
+    #[schema(value_type = String, pattern = "^[a-z0-9][a-z0-9._-]{0,63}$")]
+    pub(super) role: RoleName,
+    /// Where it holds; everywhere without it.
+    #[serde(default)]
+    #[schema(value_type = Places)]
+    pub(super) within: Boundary,
+}
+
+pub(super) const ENDPOINTS: &[Endpoint] = &[
+    Endpoint {
+        id: "listAccounts",
+        verb: Verb::Get,
+        path: "/accounts",
+        tag: TAG,
+        summary: "The accounts the caller sees, by name",
+        permission: VIEW,
+        query: &[],
+        body: None,
+        answer: Answer::Pages(Shape::of::<Account>(), "name"),
+        reads: |asked| {
+            Ok(Operation::AccountsList {
+                after: asked.after()?,
+                limit: Some(asked.limit()? + 1),
+            })
+        },
+    },
+    Endpoint {
+        id: "createAccount",
+        verb: Verb::Post,
+        path: "/accounts",
+        tag: TAG,
+        summary: "Makes an account",
+        permission: EDIT,
+        query: &[],
+        body: Some(Shape::of::<New>()),
+        answer: Answer::Made(Shape::of::<Account>(), "name"),
+        reads: |asked| {
+            let new: New = asked.body()?;
+            Ok(Operation::AccountsCreate {
+                name: new.name,
+                description: new.description,
+                grants: new.grants,
+                allow_from: new.allow_from,
+                owner: new.owner,
+            })
+        },
+    },
+    Endpoint {
+        id: "showAccount",
+        verb: Verb::Get,
+        path: "/accounts/{account}",
+        tag: TAG,
+        summary: "One account",
+        permission: VIEW,
+        query: &[],
+        body: None,
+        answer: Answer::One(Shape::of::<Account>()),
+        reads: |asked| {
+            Ok(Operation::AccountsShow {
+                name: asked.path("account")?,
+            })
+        },
+    },
+    Endpoint {
+        id: "updateAccount",
+        verb: Verb::Patch,
+        path: "/accounts/{account}",
+        tag: TAG,
+        summary: "Gives an account another description, other addresses",
+        permission: EDIT,
+        query: &[],
+        body: Some(Shape::of::<Update>()),
+        answer: Answer::One(Shape::of::<Account>()),
+        reads: |asked| {
+            let update: Update = asked.body()?;
+            Ok(Operation::AccountsUpdate {
+                name: asked.path("account")?,
+                description: update.description,
+                allow_from: update.allow_from,
+            })
+        },
+    },
+    Endpoint {
+        id: "deleteAccount",
+        verb: Verb::Delete,
+        path: "/accounts/{account}",
+        tag: TAG,
+        summary: "Removes an account and its keys for ever; answers with what it was",
+        permission: EDIT,
+        query: &[],
+        body: None,
+        answer: Answer::One(Shape::of::<Account>()),
+        reads: |asked| {
+            Ok(Operation::AccountsDelete {
+                name: asked.path("account")?,
+            })
+        },
+    },
+    Endpoint {
+        id: "disableAccount",
+        verb: Verb::Post,
+        path: "/accounts/{account}/disable",
+        tag: TAG,
+        summary: "Shuts an account off, one managed by file too",
+        permission: EDIT,
+        query: &[],
+        body: None,
+        answer: Answer::One(Shape::of::<Account>()),
+        reads: |asked| {
+            Ok(Operation::AccountsDisable {
+                name: asked.path("account")?,
+            })
+        },
+    },
+    Endpoint {
+        id: "enableAccount",
+        verb: Verb::Post,
+        path: "/accounts/{account}/enable",
+        tag: TAG,
+        summary: "Lets an account in again",
+        permission: EDIT,
+        query: &[],
+        body: None,
+        answer: Answer::One(Shape::of::<Account>()),
+        reads: |asked| {
+            Ok(Operation::AccountsEnable {
+                name: asked.path("account")?,
+            })
+        },
+    },
+    Endpoint {
+        id: "grantToAccount",
+        verb: Verb::Post,
+        path: "/accounts/{account}/grant",
+        tag: TAG,
+        summary: "Gives an account a role",
+        permission: EDIT,
+        query: &[],
+        body: Some(Shape::of::<GivenGrant>()),
+        answer: Answer::One(Shape::of::<Account>()),
+        reads: |asked| {
+            let grant: GivenGrant = asked.body()?;
+            Ok(Operation::AccountsGrant {
+                name: asked.path("account")?,
+                role: grant.role,
+                within: grant.within,
+            })
+        },
+    },
+    Endpoint {
+        id: "ungrantFromAccount",
+        verb: Verb::Post,
+        path: "/accounts/{account}/ungrant",
+        tag: TAG,
+        summary: "Takes exactly this grant away from an account",
+        permission: EDIT,
+        query: &[],
+        body: Some(Shape::of::<GivenGrant>()),
+        answer: Answer::One(Shape::of::<Account>()),
+        reads: |asked| {
+            let grant: GivenGrant = asked.body()?;
+            Ok(Operation::AccountsUngrant {
+                name: asked.path("account")?,
+                role: grant.role,
+                within: grant.within,
+            })
+        },
+    },
+];

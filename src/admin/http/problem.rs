@@ -1,0 +1,98 @@
+//! What is wrong, as RFC 9457 has it: the same shape for every refusal of the admin API.
+
+use axum::body::Body;
+use http::{HeaderValue, Response, StatusCode, header};
+use serde_json::{Map, Value, json};
+
+use crate::admin::{AdminError, ErrorKind};
+use crate::reject::PROBLEM_JSON;
+
+/// A refusal that is no decision: a request nobody can read, a thing that is not there, a conflict.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    detail: String,
+    field: Option<String>,
+    newer: Option<Value>,
+    header: Option<(header::HeaderName, HeaderValue)>,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            detail: detail.into(),
+            field: None,
+            newer: None,
+            header: None,
+        }
+    }
+
+    /// The part of the request that is wrong.
+    #[must_use]
+    pub(super) fn at(mut self, field: impl Into<String>) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+
+    #[must_use]
+    pub(super) fn with(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
+        self.header = Some((name, value));
+        self
+    }
+
+    /// A field of a body or a query that is wrong.
+    pub(super) fn field(field: &str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail).at(field)
+    }
+
+    pub(super) fn response(self, request_id: &str) -> Response<Body> {
+        let title = self.status.canonical_reason().unwrap_or("Error");
+        let kind = title.to_ascii_lowercase().replace([' ', '-'], "_");
+        let mut problem = Map::new();
+        problem.insert(
+            "type".into(),
+            json!(format!("urn:portcullis:problem:{kind}")),
+        );
+        problem.insert("title".into(), json!(title));
+        problem.insert("status".into(), json!(self.status.as_u16()));
+        problem.insert("detail".into(), json!(self.detail));
+        problem.insert("instance".into(), json!(format!("urn:uuid:{request_id}")));
+        problem.insert("request_id".into(), json!(request_id));
+        if let Some(field) = self.field {
+            problem.insert("field".into(), json!(field));
+        }
+        if let Some(newer) = self.newer {
+            problem.insert("newer".into(), newer);
+        }
+        let body = Value::Object(problem).to_string();
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = self.status;
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, PROBLEM_JSON);
+        if let Some((name, value)) = self.header {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}
+
+impl From<AdminError> for Problem {
+    fn from(error: AdminError) -> Self {
+        let status = match error.kind {
+            // What the body names and is not there is a fault of the body.
+            ErrorKind::NotFound if error.field.is_some() => StatusCode::BAD_REQUEST,
+            ErrorKind::NotFound => StatusCode::NOT_FOUND,
+            ErrorKind::Conflict => StatusCode::CONFLICT,
+            ErrorKind::Stale => StatusCode::PRECONDITION_FAILED,
+            ErrorKind::Invalid => StatusCode::BAD_REQUEST,
+            ErrorKind::NotPermitted => StatusCode::FORBIDDEN,
+            ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let mut problem = Self::new(status, error.message);
+        problem.field = error.field;
+        problem.newer = error.newer.map(|newer| *newer);
+        problem
+    }
+}

@@ -1,0 +1,500 @@
+//! The router made from the table, and the threads it runs on.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{RawPathParams, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{self, MethodRouter};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::Value;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::endpoint::{Answer, Endpoint, Verb};
+use super::problem::Problem;
+use super::read::{Asked, BODY_BYTES_MAX};
+use super::{document, door, endpoints, guard};
+use crate::admin::{Actor, AdminError, ErrorKind, Page, Service, Terms};
+use crate::listener::Door;
+use crate::oauth;
+use crate::settings::{Admin, Listener, Settings, Tokens};
+use crate::throttle::{Rates, Throttle};
+use crate::verify::Verifier;
+use crate::words::{Caller, Rate, RequestId, RequestIds};
+
+/// Where it all is.
+pub(super) const BASE: &str = "/api/v1";
+/// Where the document is, below [`BASE`].
+pub(super) const DOCUMENT: &str = "/openapi.json";
+/// Longest time a body may take.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Operations at work or waiting for the store at once. They take turns there anyway.
+const BLOCKING_MAX: usize = 8;
+/// How long what is under way may take to end when the gateway goes.
+const GRACE: Duration = Duration::from_secs(5);
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Whom a connection comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) SocketAddr);
+
+/// The admin API.
+#[derive(Debug)]
+pub struct Api {
+    pub(super) service: Arc<Service>,
+    /// Knows tokens of its own audience only.
+    pub(super) verifier: Verifier,
+    /// Whose sources have shown too many wrong credentials here.
+    pub(super) throttle: Throttle,
+    pub(super) failures: Rate,
+    rates: Rates,
+    tokens: Tokens,
+    hosts: Vec<String>,
+    ids: Mutex<RequestIds>,
+}
+
+/// Binds the address of `door` and answers there, on threads of its own, until `stop`. Returns the
+/// address, with the port it really has, and the thread to wait for.
+///
+/// # Errors
+///
+/// When the address is taken.
+pub fn start(
+    api: Arc<Api>,
+    door: Arc<Door>,
+    stop: CancellationToken,
+) -> io::Result<(SocketAddr, JoinHandle<()>)> {
+    let socket = std::net::TcpListener::bind(door.listener.address)?;
+    socket.set_nonblocking(true)?;
+    let address = socket.local_addr()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(BLOCKING_MAX)
+        .thread_name("admin")
+        .enable_all()
+        .build()?;
+    let router = api.router();
+    let thread = thread::Builder::new()
+        .name("admin-api".to_owned())
+        .spawn(move || {
+            runtime.block_on(async {
+                match tokio::net::TcpListener::from_std(socket) {
+                    Ok(listener) => door::serve(listener, door, router, stop).await,
+                    Err(error) => tracing::error!(%error, "the admin API cannot listen"),
+                }
+            });
+            runtime.shutdown_timeout(GRACE);
+        })?;
+    Ok((address, thread))
+}
+
+/// The admin API as a listener: plain or with TLS, and bounded as listeners are.
+pub fn listener(admin: &Admin) -> Listener {
+    Listener {
+        tls: admin.tls.clone(),
+        ..Listener::plain(admin.address)
+    }
+}
+
+impl Api {
+    /// The admin API of `service`, without a socket.
+    pub fn new(admin: &Admin, settings: &Settings, service: &Arc<Service>) -> Arc<Self> {
+        let tokens = Tokens {
+            audience: admin.audience.clone(),
+            ..settings.tokens.clone()
+        };
+        Arc::new(Self {
+            throttle: Throttle::new(),
+            failures: listener(admin).limits.failures(),
+            rates: Rates::new(None, settings.rates.token_endpoint),
+            verifier: Verifier::new(&tokens, service.pepper().cloned()),
+            service: Arc::clone(service),
+            tokens,
+            hosts: admin.hosts.clone(),
+            ids: Mutex::default(),
+        })
+    }
+
+    /// Every endpoint, guarded.
+    pub fn router(self: Arc<Self>) -> Router {
+        let mut paths: BTreeMap<&str, MethodRouter<Arc<Self>>> = BTreeMap::new();
+        for endpoint in endpoints::all() {
+            let serve = move |State(api): State<Arc<Self>>, params: RawPathParams, request| {
+                api.serve(endpoint, params, request)
+            };
+            let route = paths.remove(endpoint.path).unwrap_or_default();
+            let route = match endpoint.verb {
+                Verb::Get => route.get(serve),
+                Verb::Post => route.post(serve),
+                Verb::Put => route.put(serve),
+                Verb::Patch => route.patch(serve),
+                Verb::Delete => route.delete(serve),
+            };
+            paths.insert(endpoint.path, route);
+        }
+        let mut router = Router::new()
+            .route(oauth::token::PATH, routing::post(token))
+            .route(&format!("{BASE}{DOCUMENT}"), routing::get(description));
+        for (path, route) in paths {
+            router = router.route(&format!("{BASE}{path}"), route);
+        }
+        router
+            .fallback(unknown)
+            .method_not_allowed_fallback(other_method)
+            .layer(middleware::from_fn_with_state(Arc::clone(&self), around))
+            .with_state(self)
+    }
+
+    fn request_id(&self) -> RequestId {
+        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.next(self.service.now())
+    }
+
+    async fn serve(
+        self: Arc<Self>,
+        endpoint: &'static Endpoint,
+        params: RawPathParams,
+        request: Request,
+    ) -> Response {
+        let id = id_of(&request);
+        match self.answer(endpoint, params, request, id).await {
+            Ok(response) => response,
+            Err(refusal) => refusal.response(&id),
+        }
+    }
+
+    async fn answer(
+        self: Arc<Self>,
+        endpoint: &'static Endpoint,
+        params: RawPathParams,
+        request: Request,
+        id: RequestId,
+    ) -> Result<Response, Refusal> {
+        let (parts, body) = request.into_parts();
+        let state = guard::state(&self);
+        let peer = peer(&parts.extensions);
+        let caller = guard::caller(&self, &state, endpoint, (&parts.headers, peer))
+            .map_err(Refusal::Decision)?;
+        let body = read_body(endpoint, &parts.headers, body).await?;
+        let path = params
+            .iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        let asked = Asked::new(path, parts.uri.query(), |name| endpoint.knows(name), body)?;
+        let operation = (endpoint.reads)(&asked)?;
+        let page = Turn::of(endpoint, &asked)?;
+        let actor = actor(&caller, peer, id);
+        let terms = Terms {
+            caller,
+            policy: Arc::clone(&state.policy),
+            if_match: versions(&parts.headers),
+            page: page.asked(),
+        };
+        let service = Arc::clone(&self.service);
+        let work = move || service.execute_for(operation, &actor, &terms);
+        let done = tokio::task::spawn_blocking(work).await;
+        let answer = done.unwrap_or_else(|error| {
+            tracing::error!(%error, "an operation did not end well");
+            let said = "the operation failed: see the server's log";
+            Err(AdminError::new(ErrorKind::Unavailable, said))
+        })?;
+        Ok(respond(endpoint, answer, &page, &parts.uri))
+    }
+}
+
+/// Why a request is not answered as it would like.
+enum Refusal {
+    Decision(Box<crate::decision::Denial>),
+    Problem(Problem),
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl From<AdminError> for Refusal {
+    fn from(error: AdminError) -> Self {
+        Self::Problem(error.into())
+    }
+}
+
+impl Refusal {
+    fn response(self, id: &RequestId) -> Response {
+        match self {
+            Self::Decision(denial) => crate::reject::respond(&denial, id).map(Body::from),
+            Self::Problem(problem) => problem.response(id.as_str()),
+        }
+    }
+}
+
+/// Whom a connection comes from.
+fn peer(extensions: &http::Extensions) -> SocketAddr {
+    let told = extensions.get::<Peer>();
+    told.map_or(([0, 0, 0, 0], 0).into(), |told| told.0)
+}
+
+fn actor(caller: &Caller, peer: SocketAddr, request_id: RequestId) -> Actor {
+    Actor::Api {
+        account: caller.account.name.clone(),
+        account_id: caller.account.id.clone(),
+        key: caller.key,
+        address: peer.ip().to_canonical(),
+        request_id,
+    }
+}
+
+/// The body, if the endpoint reads one; JSON and no longer than may be.
+async fn read_body(endpoint: &Endpoint, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+    if endpoint.body.is_some() {
+        let kind = headers.get(header::CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        if !kind.eq_ignore_ascii_case("application/json") {
+            let said = "the body has to be `application/json`";
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, said));
+        }
+    }
+    let body = collect(body).await?;
+    if endpoint.body.is_none() && !body.is_empty() {
+        let said = "this endpoint reads no body";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, said));
+    }
+    Ok(body)
+}
+
+async fn collect(body: Body) -> Result<Bytes, Problem> {
+    let read = Limited::new(body, BODY_BYTES_MAX).collect();
+    let Ok(read) = timeout(BODY_TIMEOUT, read).await else {
+        let said = "the body took too long";
+        return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, said));
+    };
+    match read {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            let said = format!("the body is longer than {BODY_BYTES_MAX} bytes");
+            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, said))
+        }
+        Err(_) => {
+            let said = "the body did not arrive whole";
+            Err(Problem::new(StatusCode::BAD_REQUEST, said))
+        }
+    }
+}
+
+/// The versions that `If-Match` names; `*` and nothing at all are any.
+fn versions(headers: &HeaderMap) -> Option<Vec<String>> {
+    let stated = headers.get_all(header::IF_MATCH).iter();
+    let stated: Vec<_> = stated.filter_map(|value| value.to_str().ok()).collect();
+    let listed = stated.iter().flat_map(|value| value.split(','));
+    let listed: Vec<_> = listed.map(|tag| tag.trim().to_owned()).collect();
+    (!listed.is_empty() && !listed.iter().any(|tag| tag == "*")).then_some(listed)
+}
+
+/// Which page of a list is asked for, and by what its entries are told apart.
+struct Turn {
+    by: Option<&'static str>,
+    after: Option<String>,
+    limit: usize,
+}
+
+impl Turn {
+    fn of(endpoint: &Endpoint, asked: &Asked) -> Result<Self, Problem> {
+        let Answer::Pages(_, by) = endpoint.answer else {
+            return Ok(Self {
+                by: None,
+                after: None,
+                limit: 0,
+            });
+        };
+        let cursor: Option<String> = asked.query("cursor")?;
+        Ok(Self {
+            by: Some(by),
+            after: cursor
+                .map(|cursor| super::page::read(&cursor))
+                .transpose()?,
+            limit: asked.limit()?,
+        })
+    }
+
+    /// One entry more than is shown, to know whether there is one.
+    fn asked(&self) -> Page {
+        Page {
+            after: self.after.clone(),
+            limit: self.by.map(|_| self.limit + 1),
+        }
+    }
+}
+
+fn respond(endpoint: &Endpoint, mut answer: Value, turn: &Turn, uri: &http::Uri) -> Response {
+    let mut headers = HeaderMap::new();
+    if let (Some(by), Value::Array(entries)) = (turn.by, &mut answer)
+        && entries.len() > turn.limit
+    {
+        entries.truncate(turn.limit);
+        let last = entries.last().and_then(|entry| entry.get(by)?.as_str());
+        let link = last.map(|last| super::page::link(uri, last, turn.limit));
+        headers.extend(link.map(|link| (header::LINK, link)));
+    }
+    if let Answer::Made(_, by) = endpoint.answer {
+        let name = answer.get(by).and_then(Value::as_str).unwrap_or_default();
+        let place = format!("{}/{name}", uri.path());
+        headers.extend(
+            HeaderValue::from_str(&place)
+                .ok()
+                .map(|it| (header::LOCATION, it)),
+        );
+    }
+    if matches!(endpoint.answer, Answer::One(_) | Answer::Made(..)) {
+        let tag = crate::admin::version(&answer);
+        headers.extend(
+            HeaderValue::from_str(&tag)
+                .ok()
+                .map(|it| (header::ETAG, it)),
+        );
+    }
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    (endpoint.answer.status(), json, headers, answer.to_string()).into_response()
+}
+
+/// What every request meets and every answer carries.
+async fn around(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
+    let id = api.request_id();
+    request.extensions_mut().insert(id);
+    let mut response = match guard::host(request.headers(), request.uri(), &api.hosts) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.response(id.as_str()),
+    };
+    let headers = response.headers_mut();
+    for (name, value) in CARRIED {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if let Ok(id) = HeaderValue::from_str(id.as_str()) {
+        headers.insert(REQUEST_ID, id);
+    }
+    response
+}
+
+/// Nothing here is a page, a script or a picture for anybody, and nothing is to be kept.
+const CARRIED: [(HeaderName, &str); 6] = [
+    (header::CACHE_CONTROL, "no-store"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; frame-ancestors 'none'",
+    ),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    ),
+];
+
+fn id_of(request: &Request) -> RequestId {
+    let id = request.extensions().get::<RequestId>().copied();
+    id.expect("`around` gives every request one")
+}
+
+async fn unknown(request: Request) -> Response {
+    let said = "there is nothing here: `/api/v1/openapi.json` says what there is";
+    Problem::new(StatusCode::NOT_FOUND, said).response(id_of(&request).as_str())
+}
+
+async fn other_method(request: Request) -> Response {
+    let said = "this method is not answered here: `/api/v1/openapi.json` says which are";
+    let allowed = allowed(request.uri().path());
+    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, said);
+    let problem = match HeaderValue::from_str(&allowed) {
+        Ok(allowed) => problem.with(header::ALLOW, allowed),
+        Err(_) => problem,
+    };
+    problem.response(id_of(&request).as_str())
+}
+
+/// The methods of a path.
+fn allowed(path: &str) -> String {
+    if path == oauth::token::PATH {
+        return "POST".to_owned();
+    }
+    let below = path.strip_prefix(BASE).unwrap_or_default();
+    if below == DOCUMENT {
+        return "GET, HEAD".to_owned();
+    }
+    let matches = |template: &str| {
+        let (mut theirs, mut ours) = (below.split('/'), template.split('/'));
+        loop {
+            match (theirs.next(), ours.next()) {
+                (None, None) => return true,
+                (Some(_), Some(part)) if part.starts_with('{') => {}
+                (Some(segment), Some(part)) if segment == part => {}
+                (_, _) => return false,
+            }
+        }
+    };
+    let mut methods = Vec::new();
+    for endpoint in endpoints::all().filter(|endpoint| matches(endpoint.path)) {
+        methods.push(endpoint.verb.http().to_string());
+        if endpoint.verb == Verb::Get {
+            methods.push("HEAD".to_owned());
+        }
+    }
+    methods.join(", ")
+}
+
+async fn description() -> Response {
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    (json, document::text()).into_response()
+}
+
+/// `POST /oauth/token` for the audience of the admin API.
+async fn token(State(api): State<Arc<Api>>, request: Request) -> Response {
+    let id = id_of(&request);
+    let (parts, body) = request.into_parts();
+    let body = match collect(body).await {
+        Ok(body) => body,
+        Err(problem) => return problem.response(id.as_str()),
+    };
+    let source = peer(&parts.extensions).ip().to_canonical();
+    let (state, now) = (guard::state(&api), api.service.now());
+    let request = oauth::TokenRequest {
+        id: &id,
+        method: &parts.method,
+        query: parts.uri.query(),
+        headers: &parts.headers,
+        body: &body,
+        source: Some(source),
+        limits: Some(oauth::token::Limits {
+            held: api.throttle.holds(source, api.failures, now),
+            rates: &api.rates,
+            tells_rates: true,
+        }),
+    };
+    let answer = oauth::answer(&api.verifier, &state, &api.tokens, &request, now);
+    if answer.was_guess {
+        api.throttle.failed(source, api.failures, now);
+    }
+    let (account, key) = (answer.account.as_ref(), answer.key);
+    tracing::info!(
+        request_id = %id,
+        account = account.map(|account| account.name.as_str()),
+        key = key.as_ref().map(crate::words::KeyId::as_str),
+        outcome = answer.outcome,
+        "token asked for the admin API"
+    );
+    answer.response.map(Body::from)
+}

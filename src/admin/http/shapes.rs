@@ -1,0 +1,146 @@
+//! What answers look like, for the document. Answers themselves come from [`crate::admin`], the same
+//! as commands print them; a test holds the two against each other.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Where something holds: values per dimension. Empty is everywhere.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Places(BTreeMap<String, Vec<String>>);
+
+/// A role that is held, and where.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct HeldGrant {
+    role: String,
+    within: Places,
+    /// Why it gives nothing, if it gives nothing.
+    closed: Option<String>,
+}
+
+/// An account.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Account {
+    name: String,
+    #[schema(required)]
+    id: Option<String>,
+    description: String,
+    enabled: bool,
+    /// `store` or `file`; what files manage is changed there.
+    managed_by: String,
+    /// Where it stands in a file, if a file manages it.
+    file: Option<String>,
+    grants: Vec<HeldGrant>,
+    groups: Vec<String>,
+    allow_from: Vec<String>,
+    /// Within what those who manage it must hold the right to, if that is not everywhere.
+    owner: Option<Places>,
+    #[schema(required)]
+    created_at: Option<String>,
+    #[schema(required)]
+    updated_at: Option<String>,
+    #[schema(required)]
+    last_used_at: Option<String>,
+}
+
+/// A key, without its secret.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Key {
+    id: String,
+    account: String,
+    description: String,
+    managed_by: String,
+    #[schema(required)]
+    created_at: Option<String>,
+    #[schema(required)]
+    expires_at: Option<String>,
+    #[schema(required)]
+    last_used_at: Option<String>,
+    #[schema(required)]
+    last_used_from: Option<String>,
+    /// The only permissions it may use, if there is such a limit.
+    #[schema(required)]
+    only: Option<Vec<String>>,
+    allow_from: Vec<String>,
+    /// `active`, `expiring` or `expired`.
+    state: String,
+}
+
+/// A key that was just made.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct NewKey {
+    id: String,
+    /// What proves it. It is shown here and nowhere else, ever.
+    secret: String,
+    account: String,
+    created_at: Option<String>,
+    expires_at: Option<String>,
+    /// The key it is instead of.
+    replaces: Option<String>,
+    replaces_expires_at: Option<String>,
+}
+
+/// A role.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Role {
+    name: String,
+    description: String,
+    /// `gateway`, `file` or `store`.
+    managed_by: String,
+    file: Option<String>,
+    permissions: Vec<String>,
+    include: Vec<String>,
+    /// Every permission it gives in the end.
+    gives: Vec<String>,
+    created_at: Option<String>,
+    updated_at: Option<String>,
+}
+
+/// A group.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Group {
+    name: String,
+    description: String,
+    managed_by: String,
+    file: Option<String>,
+    /// Those that the caller sees.
+    members: Vec<String>,
+    grants: Vec<HeldGrant>,
+    created_at: Option<String>,
+    updated_at: Option<String>,
+}
+
+/// A permission.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Permission {
+    name: String,
+    description: String,
+    /// The roles that give it, of those the caller sees.
+    roles: Vec<String>,
+}
+
+/// What the command of the same name prints with `-o json`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Told(BTreeMap<String, serde_json::Value>);
+
+/// What is wrong (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Problem {
+    r#type: String,
+    title: String,
+    status: u16,
+    /// A sentence for a person.
+    detail: String,
+    instance: Option<String>,
+    request_id: Option<String>,
+    /// Why the caller was refused, if he was.
+    reason: Option<String>,
+    /// The field of the body or the query that is wrong.
+    field: Option<String>,
+    /// The permissions that are missing.
+    missing: Option<Vec<String>>,
+    /// What the thing is now, where it is not what `If-Match` says.
+    #[schema(value_type = Option<Object>)]
+    newer: Option<serde_json::Value>,
+}

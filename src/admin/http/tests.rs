@@ -1,0 +1,444 @@
+//! The admin API without a socket: every endpoint in the table, whoever asks.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
+use serde_json::{Value, json};
+
+use super::endpoint::{Endpoint, Verb};
+use super::{Api, endpoints};
+use crate::admin::tests::world::{FILED, POLICY, World};
+use crate::settings::{Admin, Settings};
+
+/// An answer: status, headers, body.
+type Told = (StatusCode, http::HeaderMap, Value);
+
+struct Desk {
+    world: World,
+    api: Arc<Api>,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let world = World::new(&[POLICY, FILED]);
+        let settings = Settings::from_text(
+            std::path::Path::new("portcullis.yaml"),
+            "upstreams: { a: { url: http://127.0.0.1:1 } }\n",
+        );
+        let service = Arc::clone(&world.service);
+        let api = Api::new(&Admin::default(), &settings.unwrap(), &service);
+        Self { world, api }
+    }
+
+    /// An account with these grants, and what it shows.
+    fn account(&self, name: &str, grants: &Value) -> String {
+        self.world
+            .done(json!({ "operation": "accounts_create", "name": name, "grants": grants }));
+        self.key_of(name)
+    }
+
+    fn key_of(&self, name: &str) -> String {
+        let key = self
+            .world
+            .done(json!({ "operation": "keys_create", "account": name }));
+        let text = |field: &str| key[field].as_str().unwrap().to_owned();
+        format!("{}.{}", text("id"), text("secret"))
+    }
+
+    fn administrator(&self) -> String {
+        self.account("root", &json!([{ "role": "portcullis-admin" }]))
+    }
+
+    fn send(&self, request: Request<Body>) -> Told {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let router = Arc::clone(&self.api).router();
+        runtime.block_on(async {
+            let answer = TowerToHyperService::new(router)
+                .call(request)
+                .await
+                .unwrap();
+            let (parts, body) = answer.into_parts();
+            let body = body.collect().await.unwrap().to_bytes();
+            let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+            (parts.status, parts.headers, body)
+        })
+    }
+
+    fn ask(&self, line: &str, key: &str, body: Option<&Value>) -> Told {
+        self.send(request(line, &[("x-api-key", key)], body))
+    }
+}
+
+fn request(line: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Request<Body> {
+    let (method, path) = line.split_once(' ').unwrap();
+    let path = if path.starts_with("/oauth") {
+        path.to_owned()
+    } else {
+        format!("/api/v1{path}")
+    };
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "localhost");
+    for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
+        request = request.header(*name, *value);
+    }
+    if body.is_some() {
+        request = request.header("content-type", "application/json");
+    }
+    let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+    request.body(body).unwrap()
+}
+
+/// A request to an endpoint, with values that are nobody's in its path.
+fn line(endpoint: &Endpoint) -> String {
+    let path: Vec<_> = endpoint
+        .path
+        .split('/')
+        .map(|segment| match segment {
+            "{key}" => "pck_000000000000000000000000",
+            "{permission}" => "devices:view",
+            "{request}" => "019aab5f-2c1e-7d53-9f0a-5b1c6e2d4f70",
+            other if other.starts_with('{') => "nobody",
+            other => other,
+        })
+        .collect();
+    format!("{} {}", endpoint.verb.http(), path.join("/"))
+}
+
+#[test]
+fn every_endpoint_asks_every_caller_for_what_it_says_it_asks_for() {
+    let desk = Desk::new();
+    let viewer = desk.account("viewer", &json!([{ "role": "portcullis-viewer" }]));
+    let reader = desk.account("reader", &json!([{ "role": "reader" }]));
+    let root = desk.administrator();
+    desk.account("off", &json!([{ "role": "portcullis-admin" }]));
+    let off = desk.key_of("off");
+    desk.world
+        .done(json!({ "operation": "accounts_disable", "name": "off" }));
+    let mut rows = 0;
+    for endpoint in endpoints::all() {
+        let looks = endpoint.permission.ends_with(":view");
+        for (who, key, expected) in [
+            ("nobody", "", Some(401)),
+            ("an unknown key", "pck_x.pcs_x", Some(401)),
+            ("a disabled one", off.as_str(), Some(401)),
+            ("one without a right", reader.as_str(), Some(403)),
+            ("a viewer", viewer.as_str(), (!looks).then_some(403)),
+            ("an administrator", root.as_str(), None),
+        ] {
+            // What would end the server, or the table itself, is asked by no administrator here.
+            if expected.is_none() && matches!(endpoint.id, "drainServer" | "reloadServer") {
+                continue;
+            }
+            let body = endpoint.body.is_some().then(|| json!({}));
+            let (status, _, told) = desk.ask(&line(endpoint), key, body.as_ref());
+            let status = status.as_u16();
+            match expected {
+                Some(expected) => assert_eq!(status, expected, "{} as {who}: {told}", endpoint.id),
+                None => assert!(
+                    !matches!(status, 401 | 403 | 405 | 500..),
+                    "{} as {who}: {status} {told}",
+                    endpoint.id
+                ),
+            }
+            rows += 1;
+        }
+    }
+    assert!(rows >= endpoints::all().count() * 5);
+}
+
+#[test]
+fn the_document_names_every_endpoint_once_and_its_permission_exists() {
+    let mut seen = std::collections::BTreeSet::new();
+    let document = super::document();
+    for endpoint in endpoints::all() {
+        assert!(seen.insert(endpoint.id), "{} stands twice", endpoint.id);
+        let path = format!("/api/v1{}", endpoint.path);
+        let verb = endpoint.verb.http().as_str().to_ascii_lowercase();
+        let told = &document["paths"][&path][&verb];
+        assert_eq!(told["operationId"], endpoint.id, "{path}");
+        let own = crate::policy::own::permissions();
+        assert!(
+            own.iter()
+                .any(|(name, _)| name.as_str() == endpoint.permission),
+            "{}",
+            endpoint.permission
+        );
+        assert!(!(endpoint.verb == Verb::Get && endpoint.body.is_some()));
+    }
+    let text = document.to_string();
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    for piece in text.split("#/components/schemas/").skip(1) {
+        let name = piece.split('"').next().unwrap();
+        assert!(schemas.contains_key(name), "`{name}` is not described");
+    }
+}
+
+#[test]
+fn the_document_is_the_one_that_is_published() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/admin-api.json");
+    let now = super::document::text();
+    if std::env::var_os("PORTCULLIS_UPDATE").is_some() {
+        std::fs::write(&path, now).unwrap();
+    }
+    let published = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        published == now,
+        "`{}` is old: run this test with `PORTCULLIS_UPDATE=1`",
+        path.display()
+    );
+}
+
+#[test]
+fn an_account_is_made_changed_by_its_version_and_removed() {
+    let desk = Desk::new();
+    let root = desk.administrator();
+    let new = json!({ "name": "ci", "grants": [{ "role": "operator", "within": { "tenant": ["acme"] } }] });
+    let (status, headers, made) = desk.ask("POST /accounts", &root, Some(&new));
+    assert_eq!(status, 201, "{made}");
+    assert_eq!(headers["location"], "/api/v1/accounts/ci");
+    let (status, headers, shown) = desk.ask("GET /accounts/ci", &root, None);
+    assert_eq!((status, &shown), (StatusCode::OK, &made));
+    let seen = headers["etag"].to_str().unwrap().to_owned();
+    let change = json!({ "description": "Builds" });
+    let update = |tag: &str| {
+        let headers = [("x-api-key", root.as_str()), ("if-match", tag)];
+        desk.send(request("PATCH /accounts/ci", &headers, Some(&change)))
+    };
+    let (status, _, changed) = update(&seen);
+    assert_eq!(
+        (status.as_u16(), &changed["description"]),
+        (200, &json!("Builds"))
+    );
+    let (status, _, stale) = update(&seen);
+    assert_eq!(status, 412, "{stale}");
+    assert_eq!(stale["newer"], changed);
+    assert_eq!(update("*").0, 200);
+    let (status, _, twice) = desk.ask("POST /accounts", &root, Some(&new));
+    assert_eq!(status, 409, "{twice}");
+    assert_eq!(desk.ask("DELETE /accounts/ci", &root, None).0, 200);
+    assert_eq!(desk.ask("GET /accounts/ci", &root, None).0, 404);
+}
+
+#[test]
+fn lists_come_in_pages() {
+    let desk = Desk::new();
+    let root = desk.administrator();
+    for number in 0..7 {
+        desk.account(&format!("a{number}"), &json!([]));
+    }
+    let mut names = Vec::new();
+    let mut next = "/accounts?limit=3".to_owned();
+    for _ in 0..10 {
+        let (status, headers, page) = desk.ask(&format!("GET {next}"), &root, None);
+        assert_eq!(status, 200);
+        let page = page.as_array().unwrap();
+        assert!(page.len() <= 3);
+        names.extend(
+            page.iter()
+                .map(|row| row["name"].as_str().unwrap().to_owned()),
+        );
+        let Some(link) = headers.get("link") else {
+            break;
+        };
+        let link = link.to_str().unwrap();
+        let path = link.split(['<', '>']).nth(1).unwrap();
+        next = path.strip_prefix("/api/v1").unwrap().to_owned();
+    }
+    assert_eq!(
+        names,
+        ["a0", "a1", "a2", "a3", "a4", "a5", "a6", "nightly", "root"]
+    );
+    for bad in [
+        "limit=0",
+        "limit=-1",
+        "limit=x",
+        "cursor=!",
+        "order=name",
+        "limit=1&limit=2",
+    ] {
+        let (status, _, told) = desk.ask(&format!("GET /accounts?{bad}"), &root, None);
+        assert_eq!(status, 400, "{bad}");
+        assert!(told["field"].is_string(), "{bad}: {told}");
+    }
+    assert_eq!(
+        desk.ask("GET /accounts?limit=1000000000", &root, None).0,
+        200
+    );
+}
+
+#[test]
+fn what_nobody_can_read_is_refused_by_name_and_changes_nothing() {
+    let desk = Desk::new();
+    let root = desk.administrator();
+    let post = |kind: &str, body: Vec<u8>| {
+        let request = Request::builder()
+            .method("POST")
+            .uri("/api/v1/accounts")
+            .header("host", "localhost")
+            .header("x-api-key", &root)
+            .header("content-type", kind)
+            .body(Body::from(body));
+        desk.send(request.unwrap())
+    };
+    for (body, field) in [
+        (r#"{"name":"x","is_admin":true}"#, "is_admin"),
+        (r#"{"name":"x","name":"y"}"#, "name"),
+        (r#"{"name":7}"#, "name"),
+        (
+            r#"{"name":"x","grants":[{"role":"reader","within":{"planet":["a"]}}]}"#,
+            "within",
+        ),
+        (r#"{"name":"x","grants":[{"role":"nothing"}]}"#, "role"),
+        (r#"{"name":"x","description":"a\nb"}"#, "description"),
+    ] {
+        let (status, _, told) = post("application/json", body.into());
+        assert_eq!(status, 400, "{body}: {told}");
+        assert_eq!(told["field"], field, "{body}: {told}");
+    }
+    assert_eq!(post("text/plain", b"{}".to_vec()).0, 415);
+    assert_eq!(post("application/json", vec![b' '; 2 * 1024 * 1024]).0, 413);
+    assert_eq!(
+        post("application/json", "[".repeat(100_000).into_bytes()).0,
+        400
+    );
+    assert_eq!(desk.ask("GET /accounts/x", &root, None).0, 404);
+}
+
+#[test]
+fn nothing_is_answered_to_another_name_or_another_page() {
+    let desk = Desk::new();
+    let root = desk.administrator();
+    let headers = [
+        ("x-api-key", root.as_str()),
+        ("origin", "https://evil-console.example"),
+    ];
+    let (status, told, _) = desk.send(request("GET /accounts", &headers, None));
+    assert_eq!(status, 200);
+    assert!(
+        told.keys()
+            .all(|name| !name.as_str().starts_with("access-control"))
+    );
+    assert_eq!(told["cache-control"], "no-store");
+    assert_eq!(told["x-content-type-options"], "nosniff");
+    assert!(told.contains_key("x-request-id"));
+    let mut foreign = request("GET /accounts", &headers, None);
+    foreign
+        .headers_mut()
+        .insert("host", "evil.example".parse().unwrap());
+    assert_eq!(desk.send(foreign).0, 421);
+    let (status, told, _) = desk.ask("PUT /accounts", &root, None);
+    assert_eq!(status, 405);
+    assert_eq!(told["allow"], "GET, HEAD, POST");
+    assert_eq!(desk.ask("GET /nothing", &root, None).0, 404);
+}
+
+#[test]
+fn a_token_is_good_for_the_audience_it_was_made_for_and_no_other() {
+    let desk = Desk::new();
+    let root = desk.administrator();
+    let (id, secret) = root.split_once('.').unwrap();
+    let form = format!("grant_type=client_credentials&client_id={id}&client_secret={secret}");
+    let mut asked = request("POST /oauth/token", &[], None);
+    asked.headers_mut().insert(
+        "content-type",
+        "application/x-www-form-urlencoded".parse().unwrap(),
+    );
+    *asked.body_mut() = Body::from(form);
+    let (status, _, told) = desk.send(asked);
+    assert_eq!(status, 200, "{told}");
+    let bearer = |token: &str| {
+        let value = format!("Bearer {token}");
+        desk.send(request("GET /accounts", &[("authorization", &value)], None))
+            .0
+    };
+    assert_eq!(bearer(told["access_token"].as_str().unwrap()), 200);
+    let behind = desk
+        .world
+        .done(json!({ "operation": "tokens_issue", "account": "root" }));
+    assert_eq!(bearer(behind["access_token"].as_str().unwrap()), 401);
+}
+
+#[test]
+fn nobody_sees_or_changes_what_his_grant_does_not_cover() {
+    let desk = Desk::new();
+    desk.administrator();
+    desk.world.done(json!({
+        "operation": "roles_create", "name": "desk",
+        "permissions": ["portcullis.accounts:*", "devices:view"],
+    }));
+    let grants = json!([{ "role": "desk", "within": { "tenant": ["acme"] } }]);
+    let manager = desk.account("manager", &grants);
+    let within = |tenant: &str| json!([{ "role": "reader", "within": { "tenant": [tenant] } }]);
+    desk.account("ours", &json!([]));
+    desk.account("theirs", &within("globex"));
+    // Owned everywhere: not the manager's.
+    for name in ["ours", "theirs", "root", "nobody-at-all"] {
+        for line in [
+            format!("GET /accounts/{name}"),
+            format!("POST /accounts/{name}/disable"),
+            format!("DELETE /accounts/{name}"),
+        ] {
+            let (status, _, told) = desk.ask(&line, &manager, None);
+            assert_eq!(status, 404, "{line}: {told}");
+            assert_eq!(told["detail"], format!("there is no account `{name}`"));
+        }
+    }
+    let (status, _, made) = desk.ask("POST /accounts", &manager, Some(&json!({ "name": "mine" })));
+    assert_eq!(status, 201, "{made}");
+    let (_, _, list) = desk.ask("GET /accounts", &manager, None);
+    let names: Vec<_> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| &row["name"])
+        .collect();
+    assert_eq!(names, ["mine"]);
+    let give = |role: &str, within: Value| {
+        let grant = json!({ "role": role, "within": within });
+        desk.ask("POST /accounts/mine/grant", &manager, Some(&grant))
+            .0
+            .as_u16()
+    };
+    // `reader` gives more than he holds, and everywhere is more than acme.
+    assert_eq!(give("reader", json!({ "tenant": ["acme"] })), 403);
+    assert_eq!(give("desk", json!({})), 403);
+    assert_eq!(give("desk", json!({ "tenant": ["acme", "globex"] })), 403);
+    assert_eq!(give("portcullis-admin", json!({ "tenant": ["acme"] })), 403);
+    assert_eq!(give("desk", json!({ "tenant": ["acme"] })), 200);
+    let wide = json!({ "name": "wide", "owner": { "tenant": ["globex"] } });
+    assert_eq!(desk.ask("POST /accounts", &manager, Some(&wide)).0, 403);
+}
+
+#[test]
+fn the_last_administrator_stays() {
+    let desk = Desk::new();
+    let root = desk.administrator();
+    let demote = json!({ "role": "portcullis-admin" });
+    for (line, body) in [
+        ("POST /accounts/root/disable", None),
+        ("DELETE /accounts/root", None),
+        ("POST /accounts/root/ungrant", Some(&demote)),
+    ] {
+        let (status, _, told) = desk.ask(line, &root, body);
+        assert_eq!(status, 409, "{line}: {told}");
+    }
+    let second = desk.account("second", &json!([{ "role": "portcullis-admin" }]));
+    assert_eq!(desk.ask("POST /accounts/root/disable", &root, None).0, 200);
+    assert_eq!(
+        desk.ask("POST /accounts/second/disable", &second, None).0,
+        409
+    );
+    // On the machine itself it may be done.
+    desk.world
+        .done(json!({ "operation": "accounts_disable", "name": "second" }));
+}
