@@ -139,7 +139,7 @@ fn filled(template: &str) -> String {
     let parts = template
         .split('{')
         .map(|part| part.split_once('}').map_or(part, |it| it.1));
-    parts.collect::<Vec<_>>().join("~")
+    parts.collect::<Vec<_>>().join("\u{1}")
 }
 
 /// An account that holds these.
