@@ -12,22 +12,16 @@ use super::{
     AdminError, ErrorKind, Grant, Operation, Terms, accounts, apply, ask, audit, authority,
     denials, groups, keys, look, roles, version,
 };
-use crate::directory::{Closed, Directory, Resolver, State};
+use crate::directory::{Directory, State};
 use crate::explain::Depth;
 use crate::policy::{FileAccount, Policy};
-use crate::store::{AccountRecord, Change, GrantRecord, Records, Store};
+use crate::store::{AccountRecord, Change, Records, Store};
 use crate::words::{AccountId, AccountName, Boundary, Place, RoleName, UnixTime, nearest};
 
 /// Longest description, in bytes: a paragraph. It is shown in tables and kept in memory.
 const DESCRIPTION_BYTES_MAX: usize = 1024;
-/// Most grants of one account or group. A decision looks at each of them.
-const GRANTS_MAX: usize = 256;
 /// Most networks an account may call from. A decision looks at each of them.
 const NETWORKS_MAX: usize = 256;
-/// Most values of one dimension in one grant: they are sent to upstreams, in a header.
-const VALUES_MAX: usize = 1024;
-/// Longest value of a dimension, in bytes: longer than any id a path segment carries in practice.
-const VALUE_BYTES_MAX: usize = 256;
 
 pub(super) type Answer = Result<Value, AdminError>;
 
@@ -340,79 +334,6 @@ impl<'a> Desk<'a> {
             "this gateway has no store (`store: none`), so {what} cannot be changed by a command: \
              edit {file}; the reload is what puts it in force"
         )))
-    }
-
-    /// Checks grants that are about to be given.
-    pub(super) fn check_grants(
-        &self,
-        given: &[Grant],
-        held: &[GrantRecord],
-    ) -> Result<Vec<GrantRecord>, AdminError> {
-        given.iter().try_for_each(|grant| self.check_grant(grant))?;
-        if given.len() + held.len() > GRANTS_MAX {
-            return Err(invalid(format!(
-                "these are {} grants, and at most {GRANTS_MAX} are allowed: use wider roles or \
-                 list several values in one boundary",
-                given.len() + held.len()
-            )));
-        }
-        let records = given.iter().map(|grant| GrantRecord {
-            role: grant.role.clone(),
-            within: grant.within.clone(),
-            closed_at: None,
-        });
-        Ok(records.collect())
-    }
-
-    pub(super) fn check_grant(&self, grant: &Grant) -> Result<(), AdminError> {
-        self.check_role(&grant.role)
-            .map_err(|error| error.at("role"))?;
-        if !Resolver::new(self.policy(), self.records()).may_be_given(&grant.role) {
-            let (role, inner) = (&grant.role, Closed::RoleInner);
-            return Err(invalid(format!("role `{role}`: {inner}")).at("role"));
-        }
-        self.check_boundary(&grant.within)
-            .map_err(|error| error.at("within"))
-    }
-
-    /// Says whose what is made will be, if it is said.
-    fn own(&mut self, owner: Option<Boundary>) -> Result<(), AdminError> {
-        if let Some(owner) = owner {
-            self.check_boundary(&owner)
-                .map_err(|error| error.at("owner"))?;
-            self.owner = owner;
-        }
-        Ok(())
-    }
-
-    fn check_boundary(&self, within: &Boundary) -> Result<(), AdminError> {
-        for (dimension, values) in within.iter() {
-            if self.policy().dimension_id(dimension.as_str()).is_none() {
-                let known = self
-                    .policy()
-                    .dimensions
-                    .iter()
-                    .map(|(name, _)| name.as_str());
-                let near = nearest(dimension.as_str(), known);
-                return Err(self.unknown(format!(
-                    "the policy declares no dimension `{dimension}`{near}"
-                )));
-            }
-            if values.is_empty() || values.len() > VALUES_MAX {
-                return Err(invalid(format!(
-                    "dimension `{dimension}` has {} values in this boundary: give 1 to {VALUES_MAX}",
-                    values.len()
-                )));
-            }
-            if let Some(long) = values.iter().find(|value| value.len() > VALUE_BYTES_MAX) {
-                return Err(invalid(format!(
-                    "a value of dimension `{dimension}` has {} bytes: at most {VALUE_BYTES_MAX} \
-                     are allowed",
-                    long.len()
-                )));
-            }
-        }
-        Ok(())
     }
 
     pub(super) fn check_role(&self, role: &RoleName) -> Result<(), AdminError> {

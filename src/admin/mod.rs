@@ -11,6 +11,7 @@ mod apply;
 mod ask;
 mod audit;
 mod authority;
+mod checks;
 pub mod control;
 mod denials;
 mod desk;

@@ -10,19 +10,20 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{RawPathParams, Request, State};
-use axum::middleware::{self, Next};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{self, MethodRouter};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::around::{around, description, id_of, other_method, token, unknown};
 use super::endpoint::{Answer, Endpoint, Verb};
 use super::problem::Problem;
 use super::read::{Asked, BODY_BYTES_MAX};
-use super::{document, door, endpoints, guard};
+use super::{door, endpoints, guard};
 use crate::admin::{Actor, AdminError, ErrorKind, Page, Service, Terms};
 use crate::listener::Door;
 use crate::oauth;
@@ -42,8 +43,6 @@ const BLOCKING_MAX: usize = 8;
 /// How long what is under way may take to end when the gateway goes.
 const GRACE: Duration = Duration::from_secs(5);
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
 /// Whom a connection comes from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer(pub(super) SocketAddr);
@@ -57,9 +56,9 @@ pub struct Api {
     /// Whose sources have shown too many wrong credentials here.
     pub(super) throttle: Throttle,
     pub(super) failures: Rate,
-    rates: Rates,
-    tokens: Tokens,
-    hosts: Vec<String>,
+    pub(super) rates: Rates,
+    pub(super) tokens: Tokens,
+    pub(super) hosts: Vec<String>,
     ids: Mutex<RequestIds>,
 }
 
@@ -155,7 +154,7 @@ impl Api {
             .with_state(self)
     }
 
-    fn request_id(&self) -> RequestId {
+    pub(super) fn request_id(&self) -> RequestId {
         let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
         ids.next(self.service.now())
     }
@@ -240,7 +239,7 @@ impl Refusal {
 }
 
 /// Whom a connection comes from.
-fn peer(extensions: &http::Extensions) -> SocketAddr {
+pub(super) fn peer(extensions: &http::Extensions) -> SocketAddr {
     let told = extensions.get::<Peer>();
     told.map_or(([0, 0, 0, 0], 0).into(), |told| told.0)
 }
@@ -274,7 +273,7 @@ async fn read_body(endpoint: &Endpoint, headers: &HeaderMap, body: Body) -> Resu
     Ok(body)
 }
 
-async fn collect(body: Body) -> Result<Bytes, Problem> {
+pub(super) async fn collect(body: Body) -> Result<Bytes, Problem> {
     let read = Limited::new(body, BODY_BYTES_MAX).collect();
     let Ok(read) = timeout(BODY_TIMEOUT, read).await else {
         let said = "the body took too long";
@@ -366,135 +365,4 @@ fn respond(endpoint: &Endpoint, mut answer: Value, turn: &Turn, uri: &http::Uri)
     }
     let json = [(header::CONTENT_TYPE, "application/json")];
     (endpoint.answer.status(), json, headers, answer.to_string()).into_response()
-}
-
-/// What every request meets and every answer carries.
-async fn around(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
-    let id = api.request_id();
-    request.extensions_mut().insert(id);
-    let mut response = match guard::host(request.headers(), request.uri(), &api.hosts) {
-        Ok(()) => next.run(request).await,
-        Err(problem) => problem.response(id.as_str()),
-    };
-    let headers = response.headers_mut();
-    for (name, value) in CARRIED {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    if let Ok(id) = HeaderValue::from_str(id.as_str()) {
-        headers.insert(REQUEST_ID, id);
-    }
-    response
-}
-
-/// Nothing here is a page, a script or a picture for anybody, and nothing is to be kept.
-const CARRIED: [(HeaderName, &str); 6] = [
-    (header::CACHE_CONTROL, "no-store"),
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (
-        header::CONTENT_SECURITY_POLICY,
-        "default-src 'none'; frame-ancestors 'none'",
-    ),
-    (header::REFERRER_POLICY, "no-referrer"),
-    (
-        HeaderName::from_static("cross-origin-resource-policy"),
-        "same-origin",
-    ),
-    (
-        HeaderName::from_static("cross-origin-opener-policy"),
-        "same-origin",
-    ),
-];
-
-fn id_of(request: &Request) -> RequestId {
-    let id = request.extensions().get::<RequestId>().copied();
-    id.expect("`around` gives every request one")
-}
-
-async fn unknown(request: Request) -> Response {
-    let said = "there is nothing here: `/api/v1/openapi.json` says what there is";
-    Problem::new(StatusCode::NOT_FOUND, said).response(id_of(&request).as_str())
-}
-
-async fn other_method(request: Request) -> Response {
-    let said = "this method is not answered here: `/api/v1/openapi.json` says which are";
-    let allowed = allowed(request.uri().path());
-    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, said);
-    let problem = match HeaderValue::from_str(&allowed) {
-        Ok(allowed) => problem.with(header::ALLOW, allowed),
-        Err(_) => problem,
-    };
-    problem.response(id_of(&request).as_str())
-}
-
-/// The methods of a path.
-fn allowed(path: &str) -> String {
-    if path == oauth::token::PATH {
-        return "POST".to_owned();
-    }
-    let below = path.strip_prefix(BASE).unwrap_or_default();
-    if below == DOCUMENT {
-        return "GET, HEAD".to_owned();
-    }
-    let matches = |template: &str| {
-        let (mut theirs, mut ours) = (below.split('/'), template.split('/'));
-        loop {
-            match (theirs.next(), ours.next()) {
-                (None, None) => return true,
-                (Some(_), Some(part)) if part.starts_with('{') => {}
-                (Some(segment), Some(part)) if segment == part => {}
-                (_, _) => return false,
-            }
-        }
-    };
-    let mut methods = Vec::new();
-    for endpoint in endpoints::all().filter(|endpoint| matches(endpoint.path)) {
-        methods.push(endpoint.verb.http().to_string());
-        if endpoint.verb == Verb::Get {
-            methods.push("HEAD".to_owned());
-        }
-    }
-    methods.join(", ")
-}
-
-async fn description() -> Response {
-    let json = [(header::CONTENT_TYPE, "application/json")];
-    (json, document::text()).into_response()
-}
-
-/// `POST /oauth/token` for the audience of the admin API.
-async fn token(State(api): State<Arc<Api>>, request: Request) -> Response {
-    let id = id_of(&request);
-    let (parts, body) = request.into_parts();
-    let body = match collect(body).await {
-        Ok(body) => body,
-        Err(problem) => return problem.response(id.as_str()),
-    };
-    let source = peer(&parts.extensions).ip().to_canonical();
-    let (state, now) = (guard::state(&api), api.service.now());
-    let request = oauth::TokenRequest {
-        id: &id,
-        method: &parts.method,
-        query: parts.uri.query(),
-        headers: &parts.headers,
-        body: &body,
-        source: Some(source),
-        limits: Some(oauth::token::Limits {
-            held: api.throttle.holds(source, api.failures, now),
-            rates: &api.rates,
-            tells_rates: true,
-        }),
-    };
-    let answer = oauth::answer(&api.verifier, &state, &api.tokens, &request, now);
-    if answer.was_guess {
-        api.throttle.failed(source, api.failures, now);
-    }
-    let (account, key) = (answer.account.as_ref(), answer.key);
-    tracing::info!(
-        request_id = %id,
-        account = account.map(|account| account.name.as_str()),
-        key = key.as_ref().map(crate::words::KeyId::as_str),
-        outcome = answer.outcome,
-        "token asked for the admin API"
-    );
-    answer.response.map(Body::from)
 }
