@@ -107,15 +107,17 @@ fn create(path: &Path) -> Result<File, Failure> {
         .create_new(true)
         .mode(0o600)
         .open(path);
-    let mut file = made.map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => Failure::new(
+    let mut file = made.map_err(|error| {
+        if error.kind() != ErrorKind::AlreadyExists {
+            return cannot(path, "made", &error);
+        }
+        Failure::new(
             Exit::Conflict,
             format_args!(
                 "`{}` is there already, and nothing is written over a secret: no key was made",
                 path.display()
             ),
-        ),
-        _ => cannot(path, "made", &error),
+        )
     })?;
     let reserved = file
         .write_all(&[b' '; RESERVED])

@@ -32,10 +32,8 @@ pub(super) fn draw(value: &Value, view: &View, now: UnixTime, width: Option<usiz
         Value::Object(fields) => {
             let mut grid = Grid::default();
             for (field, value) in fields {
-                let value = match value {
-                    Value::String(text) if text.contains('\n') => several_lines(text),
-                    value => cell(field, value, now),
-                };
+                let lines = value.as_str().filter(|text| text.contains('\n'));
+                let value = lines.map_or_else(|| cell(field, value, now), several_lines);
                 grid.add([Cell::from(field.replace('_', " ")), shown(field, value)]);
             }
             // One field a line is folded by the terminal: nothing of it is worth cutting.

@@ -314,7 +314,7 @@ fn who_tries_out_paths_does_not_use_up_the_groups() {
             "/guess-{}",
             char::from(b'a' + (ms % 26) as u8)
                 .to_string()
-                .repeat(ms as usize / 26 + 1)
+                .repeat(usize::try_from(ms).unwrap() / 26 + 1)
         );
         handle.leave(Refused {
             text: Text::new(path.as_bytes(), b"a.test", b"curl/8"),

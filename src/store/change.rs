@@ -185,7 +185,7 @@ pub enum Change {
     /// signed is good any more.
     AddSigningKey(SigningKeyRecord),
     /// Several, in this order; none of them if one is refused.
-    Batch(Vec<Change>),
+    Batch(Vec<Self>),
 }
 
 /// The last use of a key.

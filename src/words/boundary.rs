@@ -44,30 +44,30 @@ impl FromIterator<(DimensionName, String)> for Boundary {
 /// A dimension that stands twice is refused: of two readers one might take the first, one the last.
 impl<'de> Deserialize<'de> for Boundary {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Dimensions;
-
-        impl<'de> Visitor<'de> for Dimensions {
-            type Value = Boundary;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("dimensions, each with a list of values")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Boundary, A::Error> {
-                let mut boundary = Boundary::default();
-                while let Some(dimension) = map.next_key::<DimensionName>()? {
-                    if boundary.0.contains_key(&dimension) {
-                        let said = format!("dimension `{dimension}` stands twice");
-                        return Err(A::Error::custom(said));
-                    }
-                    let values = map.next_value()?;
-                    boundary.0.insert(dimension, values);
-                }
-                Ok(boundary)
-            }
-        }
-
         deserializer.deserialize_map(Dimensions)
+    }
+}
+
+struct Dimensions;
+
+impl<'de> Visitor<'de> for Dimensions {
+    type Value = Boundary;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("dimensions, each with a list of values")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Boundary, A::Error> {
+        let mut boundary = Boundary::default();
+        while let Some(dimension) = map.next_key::<DimensionName>()? {
+            if boundary.0.contains_key(&dimension) {
+                let said = format!("dimension `{dimension}` stands twice");
+                return Err(A::Error::custom(said));
+            }
+            let values = map.next_value()?;
+            boundary.0.insert(dimension, values);
+        }
+        Ok(boundary)
     }
 }
 

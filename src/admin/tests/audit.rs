@@ -149,18 +149,21 @@ fn said(record: &Value) -> String {
     }
 }
 
+/// What somebody at the control socket asks.
+fn alice(world: &World, operation: Value) -> Value {
+    let operation: Operation = serde_json::from_value(operation).unwrap();
+    let actor = Actor::ControlSocket {
+        uid: 1000,
+        user: Some("alice".to_owned()),
+        pid: Some(77),
+    };
+    world.service.execute(operation, &actor).unwrap()
+}
+
 #[test]
 fn a_record_says_who_what_when_and_what_was_before_and_after() {
     let world = World::new(&[POLICY]);
-    let ask = |operation: Value| {
-        let operation: Operation = serde_json::from_value(operation).unwrap();
-        let actor = Actor::ControlSocket {
-            uid: 1000,
-            user: Some("alice".to_owned()),
-            pid: Some(77),
-        };
-        world.service.execute(operation, &actor).unwrap()
-    };
+    let ask = |operation| alice(&world, operation);
     ask(json!({ "operation": "accounts_create", "name": "ci",
         "grants": [{ "role": "reader" }] }));
     ask(
@@ -195,7 +198,13 @@ fn a_record_says_who_what_when_and_what_was_before_and_after() {
     }
     assert!(record["portcullis.request_id"].is_string());
     assert_eq!(record["event.hash"].as_str().unwrap().len(), 64);
+}
 
+#[test]
+fn what_becomes_of_keys_is_told_of_each() {
+    let world = World::new(&[POLICY]);
+    let ask = |operation| alice(&world, operation);
+    ask(json!({ "operation": "accounts_create", "name": "ci" }));
     let key = ask(json!({ "operation": "keys_create", "account": "ci" }))["id"].clone();
     assert_eq!(world.last("key.create")["portcullis.after"]["id"], key);
     let new = ask(json!({ "operation": "keys_rotate", "key": key, "overlap_seconds": 60 }));

@@ -1,13 +1,16 @@
 //! Changes, one transaction each. Whoever calls commits, or drops the transaction on a refusal.
 
+mod grants;
+mod keys;
+
 use rusqlite::{Params, Transaction, params};
 
 use super::rows::{json, millis};
 use super::upkeep;
-use crate::store::{
-    AccountRecord, Change, GrantRecord, GroupRecord, Holder, KeyRecord, RoleRecord, StoreError,
-};
-use crate::words::{AccountId, Boundary, GroupName, KeyId, RoleName, SetName, UnixTime};
+use crate::store::{AccountRecord, Change, GroupRecord, Holder, RoleRecord, StoreError};
+use crate::words::{AccountId, GroupName, SetName, UnixTime};
+use grants::{grant, insert_grant, ungrant};
+use keys::{create_key, end_key, update_key};
 
 /// Why a change was not made: a rule, or the engine.
 pub(super) enum Refusal {
@@ -76,11 +79,7 @@ pub(super) fn apply(tx: Tx<'_>, change: &Change) -> Done {
             now,
         } => remove_member(tx, group, account, *now),
         Change::Adopt(adoption) => upkeep::adopt(tx, adoption),
-        Change::OverrideFileAccount {
-            name,
-            disabled,
-            now,
-        } => upkeep::override_file_account(tx, name, *disabled, *now),
+        Change::OverrideFileAccount { .. } => upkeep::override_file_account(tx, change),
         Change::EndFileKey { id, at } => upkeep::end_file_key(tx, id, *at),
         Change::Used { keys, accounts } => upkeep::used(tx, keys, accounts),
         Change::RevokeToken { id, ends_at, now } => upkeep::revoke_token(tx, id, *ends_at, *now),
@@ -196,116 +195,6 @@ fn touch_group(tx: Tx<'_>, name: &GroupName, now: UnixTime) -> Done {
     let update = "UPDATE groups SET updated_at = ?2 WHERE name = ?1";
     let changed = run(tx, update, params![name.as_str(), millis(now)])?;
     found(changed, "group", name.as_str())
-}
-
-fn grant(tx: Tx<'_>, holder: &Holder, role: &RoleName, within: &Boundary) -> Done {
-    let held = GrantRecord {
-        role: role.clone(),
-        within: within.clone(),
-        closed_at: None,
-    };
-    insert_grant(tx, holder, &held)
-}
-
-/// Adds a grant; one that is there already is opened or closed as `held` says.
-fn insert_grant(tx: Tx<'_>, holder: &Holder, held: &GrantRecord) -> Done {
-    let (insert, whose) = match holder {
-        Holder::Account(id) => (
-            "INSERT INTO account_grants (account, role, within, closed_at) VALUES (?1, ?2, ?3, ?4) \
-             ON CONFLICT DO UPDATE SET closed_at = excluded.closed_at",
-            id.as_str(),
-        ),
-        Holder::Group(name) => (
-            "INSERT INTO group_grants (group_name, role, within, closed_at) \
-             VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET closed_at = excluded.closed_at",
-            name.as_str(),
-        ),
-    };
-    let row = params![
-        whose,
-        held.role.as_str(),
-        json(&held.within),
-        held.closed_at.map(millis)
-    ];
-    run(tx, insert, row)?;
-    Ok(())
-}
-
-fn ungrant(tx: Tx<'_>, holder: &Holder, role: &RoleName, within: &Boundary) -> Done {
-    let (delete, whose) = match holder {
-        Holder::Account(id) => (
-            "DELETE FROM account_grants WHERE account = ?1 AND role = ?2 AND within = ?3",
-            id.as_str(),
-        ),
-        Holder::Group(name) => (
-            "DELETE FROM group_grants WHERE group_name = ?1 AND role = ?2 AND within = ?3",
-            name.as_str(),
-        ),
-    };
-    let gone = run(tx, delete, params![whose, role.as_str(), json(within)])?;
-    found(gone, "grant of role", role.as_str())
-}
-
-fn create_key(tx: Tx<'_>, key: &KeyRecord) -> Done {
-    let id = key.id.as_str();
-    refuse_twice(tx, "SELECT 1 FROM keys WHERE id = ?1", "key", id)?;
-    let live = "SELECT 1 FROM ids WHERE id = ?1 AND dead_at IS NULL";
-    if !exists(tx, live, key.account.as_str())? {
-        return found(0, "account", key.account.as_str());
-    }
-    run(
-        tx,
-        "INSERT INTO keys (id, account, description, digest, created_at, updated_at, expires_at, \
-         last_used_at, last_used_from, may_use, allow_from, created_by) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-        params![
-            id,
-            key.account.as_str(),
-            key.description,
-            key.digest,
-            millis(key.created_at),
-            millis(key.updated_at),
-            key.expires_at.map(millis),
-            key.last_used_at.map(millis),
-            key.last_used_from.map(|from| from.to_string()),
-            key.limits.only.as_ref().map(json),
-            json(&key.limits.allow_from),
-            key.created_by
-        ],
-    )?;
-    Ok(())
-}
-
-fn end_key(tx: Tx<'_>, id: &KeyId, at: UnixTime, now: UnixTime) -> Done {
-    let update = "UPDATE keys SET expires_at = ?2, updated_at = ?3 WHERE id = ?1";
-    let changed = run(tx, update, params![id.as_str(), millis(at), millis(now)])?;
-    found(changed, "key", id.as_str())
-}
-
-fn update_key(tx: Tx<'_>, change: &Change) -> Done {
-    let Change::UpdateKey {
-        id,
-        description,
-        limits,
-        now,
-    } = change
-    else {
-        return Ok(());
-    };
-    let update = "UPDATE keys SET description = coalesce(?2, description), updated_at = ?3 \
-                  WHERE id = ?1";
-    let changed = run(tx, update, params![id.as_str(), description, millis(*now)])?;
-    found(changed, "key", id.as_str())?;
-    if let Some(limits) = limits {
-        let update = "UPDATE keys SET may_use = ?2, allow_from = ?3 WHERE id = ?1";
-        let only = limits.only.as_ref().map(json);
-        run(
-            tx,
-            update,
-            params![id.as_str(), only, json(&limits.allow_from)],
-        )?;
-    }
-    Ok(())
 }
 
 fn create_role(tx: Tx<'_>, role: &RoleRecord) -> Done {

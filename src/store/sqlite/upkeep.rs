@@ -7,8 +7,8 @@ use rusqlite::{OptionalExtension, params};
 
 use super::apply::{Done, Tx, found, give_id, refuse_twice, run};
 use super::rows::{insert_signing_key, millis};
-use crate::store::{Adoption, Holder, KeyUse, RETIRED_KEYS_KEPT, SigningKeyRecord};
-use crate::words::{AccountId, AccountName, KeyId, TokenId, UnixTime};
+use crate::store::{Adoption, Change, Holder, KeyUse, RETIRED_KEYS_KEPT, SigningKeyRecord};
+use crate::words::{AccountId, KeyId, TokenId, UnixTime};
 
 /// How long a key that ended is still shown: a quarter, in which somebody who looks into an incident
 /// wants to know whose it was and when it was last used.
@@ -72,15 +72,18 @@ pub(super) fn adopt(tx: Tx<'_>, adoption: &Adoption) -> Done {
     Ok(())
 }
 
-pub(super) fn override_file_account(
-    tx: Tx<'_>,
-    name: &AccountName,
-    disabled: bool,
-    now: UnixTime,
-) -> Done {
+pub(super) fn override_file_account(tx: Tx<'_>, change: &Change) -> Done {
+    let Change::OverrideFileAccount {
+        name,
+        disabled,
+        now,
+    } = change
+    else {
+        return Ok(());
+    };
     let update = "UPDATE file_accounts SET disabled = ?2, updated_at = ?3 \
                   WHERE name = ?1 AND gone_at IS NULL";
-    let changed = run(tx, update, params![name.as_str(), disabled, millis(now)])?;
+    let changed = run(tx, update, params![name.as_str(), disabled, millis(*now)])?;
     found(changed, "account", name.as_str())
 }
 
