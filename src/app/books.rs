@@ -8,7 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::Service;
 use crate::clock::Clock;
+use crate::forward::Upstreams;
 use crate::settings::Settings;
+use crate::telemetry::log::Log;
 use crate::telemetry::metrics::{AccountLabels, CacheFigures, DirectoryFigures, Metrics};
 use crate::throttle::{Rates, Throttle};
 use crate::words::{KeyId, UnixTime};
@@ -53,6 +55,14 @@ pub(super) fn metrics(settings: &Settings, service: &Arc<Service>) -> Arc<Metric
         entries: figure(verifier.cache_entries()),
     });
     metrics
+}
+
+/// Lets the metrics see what counts by itself.
+pub(super) fn watch(metrics: &Metrics, (log, service, upstreams): (&Log, &Service, &Upstreams)) {
+    metrics.watch_log(log.dropped());
+    let denials = Arc::clone(service.denials());
+    metrics.watch_denials(move || denials.lost());
+    metrics.watch_upstreams(upstreams.each());
 }
 
 /// What counts wrong credentials and requests.

@@ -156,10 +156,7 @@ pub fn start(
     let metrics = books::metrics(&settings, &service);
     let upstreams = Upstreams::new(&settings.upstreams).map_err(unusable(&settings))?;
     let log = Log::start(decisions).map_err(system("cannot start the log"))?;
-    metrics.watch_log(log.dropped());
-    let denials = Arc::clone(service.denials());
-    metrics.watch_denials(move || denials.lost());
-    metrics.watch_upstreams(upstreams.each());
+    books::watch(&metrics, (&log, &service, &upstreams));
     let (throttle, rates) = books::limits(&settings, &metrics);
     let shared = Shared {
         state: Arc::clone(service.handle()),

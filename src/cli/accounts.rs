@@ -162,7 +162,7 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, F
         },
         Command::List(Page { after, limit }) => Operation::AccountsList { after, limit },
         Command::Show(Name { name }) => Operation::AccountsShow { name },
-        Command::Apply(files) => return apply(files, context),
+        Command::Apply(files) => return apply(&files, context),
         Command::Update(change) => update(change)?,
         Command::Grant(ChangeGrant { name, grant }) => {
             everywhere = grant.said_everywhere(format_args!("account `{name}`"));
@@ -205,7 +205,7 @@ const STEPS: View = View {
     ],
 };
 
-fn apply(apply: Apply, context: &mut Context<'_>) -> Result<Exit, Failure> {
+fn apply(apply: &Apply, context: &mut Context<'_>) -> Result<Exit, Failure> {
     let mut files = Vec::new();
     for path in &apply.files {
         files.extend(folder::read(path)?);

@@ -65,6 +65,7 @@ fn said(folder: &Folder) -> Vec<String> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "most of them are a table")]
 fn a_file_that_serve_cannot_use_is_an_error_of_check_in_the_same_words() {
     let upstream = "upstreams: { a: { url: http://127.0.0.1:9 } }";
     let secure = "upstreams: { a: { url: https://127.0.0.1:9, tls: ";

@@ -94,23 +94,15 @@ fn b38_a_crowd_of_other_streams_delays_no_cut_and_is_not_touched() {
         let crowd = Arc::<Crowd>::default();
         let mut theirs = JoinSet::new();
         let mut ours = JoinSet::new();
+        let stream =
+            |whose: &Held, crowd| follow(address, line.clone(), whose.token.clone(), crowd);
         let open = || grpc.counts().open.load(Ordering::SeqCst);
         for count in 0..others + CUT {
             // Spread among each other, as they would be.
             if count % (others / CUT).max(1) == 0 && ours.len() < CUT {
-                ours.spawn(follow(
-                    address,
-                    line.clone(),
-                    cut.token.clone(),
-                    Arc::default(),
-                ));
+                ours.spawn(stream(&cut, Arc::default()));
             } else {
-                theirs.spawn(follow(
-                    address,
-                    line.clone(),
-                    kept.token.clone(),
-                    Arc::clone(&crowd),
-                ));
+                theirs.spawn(stream(&kept, Arc::clone(&crowd)));
             }
             if count % 100 == 99 {
                 wait("streams to open", || open() > count - 50).await;

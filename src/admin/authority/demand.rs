@@ -212,11 +212,10 @@ fn demand<'o>(desk: &Desk<'_>, operation: &'o Operation) -> Demand<'o> {
         | O::AccountsEnable { name }
         | O::AccountsUngrant { name, .. }
         | O::AccountsDelete { name } => change(ACCOUNTS_EDIT, Subject::Account(name)),
-        O::AccountsGrant { name, role, within } => Demand::Change(
-            ACCOUNTS_EDIT,
-            vec![Subject::Account(name)],
-            one(desk, role, within),
-        ),
+        O::AccountsGrant { name, role, within } => {
+            let given = one(desk, role, within);
+            Demand::Change(ACCOUNTS_EDIT, vec![Subject::Account(name)], given)
+        }
         O::KeysList { account, after, .. } => {
             let account = account.iter().map(Subject::KeysOf);
             let after = after.iter().map(Subject::Key);
@@ -243,13 +242,9 @@ fn demand<'o>(desk: &Desk<'_>, operation: &'o Operation) -> Demand<'o> {
         | O::GroupsDelete { .. } => of_groups(desk, operation),
         O::TokensIssue { account, .. } => change(TOKENS_EDIT, Subject::Account(account)),
         O::TokensList { .. } | O::TokensRevoke { .. } => Demand::All(TOKENS_EDIT),
-        O::SigningKeysList {} => Demand::Everywhere(SERVER_VIEW),
-        O::SigningKeysRotate {} => Demand::Everywhere(SERVER_EDIT),
         O::TokensInspect { .. } => Demand::Held(TOKENS_EDIT),
-        O::RoutesList {}
-        | O::RoutesMatch { .. }
-        | O::RoutesOverlaps { .. }
-        | O::PermissionsList {} => Demand::Held(POLICY_VIEW),
+        O::RoutesList {} | O::RoutesMatch { .. } => Demand::Held(POLICY_VIEW),
+        O::RoutesOverlaps { .. } | O::PermissionsList {} => Demand::Held(POLICY_VIEW),
         O::PermissionsWho { .. } | O::RoutesMatrix { .. } => Demand::All(POLICY_VIEW),
         O::AllowedList { account, .. } | O::Explain { account, .. } => match account {
             Some(name) => Demand::See(POLICY_VIEW, vec![Subject::Account(name)]),
@@ -262,8 +257,8 @@ fn demand<'o>(desk: &Desk<'_>, operation: &'o Operation) -> Demand<'o> {
         O::AuditList { .. } | O::AuditFollow { .. } | O::AuditAnchor {} | O::AuditVerify { .. } => {
             Demand::Everywhere(AUDIT_VIEW)
         }
-        O::Status {} => Demand::Everywhere(SERVER_VIEW),
-        O::Reload {} | O::Drain {} => Demand::Everywhere(SERVER_EDIT),
+        O::Status {} | O::SigningKeysList {} => Demand::Everywhere(SERVER_VIEW),
+        O::Reload {} | O::Drain {} | O::SigningKeysRotate {} => Demand::Everywhere(SERVER_EDIT),
     }
 }
 

@@ -45,9 +45,7 @@ pub(super) fn host(headers: &HeaderMap, uri: &Uri, ours: &[String]) -> Result<()
 fn is_ours(host: &str, ours: &[String]) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let lower = host.to_ascii_lowercase();
-    bare.parse::<IpAddr>().is_ok()
-        || lower == "localhost"
-        || ours.iter().any(|known| *known == lower)
+    bare.parse::<IpAddr>().is_ok() || lower == "localhost" || ours.contains(&lower)
 }
 
 /// Who asks, if he may ask at this endpoint at all; how far is said by

@@ -9,7 +9,10 @@ use crate::reject::PROBLEM_JSON;
 
 /// A refusal that is no decision: a request nobody can read, a thing that is not there, a conflict.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub(super) struct Problem(Box<Parts>);
+
+#[derive(Debug)]
+struct Parts {
     status: StatusCode,
     detail: String,
     field: Option<String>,
@@ -19,25 +22,25 @@ pub(super) struct Problem {
 
 impl Problem {
     pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Parts {
             status,
             detail: detail.into(),
             field: None,
             newer: None,
             header: None,
-        }
+        }))
     }
 
     /// The part of the request that is wrong.
     #[must_use]
     pub(super) fn at(mut self, field: impl Into<String>) -> Self {
-        self.field = Some(field.into());
+        self.0.field = Some(field.into());
         self
     }
 
     #[must_use]
     pub(super) fn with(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
-        self.header = Some((name, value));
+        self.0.header = Some((name, value));
         self
     }
 
@@ -47,7 +50,8 @@ impl Problem {
     }
 
     pub(super) fn response(self, request_id: &str) -> Response<Body> {
-        let title = self.status.canonical_reason().unwrap_or("Error");
+        let parts = *self.0;
+        let title = parts.status.canonical_reason().unwrap_or("Error");
         let kind = title.to_ascii_lowercase().replace([' ', '-'], "_");
         let mut problem = Map::new();
         problem.insert(
@@ -55,23 +59,23 @@ impl Problem {
             json!(format!("urn:portcullis:problem:{kind}")),
         );
         problem.insert("title".into(), json!(title));
-        problem.insert("status".into(), json!(self.status.as_u16()));
-        problem.insert("detail".into(), json!(self.detail));
+        problem.insert("status".into(), json!(parts.status.as_u16()));
+        problem.insert("detail".into(), json!(parts.detail));
         problem.insert("instance".into(), json!(format!("urn:uuid:{request_id}")));
         problem.insert("request_id".into(), json!(request_id));
-        if let Some(field) = self.field {
+        if let Some(field) = parts.field {
             problem.insert("field".into(), json!(field));
         }
-        if let Some(newer) = self.newer {
+        if let Some(newer) = parts.newer {
             problem.insert("newer".into(), newer);
         }
         let body = Value::Object(problem).to_string();
         let mut response = Response::new(Body::from(body));
-        *response.status_mut() = self.status;
+        *response.status_mut() = parts.status;
         response
             .headers_mut()
             .insert(header::CONTENT_TYPE, PROBLEM_JSON);
-        if let Some((name, value)) = self.header {
+        if let Some((name, value)) = parts.header {
             response.headers_mut().insert(name, value);
         }
         response
@@ -91,8 +95,8 @@ impl From<AdminError> for Problem {
             ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         };
         let mut problem = Self::new(status, error.message);
-        problem.field = error.field;
-        problem.newer = error.newer.map(|newer| *newer);
+        problem.0.field = error.field;
+        problem.0.newer = error.newer.map(|newer| *newer);
         problem
     }
 }

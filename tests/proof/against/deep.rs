@@ -67,6 +67,16 @@ fn met(policy: &Policy, path: &str) -> BTreeSet<String> {
     }
 }
 
+/// A path that a template covers.
+fn filled(template: &str, dice: &mut Dice) -> String {
+    let parts = template.split('/').skip(1);
+    let part = |part| match part {
+        "*" => format!("/{}", dice.of(&["a", "b", "z"])),
+        literal => format!("/{literal}"),
+    };
+    parts.map(part).collect()
+}
+
 #[test]
 fn a_widening_behind_literals_deep_in_a_table_is_told_with_the_routes_that_make_it() {
     let pairs: u64 = long::sized(24, 1_000);
@@ -103,13 +113,7 @@ fn a_widening_behind_literals_deep_in_a_table_is_told_with_the_routes_that_make_
                 .map(|it| (one.get(it).cloned(), other.get(it).cloned())),
         );
         for _ in 0..300 {
-            let parts = changed.split('/').skip(1);
-            let path: String = parts
-                .map(|part| match part {
-                    "*" => format!("/{}", dice.of(&["a", "b", "z"])),
-                    literal => format!("/{literal}"),
-                })
-                .collect();
+            let path = filled(changed, &mut dice);
             let (was, is) = callers[dice.roll(callers.len())].clone();
             let through = |policy: &Policy, account: Option<_>| {
                 let call = Hypothesis {
