@@ -5,7 +5,7 @@ use super::{Asker, Reach};
 use crate::admin::desk::{Desk, not_found};
 use crate::admin::{AdminError, ErrorKind, Grant, Operation};
 use crate::store::RoleRecord;
-use crate::words::{Boundary, Holding, PermissionId, RoleName};
+use crate::words::{AccountName, Boundary, Holding, PermissionId, RoleName};
 
 const ACCOUNTS_VIEW: &str = "portcullis.accounts:view";
 const ACCOUNTS_EDIT: &str = "portcullis.accounts:edit";
@@ -197,6 +197,12 @@ fn not_permitted(said: String) -> AdminError {
     AdminError::new(ErrorKind::NotPermitted, said)
 }
 
+fn about(account: Option<&AccountName>) -> Demand<'_> {
+    account.map_or(Demand::Held(POLICY_VIEW), |name| {
+        Demand::See(POLICY_VIEW, vec![Subject::Account(name)])
+    })
+}
+
 /// What an operation asks for. Whoever adds one says it here, or it does not compile.
 fn demand<'o>(desk: &Desk<'_>, operation: &'o Operation) -> Demand<'o> {
     use Operation as O;
@@ -246,10 +252,7 @@ fn demand<'o>(desk: &Desk<'_>, operation: &'o Operation) -> Demand<'o> {
         O::RoutesList {} | O::RoutesMatch { .. } => Demand::Held(POLICY_VIEW),
         O::RoutesOverlaps { .. } | O::PermissionsList {} => Demand::Held(POLICY_VIEW),
         O::PermissionsWho { .. } | O::RoutesMatrix { .. } => Demand::All(POLICY_VIEW),
-        O::AllowedList { account, .. } | O::Explain { account, .. } => match account {
-            Some(name) => Demand::See(POLICY_VIEW, vec![Subject::Account(name)]),
-            None => Demand::Held(POLICY_VIEW),
-        },
+        O::AllowedList { account, .. } | O::Explain { account, .. } => about(account.as_ref()),
         O::DenialsList { .. }
         | O::DenialsFollow { .. }
         | O::DenialsExplain { .. }
