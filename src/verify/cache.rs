@@ -143,6 +143,7 @@ impl<V> Cache<V> {
 
     /// The model asks for none.
     #[cfg(feature = "model")]
+    #[expect(clippy::unused_self, reason = "it is asked as the other one is")]
     pub(super) fn values(&self) -> Vec<Arc<V>> {
         Vec::new()
     }

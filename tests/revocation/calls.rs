@@ -53,6 +53,27 @@ fn e21_no_call_sent_after_the_acknowledgement_passes() {
     passed("E21", &said);
 }
 
+/// Calls on and on until the change is acknowledged, and then as often as is left of `each`; from then
+/// on each has to be answered by `status`.
+async fn call(mut caller: Caller, bytes: &[u8], tally: &Tally, (status, each): (u16, usize)) {
+    let mut calls = 0;
+    while calls < each || !tally.acknowledged.load(Ordering::SeqCst) {
+        let was_acknowledged = tally.acknowledged.load(Ordering::SeqCst);
+        if calls < each / 2 || was_acknowledged {
+            calls += 1;
+        }
+        let answer = caller.ask(bytes).await.expect("every call is answered");
+        if was_acknowledged {
+            tally.after.fetch_add(1, Ordering::SeqCst);
+            if answer.status() != status {
+                tally.too_late.fetch_add(1, Ordering::SeqCst);
+            }
+        } else if answer.status() == 200 {
+            tally.allowed.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
 /// Each connection calls `each` times; a third of the way, the change is made.
 fn round_of(gateway: &Gateway, name: &str, change: Change, each: usize) -> Arc<Tally> {
     let held = Held::new(gateway, name, change.is_by_group());
@@ -66,24 +87,8 @@ fn round_of(gateway: &Gateway, name: &str, change: Change, each: usize) -> Arc<T
         let callers = (0..CONNECTIONS).map(|_| {
             let (bytes, tally) = (Arc::clone(&bytes), Arc::clone(&tally));
             async move {
-                let mut caller = Caller::connect(address).await.expect("it listens");
-                let mut calls = 0;
-                // On and on until it is acknowledged, and then as often as is left.
-                while calls < each || !tally.acknowledged.load(Ordering::SeqCst) {
-                    let was_acknowledged = tally.acknowledged.load(Ordering::SeqCst);
-                    if calls < each / 2 || was_acknowledged {
-                        calls += 1;
-                    }
-                    let answer = caller.ask(&bytes).await.expect("every call is answered");
-                    if was_acknowledged {
-                        tally.after.fetch_add(1, Ordering::SeqCst);
-                        if answer.status() != change.status() {
-                            tally.too_late.fetch_add(1, Ordering::SeqCst);
-                        }
-                    } else if answer.status() == 200 {
-                        tally.allowed.fetch_add(1, Ordering::SeqCst);
-                    }
-                }
+                let caller = Caller::connect(address).await.expect("it listens");
+                call(caller, &bytes, &tally, (change.status(), each)).await;
             }
         });
         let changer = async {

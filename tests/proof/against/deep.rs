@@ -100,18 +100,15 @@ fn a_widening_behind_literals_deep_in_a_table_is_told_with_the_routes_that_make_
         assert!(!comparison.incomplete, "seed {seed}");
         let told = comparison.changes.iter();
         let told = told.filter(|it| it.change == Direction::Widened);
-        let told: BTreeSet<BTreeSet<String>> = told
-            .map(|it| it.after.routes.iter().cloned().collect())
-            .collect();
+        let routes = told.map(|it| it.after.routes.iter().cloned().collect());
+        let told: BTreeSet<BTreeSet<String>> = routes.collect();
         let mut callers = vec![(None, None)];
         for grants in ["{ role: ra }", "{ role: rb }", "{ role: ra }, { role: rb }"] {
             callers.push((Some(stored(&old, grants)), Some(stored(&new, grants))));
         }
         let (one, other) = (accounts(&old), accounts(&new));
-        callers.extend(
-            one.keys()
-                .map(|it| (one.get(it).cloned(), other.get(it).cloned())),
-        );
+        let both = |it| (one.get(it).cloned(), other.get(it).cloned());
+        callers.extend(one.keys().map(both));
         for _ in 0..300 {
             let path = filled(changed, &mut dice);
             let (was, is) = callers[dice.roll(callers.len())].clone();
