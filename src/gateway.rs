@@ -182,7 +182,7 @@ impl Gateway {
             }
             Act::Answer(headers) => {
                 linger::pass_over(body, &parts, &connection.line);
-                answered(headers)
+                pages::answered(headers)
             }
             Act::Refuse(denial) => {
                 let page = Page::of(denial.cors.as_ref(), &parts.headers);
@@ -423,14 +423,6 @@ fn is_last(verdict: &Verdict) -> bool {
         .reason()
         .filter(|_| !verdict.shadow)
         .is_some_and(unclear)
-}
-
-/// The answer to a preflight.
-fn answered(headers: HeaderMap) -> Response<Outgoing> {
-    let mut response = Response::new(Outgoing::full(Bytes::new()));
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    *response.headers_mut() = headers;
-    response
 }
 
 /// The answer to a refused request; the refusal goes on record.

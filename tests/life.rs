@@ -114,7 +114,7 @@ fn a_key_may_do_less_than_its_account_and_only_from_where_it_says() {
     let listed = listed.as_array().unwrap();
     let used = listed.iter().find(|key| key["id"] == *narrow.id).unwrap();
     assert_eq!(used["last_used_from"], "127.0.0.1");
-    ends(&gateway, "keys create ci --only items:raed", 1);
+    ends(&gateway, "keys create ci --only items:raed", 5);
 }
 
 #[test]

@@ -11,17 +11,15 @@ use serde_json::json;
 
 use super::desk::{
     Answer, Desk, Found, check_description, check_networks, conflict, invalid, managed_by_file,
-    not_found,
 };
 use super::{AdminError, ErrorKind, ImportedKey, view};
-use crate::directory::Key;
-use crate::policy::FileKey;
 use crate::store::{Change, KeyLimits, KeyRecord, Pepper};
 use crate::words::{
     AccountId, AccountName, KeyId, Permission, PermissionPattern, Secret, UnixTime, nearest,
 };
 
 pub(super) use list::{Wanted, list, used_since};
+use list::{file_key, find, unknown};
 
 /// Longest overlap of a rotation: longer, and nobody remembers that the old key is still alive.
 const OVERLAP_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -400,25 +398,4 @@ pub(super) fn expire(desk: &mut Desk<'_>, id: KeyId, at: Option<UnixTime>) -> An
     };
     desk.change(&change)?;
     Ok(view::key(desk, find(desk, &id)?))
-}
-
-fn find<'d>(desk: &'d Desk<'_>, id: &KeyId) -> Result<&'d Key, AdminError> {
-    desk.directory().key(id).ok_or_else(|| unknown(id))
-}
-
-fn unknown(id: &KeyId) -> AdminError {
-    not_found(format!(
-        "there is no key `{id}`: `portcullis keys list` shows all"
-    ))
-}
-
-/// The key of a file with this id, unless the store has one.
-fn file_key<'d>(desk: &'d Desk<'_>, id: &KeyId) -> Option<&'d FileKey> {
-    if desk.records().key(id).is_some() {
-        return None;
-    }
-    let accounts = desk.policy().accounts.values();
-    accounts
-        .flat_map(|account| &account.keys)
-        .find(|key| key.id == *id)
 }

@@ -13,6 +13,7 @@ mod cores;
 mod denials;
 mod descriptors;
 mod files;
+mod process;
 mod reload;
 
 use std::fmt;
@@ -31,7 +32,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{self, Actor, Host, Service};
+use crate::admin::{self, Service};
 use crate::clock::Clock;
 use crate::forward::Upstreams;
 use crate::listener::{Bound, Door, tls};
@@ -48,6 +49,7 @@ use crate::telemetry::probe::Probes;
 use crate::words::{Fault, Faults, Place};
 use cores::Shared;
 pub use files::usable as files_usable;
+use process::Process;
 use reload::Reloader;
 
 /// How long the writer of the log may take for what is left.
@@ -446,29 +448,4 @@ async fn until_asked(asked: CancellationToken) -> io::Result<()> {
     )]
     tokio::spawn(second);
     Ok(())
-}
-
-/// What the process does for the service.
-struct Process {
-    reloader: Arc<Reloader>,
-    asked_to_stop: CancellationToken,
-    status: Value,
-}
-
-impl Host for Process {
-    fn reload(&self, actor: &Actor) -> Result<Value, String> {
-        self.reloader.reload(actor)
-    }
-
-    fn drain(&self) {
-        self.asked_to_stop.cancel();
-    }
-
-    fn status(&self) -> Value {
-        let mut status = self.status.clone();
-        if let Some(status) = status.as_object_mut() {
-            status.insert("policy_refused".into(), json!(self.reloader.refused()));
-        }
-        status
-    }
 }

@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::ORIGIN;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
+use super::Outgoing;
 use crate::decision::preflight;
 use crate::policy::cors::Cors;
 
@@ -23,6 +25,14 @@ impl Page {
         let origin = headers.get(ORIGIN)?.clone();
         Some(Self { cors, origin })
     }
+}
+
+/// The answer to a preflight.
+pub(super) fn answered(headers: HeaderMap) -> Response<Outgoing> {
+    let mut response = Response::new(Outgoing::full(Bytes::new()));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    *response.headers_mut() = headers;
+    response
 }
 
 /// Says in an answer's head whether `page` may read it.

@@ -289,11 +289,8 @@ fn every_published_api_is_judged_as_the_oracle_says() {
         paths >= 700 && several >= 10,
         "{paths} paths, {several} of them of several routes"
     );
-    long::passed(
-        "corpora",
-        &format!(
-            "{} descriptions, {paths} paths, {several} of several routes",
-            files.len()
-        ),
-    );
+    long::told(&format!(
+        "{} descriptions, {paths} paths, {several} of several routes",
+        files.len()
+    ));
 }

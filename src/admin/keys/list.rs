@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use super::find;
 use crate::admin::authority::Subject;
-use crate::admin::desk::{Answer, Desk};
+use crate::admin::desk::{Answer, Desk, not_found};
 use crate::admin::service::Used;
-use crate::admin::view;
+use crate::admin::{AdminError, view};
 use crate::directory::{Directory, Key};
+use crate::policy::FileKey;
 use crate::store::{KeyUse, Records};
 use crate::words::{Account, AccountId, AccountName, KeyId, UnixTime};
 
@@ -139,4 +139,25 @@ pub(in crate::admin) fn used_since(directory: &Directory, records: &Records) -> 
         keys,
         accounts: later.map(|(id, used)| (id.clone(), used)).collect(),
     }
+}
+
+pub(super) fn find<'d>(desk: &'d Desk<'_>, id: &KeyId) -> Result<&'d Key, AdminError> {
+    desk.directory().key(id).ok_or_else(|| unknown(id))
+}
+
+pub(super) fn unknown(id: &KeyId) -> AdminError {
+    not_found(format!(
+        "there is no key `{id}`: `portcullis keys list` shows all"
+    ))
+}
+
+/// The key of a file with this id, unless the store has one.
+pub(super) fn file_key<'d>(desk: &'d Desk<'_>, id: &KeyId) -> Option<&'d FileKey> {
+    if desk.records().key(id).is_some() {
+        return None;
+    }
+    let accounts = desk.policy().accounts.values();
+    accounts
+        .flat_map(|account| &account.keys)
+        .find(|key| key.id == *id)
 }
