@@ -20,7 +20,7 @@ use super::desk::{Desk, conflict};
 use super::{AdminError, ErrorKind};
 use crate::policy::{Policy, own};
 use crate::store::Change;
-use crate::words::{Account, Caller, Holding, PermissionId, RoleName};
+use crate::words::{Account, Caller, Evidence, Holding, PermissionId, RoleName};
 
 pub(super) use demand::check;
 use extent::Extent;
@@ -82,6 +82,8 @@ pub(super) struct Asker<'d> {
     account: &'d Arc<Account>,
     terms: &'d Terms,
     any: Option<PermissionId>,
+    /// What lets him see, and no more, what he does not hold.
+    any_to_see: Option<PermissionId>,
 }
 
 impl<'d> Asker<'d> {
@@ -99,7 +101,13 @@ impl<'d> Asker<'d> {
         let account = account.filter(|account| account.enabled);
         let key = terms.caller.key.as_ref().map(|id| desk.directory().key(id));
         let key_is_good = key.is_none_or(|key| key.is_some_and(|key| !key.is_expired(desk.now)));
-        let account = account.filter(|_| key_is_good).ok_or_else(|| {
+        // It may have been taken back while the request's body was on its way.
+        let was_revoked = match &terms.caller.evidence {
+            Evidence::Token { id, .. } => desk.directory().is_revoked(id),
+            Evidence::Key | Evidence::Hypothesis => false,
+        };
+        let is_good = key_is_good && !was_revoked;
+        let account = account.filter(|_| is_good).ok_or_else(|| {
             let said = "the credential is not good any more";
             AdminError::new(ErrorKind::NotPermitted, said)
         })?;
@@ -107,6 +115,7 @@ impl<'d> Asker<'d> {
             account,
             terms,
             any: desk.policy().permission_id("portcullis.grants:any"),
+            any_to_see: desk.policy().permission_id("portcullis.grants:view"),
         })
     }
 
@@ -138,11 +147,24 @@ impl<'d> Asker<'d> {
         found
     }
 
-    /// Whether he is bound by nothing but what he may do.
+    /// Whether a grant lets him see what he does not hold, where it holds.
+    fn sees_any(&self, holding: &Holding) -> bool {
+        let mut either = self.any.into_iter().chain(self.any_to_see);
+        either.any(|permission| self.gives(holding, permission))
+    }
+
+    /// Whether he may look that far with `permission`.
+    fn looks(&self, permission: PermissionId, extent: &Extent) -> bool {
+        self.reach(permission, extent).0 != Reach::No
+            || self
+                .giving(permission)
+                .any(|holding| self.sees_any(holding) && extent.lies_within(&holding.within))
+    }
+
+    /// Whether he sees everything that his permissions tell of.
     fn is_unlimited(&self) -> bool {
-        let any = self.any.into_iter();
-        any.flat_map(|any| self.giving(any))
-            .any(|holding| holding.within.is_everywhere())
+        let mut holdings = self.account.holdings.iter();
+        holdings.any(|holding| holding.within.is_everywhere() && self.sees_any(holding))
     }
 }
 

@@ -11,7 +11,7 @@ use super::Policy;
 use crate::words::{Permission, PermissionId, PermissionPattern, PermissionSet, RoleName};
 
 /// Every permission of the gateway's own, sorted by name, and what it is for.
-const DECLARED: [(&str, &str); 15] = [
+const DECLARED: [(&str, &str); 16] = [
     (
         "portcullis.accounts:edit",
         "Make, change, grant and delete accounts",
@@ -22,6 +22,10 @@ const DECLARED: [(&str, &str); 15] = [
     (
         "portcullis.grants:any",
         "Give and manage what one does not hold oneself",
+    ),
+    (
+        "portcullis.grants:view",
+        "See what one does not hold oneself",
     ),
     ("portcullis.groups:edit", "Make, change and delete groups"),
     ("portcullis.groups:view", "See groups"),
@@ -78,8 +82,7 @@ static ROLES: LazyLock<[OwnRole; 2]> = LazyLock::new(|| {
     [
         role(ADMIN_ROLE, "Manages everything in the gateway", |_| true),
         role(VIEWER_ROLE, "Sees everything in the gateway", |name| {
-            // Of what it does not hold itself it sees as much: it changes nothing by it.
-            name.ends_with(":view") || name == "portcullis.grants:any"
+            name.ends_with(":view")
         }),
     ]
 });
@@ -167,6 +170,8 @@ mod tests {
         let holds = |name| gives.contains(policy.permission_id(name).unwrap());
         assert!(holds("portcullis.keys:edit") && holds("portcullis.accounts:view"));
         assert!(!holds("portcullis.accounts:edit") && !holds("devices:view"));
+        // Or whoever includes it and may change anything could change everything.
+        assert!(holds("portcullis.grants:view") && !holds("portcullis.grants:any"));
         let refused =
             compiled("  portcullis-admin: { description: D, permissions: ['devices:view'] }\n");
         let said = refused.unwrap_err().to_string();

@@ -68,17 +68,16 @@ impl Default for Admin {
     }
 }
 
-/// What `admin` says, or `None` where it says `off`.
+/// What `admin` says, or `None` where it says `off` or nothing: a listener that nobody asked for would
+/// be one more door, and take the address from a second gateway on the same machine.
 pub(super) fn read(
     reader: &Reader<'_>,
     node: Option<&Node>,
     tokens: &Tokens,
     faults: &mut Faults,
 ) -> Option<Admin> {
+    let node = node?;
     let mut admin = Admin::default();
-    let Some(node) = node else {
-        return Some(admin);
-    };
     if let Value::Scalar(text) = &node.value {
         if text != "off" {
             let message = format!(
@@ -158,10 +157,9 @@ mod tests {
         assert_eq!(admin.hosts, ["gate.example.com"]);
         assert_eq!(admin.audience, "desk");
         assert!(admin.tls.is_some());
-        assert_eq!(
-            read("").unwrap().admin.unwrap().audience,
-            "portcullis-admin"
-        );
+        let plain = read("admin: {}\n").unwrap().admin.unwrap();
+        assert_eq!(plain.audience, "portcullis-admin");
+        assert!(read("").unwrap().admin.is_none(), "nobody asked for it");
     }
 
     #[test]

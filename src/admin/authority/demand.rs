@@ -1,7 +1,7 @@
 //! What each operation asks of whoever asks for it.
 
+use super::Asker;
 use super::extent::{self, Extent, Subject};
-use super::{Asker, Reach};
 use crate::admin::desk::{Desk, not_found};
 use crate::admin::{AdminError, ErrorKind, Grant, Operation};
 use crate::store::RoleRecord;
@@ -30,8 +30,8 @@ enum Demand<'o> {
     Everywhere(&'static str),
     /// To see things, besides the permission.
     See(&'static str, Vec<Subject<'o>>),
-    /// The permission and `portcullis.grants:any`, in one grant that holds everywhere: what is told
-    /// is told of everybody.
+    /// The permission and `portcullis.grants:any`, or `:view` for a look, in one grant that holds
+    /// everywhere: what is told is told of everybody.
     All(&'static str),
     /// To reach as far as a thing, and as far as what it shall hold.
     Change(&'static str, Vec<Subject<'o>>, Extent),
@@ -82,15 +82,17 @@ pub(in crate::admin) fn check(
         }
         Demand::All(name) => {
             let mut giving = asker.giving(permission);
+            let is_look = name.ends_with(":view");
             let all = |holding: &Holding| {
                 let any = asker.any.is_some_and(|any| asker.gives(holding, any));
-                any && holding.within.is_everywhere()
+                holding.within.is_everywhere() && (any || is_look && asker.sees_any(holding))
             };
             if !giving.any(all) {
                 let account = &asker.account.name;
                 return Err(not_permitted(format!(
-                    "this tells of everybody: `{account}` needs {name} and portcullis.grants:any \
-                     in one grant that holds everywhere"
+                    "this tells of everybody: `{account}` needs {name} and portcullis.grants:{} \
+                     in one grant that holds everywhere",
+                    if is_look { "view" } else { "any" }
                 )));
             }
         }
@@ -123,7 +125,7 @@ pub(super) fn is_seen(desk: &Desk<'_>, asker: &Asker<'_>, subject: Subject<'_>) 
     }
     let looks = permissions_to_see(subject).iter();
     let mut looks = looks.filter_map(|name| desk.policy().permission_id(name));
-    extent.is_empty() || looks.any(|permission| asker.reach(permission, &extent).0 != Reach::No)
+    extent.is_empty() || looks.any(|permission| asker.looks(permission, &extent))
 }
 
 fn permissions_to_see(subject: Subject<'_>) -> &'static [&'static str] {
@@ -273,14 +275,20 @@ fn of_roles<'o>(desk: &Desk<'_>, operation: &'o Operation) -> Demand<'o> {
     use Operation as O;
     match operation {
         O::RolesCreate {
+            name,
             owner,
             permissions,
             include,
             ..
         } => {
-            // A role says no place: where it holds is said by whoever grants it.
+            // A role says no place: where it holds is said by whoever grants it. But another role
+            // may include one of this name that has vanished, and be held.
+            let will_give = extent::written(desk, permissions, include);
             let mut whole = Extent::default();
-            whole.add_anywhere(extent::written(desk, permissions, include));
+            for place in extent::held(desk, name) {
+                whole.add(will_give.clone(), place);
+            }
+            whole.add_anywhere(will_give);
             Demand::Make(ROLES_EDIT, owner.as_ref(), whole)
         }
         O::RolesUpdate {

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::serve::Peer;
+use super::serve::{GRACE, Peer};
 use crate::listener::Door;
 
 /// Most connections at once: consoles, scripts and pipelines of one gateway, many times over.
@@ -56,7 +56,10 @@ pub(super) async fn serve(
             }
         }
     }
-    connections.join_all().await;
+    // Whoever takes none of his answer would keep the process from ending.
+    let all_ended = async { while connections.join_next().await.is_some() {} };
+    let _ = timeout(GRACE, all_ended).await;
+    connections.shutdown().await;
 }
 
 async fn connection(

@@ -41,7 +41,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Operations at work or waiting for the store at once. They take turns there anyway.
 const BLOCKING_MAX: usize = 8;
 /// How long what is under way may take to end when the gateway goes.
-const GRACE: Duration = Duration::from_secs(5);
+pub(super) const GRACE: Duration = Duration::from_secs(5);
 
 /// Whom a connection comes from.
 #[derive(Clone, Copy, Debug)]
