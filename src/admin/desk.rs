@@ -10,7 +10,7 @@ use super::tokens;
 use super::trail::Asked;
 use super::{
     AdminError, ErrorKind, Grant, Operation, Terms, accounts, apply, ask, audit, authority,
-    denials, groups, keys, look, roles, version,
+    denials, groups, keys, look, me, roles, version,
 };
 use crate::directory::{Directory, State};
 use crate::explain::Depth;
@@ -150,6 +150,7 @@ impl<'a> Desk<'a> {
                 };
                 keys::list(self, account.as_ref(), &wanted, (after, limit))
             }
+            O::KeysShow { key } => keys::show(self, &key),
             O::KeysUpdate {
                 key,
                 description,
@@ -256,6 +257,7 @@ impl<'a> Desk<'a> {
             O::AuditFollow { after, filter } => audit::follow(self, after, &filter),
             O::AuditAnchor {} => audit::anchor(self),
             O::AuditVerify { after, anchors } => audit::verify(self, after, &anchors),
+            O::Whoami {} => Ok(me::whoami(self)),
             O::Status {} | O::Reload {} | O::Drain {} => Err(AdminError::new(
                 ErrorKind::Unavailable,
                 "that is the process's to answer, not the directory's",

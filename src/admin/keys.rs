@@ -188,6 +188,11 @@ pub(super) fn import(
         .collect()
 }
 
+/// One key, without its secret.
+pub(super) fn show(desk: &Desk<'_>, id: &KeyId) -> Answer {
+    Ok(view::key(desk, find(desk, id)?))
+}
+
 /// Another description, other limits.
 pub(super) fn update(
     desk: &mut Desk<'_>,

@@ -19,6 +19,7 @@ mod groups;
 pub mod http;
 mod keys;
 mod look;
+mod me;
 mod open;
 mod operation;
 mod overlaps;
@@ -43,7 +44,7 @@ pub use look::{declared, routes};
 pub use open::{
     OpenError, look, open_files, open_offline, open_server, own_endpoints, policy_context,
 };
-pub use operation::{Grant, ImportedKey, MatrixBy, Operation, Token};
+pub use operation::{Grant, HOST_ONLY, ImportedKey, MatrixBy, Operation, Token};
 pub use overlaps::{OVERLAPS_LISTED_MAX, overlaps};
 pub use service::{Host, ReplaceError, Service};
 pub(crate) use version::version;

@@ -61,6 +61,9 @@ macro_rules! operations {
         }
 
         impl Operation {
+            /// Every operation by its name, in the order they are declared.
+            pub const NAMES: &[&str] = &[$(stringify!($name),)+];
+
             /// Its name in logs.
             pub fn name(&self) -> &'static str {
                 match self { $(Self::$name { .. } => stringify!($name),)+ }
@@ -71,7 +74,7 @@ macro_rules! operations {
                 let name = self.name();
                 let looks = [
                     "List", "Show", "Match", "Inspect", "Explain", "Status", "Follow", "Top", "Who", "Matrix",
-                    "Overlaps", "Anchor", "Verify",
+                    "Overlaps", "Anchor", "Verify", "Whoami",
                 ];
                 !looks.iter().any(|verb| name.ends_with(verb))
             }
@@ -158,6 +161,8 @@ operations! {
         #[serde(default)] after: Option<KeyId>,
         #[serde(default)] limit: Option<usize>,
     };
+    /// One key, without its secret.
+    KeysShow { key: KeyId, };
     /// Another description, other limits; what is not named stays, an empty list is no limit.
     KeysUpdate {
         key: KeyId,
@@ -311,6 +316,8 @@ operations! {
         #[serde(default)] after: Option<u64>,
         #[serde(default)] anchors: Vec<Anchor>,
     };
+    /// Who asks, and what he may ask for.
+    Whoami {};
     /// How the gateway is.
     Status {};
     /// Reads the policy folder again, now.
@@ -319,7 +326,22 @@ operations! {
     Drain {};
 }
 
+/// What is asked for on the gateway's own machine alone, by name, and why: the admin API has no
+/// endpoint for it. Every other operation has exactly one.
+pub const HOST_ONLY: &[(&str, &str)] = &[(
+    "Drain",
+    "it ends the server, and whoever may start it again is on its machine: a service manager, a \
+     kubelet, an operator",
+)];
+
 impl Operation {
+    /// Why it is asked for on the gateway's own machine alone, if it is.
+    pub fn host_only(&self) -> Option<&'static str> {
+        let name = self.name();
+        let mut known = HOST_ONLY.iter();
+        known.find(|(only, _)| *only == name).map(|(_, why)| *why)
+    }
+
     /// Whether the process answers it, and not the desk.
     pub(super) const fn is_the_process(&self) -> bool {
         matches!(self, Self::Status {} | Self::Reload {} | Self::Drain {})
@@ -356,7 +378,8 @@ impl Operation {
             Self::PermissionsWho { permission } => format!("permission `{permission}`"),
             Self::DenialsExplain { id } => format!("request `{id}`"),
             Self::KeysList { account, .. } => format!("account `{}`", account.as_ref()?),
-            Self::KeysRotate { key, .. }
+            Self::KeysShow { key }
+            | Self::KeysRotate { key, .. }
             | Self::KeysUpdate { key, .. }
             | Self::KeysExpire { key, .. } => format!("key `{key}`"),
             Self::RolesCreate { name, .. }
@@ -396,6 +419,7 @@ impl Operation {
             | Self::AuditFollow { .. }
             | Self::AuditAnchor {}
             | Self::AuditVerify { .. }
+            | Self::Whoami {}
             | Self::Status {}
             | Self::Reload {}
             | Self::Drain {} => return None,

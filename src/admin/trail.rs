@@ -63,6 +63,7 @@ impl Operation {
             Self::Reload {} => Change("policy.reload"),
             Self::Drain {} => Change("gateway.drain"),
             Self::KeysList { .. } => Look("key.list"),
+            Self::KeysShow { .. } => Look("key.show"),
             Self::TokensInspect { .. } => Look("token.inspect"),
             Self::DenialsList { .. } => Look("denial.list"),
             Self::DenialsExplain { .. } => Look("denial.explain"),
@@ -88,6 +89,7 @@ impl Operation {
             | Self::AllowedList { .. }
             | Self::Explain { .. }
             | Self::SigningKeysList {}
+            | Self::Whoami {}
             | Self::Status {} => Nothing,
         }
     }
@@ -126,7 +128,8 @@ impl Operation {
                 account: account.as_ref().map(ToString::to_string),
                 ..Object::default()
             },
-            Self::KeysRotate { key, .. }
+            Self::KeysShow { key }
+            | Self::KeysRotate { key, .. }
             | Self::KeysUpdate { key, .. }
             | Self::KeysExpire { key, .. } => Object {
                 kind: "key",
@@ -180,6 +183,7 @@ impl Operation {
             | Self::AuditFollow { .. }
             | Self::AuditAnchor {}
             | Self::AuditVerify { .. }
+            | Self::Whoami {}
             | Self::Status {}
             | Self::Reload {}
             | Self::Drain {} => Object::default(),

@@ -179,10 +179,13 @@ pub fn admit(
     policy: &Policy,
     caller: Result<Option<Caller>, Reason>,
     source: IpAddr,
-    needed: PermissionId,
+    needed: Option<PermissionId>,
 ) -> Result<Caller, Box<Denial>> {
     let caller = known(Some(source), caller)?;
-    let requirement = Requirement::All(vec![needed]);
+    let requirement = match needed {
+        Some(needed) => Requirement::All(vec![needed]),
+        None => Requirement::AnyAccount,
+    };
     let checked = rights::check(&caller, &requirement, &RouteBoundary::Forwarded, &[]);
     let missing = match checked {
         Ok(_) => return Ok(caller),

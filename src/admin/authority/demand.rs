@@ -24,6 +24,8 @@ const TOKENS_EDIT: &str = "portcullis.tokens:edit";
 
 /// What an operation asks for.
 enum Demand<'o> {
+    /// Nothing but a credential that is good.
+    Nothing,
     /// The permission, wherever: what is shown is sorted out by who sees it.
     Held(&'static str),
     /// The permission, in a grant that holds everywhere.
@@ -62,15 +64,18 @@ pub(in crate::admin) fn check(
         }
     }
     let demand = demand(desk, operation);
-    let (Demand::Held(name)
-    | Demand::Everywhere(name)
-    | Demand::See(name, _)
-    | Demand::All(name)
-    | Demand::Change(name, ..)
-    | Demand::Make(name, ..)) = &demand;
+    let name = match &demand {
+        Demand::Nothing => return Ok(Boundary::default()),
+        Demand::Held(name)
+        | Demand::Everywhere(name)
+        | Demand::See(name, _)
+        | Demand::All(name)
+        | Demand::Change(name, ..)
+        | Demand::Make(name, ..) => name,
+    };
     let permission = held(desk, &asker, name)?;
     match demand {
-        Demand::Held(_) => {}
+        Demand::Nothing | Demand::Held(_) => {}
         Demand::Everywhere(name) => {
             let mut giving = asker.giving(permission);
             if !giving.any(|holding| holding.within.is_everywhere()) {
@@ -229,6 +234,7 @@ fn demand<'o>(desk: &Desk<'_>, operation: &'o Operation) -> Demand<'o> {
             let after = after.iter().map(Subject::Key);
             Demand::See(KEYS_VIEW, account.chain(after).collect())
         }
+        O::KeysShow { key } => Demand::See(KEYS_VIEW, vec![Subject::Key(key)]),
         O::KeysCreate { account, .. } | O::KeysImport { account, .. } => {
             change(KEYS_EDIT, Subject::KeysOf(account))
         }
@@ -262,6 +268,7 @@ fn demand<'o>(desk: &Desk<'_>, operation: &'o Operation) -> Demand<'o> {
         O::AuditList { .. } | O::AuditFollow { .. } | O::AuditAnchor {} | O::AuditVerify { .. } => {
             Demand::Everywhere(AUDIT_VIEW)
         }
+        O::Whoami {} => Demand::Nothing,
         O::Status {} | O::SigningKeysList {} => Demand::Everywhere(SERVER_VIEW),
         O::Reload {} | O::Drain {} | O::SigningKeysRotate {} => Demand::Everywhere(SERVER_EDIT),
     }

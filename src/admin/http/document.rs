@@ -69,6 +69,7 @@ pub fn document() -> Value {
         "servers": [{ "url": "/" }],
         "security": [{ "token": [] }, { "key": [] }],
         "paths": paths,
+        "x-portcullis-host-only": host_only(),
         "components": {
             "schemas": schemas,
             "securitySchemes": {
@@ -88,6 +89,13 @@ pub fn document() -> Value {
     })
 }
 
+/// What is not here, and why.
+fn host_only() -> Value {
+    let known = crate::admin::HOST_ONLY.iter();
+    let told = known.map(|(name, why)| (name.to_ascii_lowercase(), json!(why)));
+    Value::Object(told.collect())
+}
+
 fn collect(shape: Shape, schemas: &mut BTreeMap<String, RefOr<Schema>>) {
     let mut parts = Vec::new();
     (shape.parts)(&mut parts);
@@ -104,7 +112,9 @@ fn operation(endpoint: &Endpoint) -> Value {
     told.insert("operationId".into(), json!(endpoint.id));
     told.insert("tags".into(), json!([endpoint.tag]));
     told.insert("summary".into(), json!(endpoint.summary));
-    told.insert("x-portcullis-permission".into(), json!(endpoint.permission));
+    if let Some(permission) = endpoint.permission {
+        told.insert("x-portcullis-permission".into(), json!(permission));
+    }
     let parameters = parameters(endpoint);
     if !parameters.is_empty() {
         told.insert("parameters".into(), json!(parameters));

@@ -74,8 +74,8 @@ pub(super) struct Endpoint {
     pub(super) tag: &'static str,
     /// What it does, in a sentence.
     pub(super) summary: &'static str,
-    /// What it asks for.
-    pub(super) permission: &'static str,
+    /// What it asks for; `None` of whoever has a credential that is good.
+    pub(super) permission: Option<&'static str>,
     pub(super) query: &'static [Parameter],
     pub(super) body: Option<Shape>,
     pub(super) answer: Answer,

@@ -97,14 +97,10 @@ fn admit(
     found: Result<Option<Caller>, Reason>,
     source: IpAddr,
 ) -> Result<Caller, Box<Denial>> {
-    let permission = state.policy.permission_id(endpoint.permission);
     let unknown = || Box::new(Denial::new(Reason::PermissionMissing));
-    decision::admit(
-        &state.policy,
-        found,
-        source,
-        permission.ok_or_else(unknown)?,
-    )
+    let id = |name| state.policy.permission_id(name).ok_or_else(unknown);
+    let needed = endpoint.permission.map(id).transpose()?;
+    decision::admit(&state.policy, found, source, needed)
 }
 
 /// The state in force, to be judged by.

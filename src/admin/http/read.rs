@@ -84,6 +84,21 @@ impl Asked {
         Ok(Some(value))
     }
 
+    /// The values of a query parameter that are separated by commas; none without it.
+    pub(super) fn listed<T: FromStr>(&self, name: &str) -> Result<Vec<T>, Problem>
+    where
+        T::Err: std::fmt::Display,
+    {
+        let text = self.query.get(name).map_or("", String::as_str);
+        let words = text.split(',').filter(|word| !word.is_empty());
+        let values = words.map(|word| {
+            word.parse().map_err(|error: T::Err| {
+                Problem::field(name, format!("`{name}` cannot be read: {error}"))
+            })
+        });
+        values.collect()
+    }
+
     /// A query parameter that JSON has a word for: `true`, a name, a number.
     pub(super) fn word<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Problem> {
         let Some(text) = self.query.get(name) else {

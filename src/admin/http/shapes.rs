@@ -120,6 +120,89 @@ pub(super) struct Permission {
     roles: Vec<String>,
 }
 
+/// Who asks.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Me {
+    account: String,
+    id: String,
+    /// The same in the words of the audit trail.
+    actor: String,
+    /// The key he shows, or has his token from.
+    #[schema(required)]
+    key: Option<String>,
+    #[schema(required)]
+    key_expires_at: Option<String>,
+    /// The token he shows, if it is one.
+    #[schema(required)]
+    token: Option<ShownToken>,
+    /// What his credential may use, wherever that is.
+    permissions: Vec<String>,
+    /// What he holds.
+    grants: Vec<OwnGrant>,
+    groups: Vec<String>,
+}
+
+/// A token that is shown.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ShownToken {
+    id: String,
+    expires_at: String,
+}
+
+/// A role that whoever asks holds himself.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct OwnGrant {
+    role: String,
+    within: Places,
+    /// The group it comes by, if it is not his own.
+    #[schema(required)]
+    group: Option<String>,
+}
+
+/// Tokens, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Tokens {
+    tokens: Vec<ListedToken>,
+    /// How many there are, of which these are the newest.
+    total: u64,
+}
+
+/// A token that was verified lately or taken back.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ListedToken {
+    id: String,
+    #[schema(required)]
+    account: Option<String>,
+    #[schema(required)]
+    key: Option<String>,
+    #[schema(required)]
+    scope: Option<Vec<String>>,
+    #[schema(required)]
+    issued_at: Option<String>,
+    expires_at: String,
+    /// `good`, or why it is refused.
+    state: String,
+}
+
+/// Keys that tokens are signed with.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SigningKeys {
+    signing_keys: Vec<SigningKey>,
+}
+
+/// A key that tokens are signed with.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SigningKey {
+    id: String,
+    created_at: String,
+    #[schema(required)]
+    retired_at: Option<String>,
+    /// Until when tokens it signed may be good, once it signs no more.
+    #[schema(required)]
+    verifies_until: Option<String>,
+    signs: bool,
+}
+
 /// What the command of the same name prints with `-o json`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Told(BTreeMap<String, serde_json::Value>);

@@ -1,5 +1,6 @@
 //! The admin API without a socket: every endpoint in the table, whoever asks.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -10,9 +11,12 @@ use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
 
 use super::endpoint::{Endpoint, Verb};
+use super::read::Asked;
 use super::{Api, endpoints};
 use crate::admin::tests::world::{FILED, POLICY, World};
+use crate::admin::{HOST_ONLY, Operation};
 use crate::settings::{Admin, Settings};
+use crate::words::KeyId;
 
 /// An answer: status, headers, body.
 type Told = (StatusCode, http::HeaderMap, Value);
@@ -98,20 +102,100 @@ fn request(line: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Reques
     request.body(body).unwrap()
 }
 
-/// A request to an endpoint, with values that are nobody's in its path.
-fn line(endpoint: &Endpoint) -> String {
-    let path: Vec<_> = endpoint
-        .path
-        .split('/')
-        .map(|segment| match segment {
-            "{key}" => "pck_000000000000000000000000",
-            "{permission}" => "devices:view",
-            "{request}" => "019aab5f-2c1e-7d53-9f0a-5b1c6e2d4f70",
-            other if other.starts_with('{') => "nobody",
-            other => other,
-        })
-        .collect();
-    format!("{} {}", endpoint.verb.http(), path.join("/"))
+/// The names of things that are asked about.
+struct Named {
+    name: String,
+    key: String,
+}
+
+/// Things that are nobody's.
+fn nothing() -> Named {
+    Named {
+        name: "nobody".to_owned(),
+        key: KeyId::random().to_string(),
+    }
+}
+
+const TOKEN: &str = "0000000000000000000000";
+const REQUEST: &str = "019aab5f-2c1e-7d53-9f0a-5b1c6e2d4f70";
+
+/// The parts of an endpoint's path that are values.
+fn values(endpoint: &Endpoint, of: &Named) -> BTreeMap<String, String> {
+    let value = |name: &str| match name {
+        "account" | "group" | "role" => of.name.as_str(),
+        "key" => of.key.as_str(),
+        "token" => TOKEN,
+        "permission" => "devices:view",
+        "request" => REQUEST,
+        other => panic!("say what stands for `{other}` in a path"),
+    };
+    let names = endpoint.parameters();
+    names
+        .map(|name| (name.to_owned(), value(name).to_owned()))
+        .collect()
+}
+
+/// A body that an endpoint reads, about these things.
+fn body(endpoint: &Endpoint, of: &Named) -> Option<Value> {
+    endpoint.body?;
+    let name = &of.name;
+    Some(match endpoint.id {
+        "createAccount" | "createGroup" => json!({ "name": name }),
+        "createRole" => json!({ "name": name, "permissions": ["devices:view"] }),
+        "updateAccount" | "updateKey" | "updateRole" => json!({ "description": "Other" }),
+        "createKey" | "expireKey" | "verifyAuditTrail" => json!({}),
+        "importKeys" => json!({ "keys": [{ "digest": format!("sha256:{}", "ab".repeat(32)) }] }),
+        "rotateKey" => json!({ "overlap_seconds": 60 }),
+        "grantToAccount" | "ungrantFromAccount" | "grantToGroup" | "ungrantFromGroup" => {
+            json!({ "role": "reader" })
+        }
+        "applyAccounts" => json!({ "set": "team", "manifest": {}, "dry_run": true }),
+        "issueToken" | "listAllowed" => json!({ "account": name }),
+        "inspectToken" => json!({ "token": "e30.e30.e30" }),
+        "matchRoute" => json!({ "method": "GET", "target": "/v1/x" }),
+        "explain" => json!({ "method": "GET", "target": "/v1/x", "account": name }),
+        other => panic!("say what is asked at `{other}`"),
+    })
+}
+
+/// A request to an endpoint about these things.
+fn line(endpoint: &Endpoint, of: &Named) -> String {
+    let mut path = endpoint.path.to_owned();
+    for (name, value) in values(endpoint, of) {
+        path = path.replace(&format!("{{{name}}}"), &value);
+    }
+    format!("{} {path}", endpoint.verb.http())
+}
+
+#[test]
+fn every_operation_has_exactly_one_endpoint_or_says_why_it_has_none() {
+    let mut endpoints_of: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for endpoint in endpoints::all() {
+        let text = body(endpoint, &nothing()).map(|body| body.to_string().into());
+        let values = values(endpoint, &nothing());
+        let known = |name: &str| endpoint.knows(name);
+        let asked = Asked::new(values, None, known, text.unwrap_or_default()).unwrap();
+        let operation = (endpoint.reads)(&asked).unwrap_or_else(|problem| {
+            panic!(
+                "`{}` does not read what it asks for: {problem:?}",
+                endpoint.id
+            )
+        });
+        let known = endpoints_of.entry(operation.name()).or_default();
+        known.push(endpoint.id);
+    }
+    for name in Operation::NAMES {
+        let endpoints = endpoints_of.remove(name).unwrap_or_default();
+        let reason = HOST_ONLY.iter().find(|(only, _)| only == name);
+        assert_eq!(
+            endpoints.len() + usize::from(reason.is_some()),
+            1,
+            "{name}: {endpoints:?}, {reason:?}"
+        );
+    }
+    for (name, why) in HOST_ONLY {
+        assert!(Operation::NAMES.contains(name) && why.len() > 20, "{name}");
+    }
 }
 
 #[test]
@@ -126,21 +210,29 @@ fn every_endpoint_asks_every_caller_for_what_it_says_it_asks_for() {
         .done(json!({ "operation": "accounts_disable", "name": "off" }));
     let mut rows = 0;
     for endpoint in endpoints::all() {
-        let looks = endpoint.permission.ends_with(":view");
+        let everybody = endpoint.permission.is_none();
+        let looks = endpoint
+            .permission
+            .is_none_or(|name| name.ends_with(":view"));
         for (who, key, expected) in [
             ("nobody", "", Some(401)),
             ("an unknown key", "pck_x.pcs_x", Some(401)),
             ("a disabled one", off.as_str(), Some(401)),
-            ("one without a right", reader.as_str(), Some(403)),
+            (
+                "one without a right",
+                reader.as_str(),
+                (!everybody).then_some(403),
+            ),
             ("a viewer", viewer.as_str(), (!looks).then_some(403)),
             ("an administrator", root.as_str(), None),
         ] {
-            // What would end the server, or the table itself, is asked by no administrator here.
-            if expected.is_none() && matches!(endpoint.id, "drainServer" | "reloadServer") {
+            // Here is no server that could do it.
+            if expected.is_none() && endpoint.id == "reloadServer" {
                 continue;
             }
-            let body = endpoint.body.is_some().then(|| json!({}));
-            let (status, _, told) = desk.ask(&line(endpoint), key, body.as_ref());
+            let of = nothing();
+            let body = body(endpoint, &of);
+            let (status, _, told) = desk.ask(&line(endpoint, &of), key, body.as_ref());
             let status = status.as_u16();
             match expected {
                 Some(expected) => assert_eq!(status, expected, "{} as {who}: {told}", endpoint.id),
@@ -168,9 +260,10 @@ fn the_document_names_every_endpoint_once_and_its_permission_exists() {
         assert_eq!(told["operationId"], endpoint.id, "{path}");
         let own = crate::policy::own::permissions();
         assert!(
-            own.iter()
-                .any(|(name, _)| name.as_str() == endpoint.permission),
-            "{}",
+            endpoint
+                .permission
+                .is_none_or(|permission| own.iter().any(|(name, _)| name.as_str() == permission)),
+            "{:?}",
             endpoint.permission
         );
         assert!(!(endpoint.verb == Verb::Get && endpoint.body.is_some()));
@@ -441,4 +534,28 @@ fn the_last_administrator_stays() {
     // On the machine itself it may be done.
     desk.world
         .done(json!({ "operation": "accounts_disable", "name": "second" }));
+}
+
+#[test]
+fn whoever_has_a_good_credential_is_told_who_he_is_and_what_he_may_use() {
+    let desk = Desk::new();
+    let reader = desk.account(
+        "ci",
+        &json!([{ "role": "reader", "within": { "tenant": ["acme"] } }]),
+    );
+    desk.world
+        .done(json!({ "operation": "groups_create", "name": "night" }));
+    desk.world
+        .done(json!({ "operation": "groups_add", "group": "night", "account": "ci" }));
+    let (status, _, told) = desk.ask("GET /me", &reader, None);
+    assert_eq!(status, 200, "{told}");
+    assert_eq!(told["account"], "ci");
+    assert_eq!(told["key"], reader.split_once('.').unwrap().0);
+    assert_eq!(told["permissions"], json!(["devices:view", "tenants:view"]));
+    assert_eq!(told["groups"], json!(["night"]));
+    assert_eq!(told["grants"][0]["within"], json!({ "tenant": ["acme"] }));
+    assert_eq!(told["token"], Value::Null);
+    let on_the_machine = desk.world.done(json!({ "operation": "whoami" }));
+    assert_eq!(on_the_machine["account"], Value::Null);
+    assert_eq!(desk.ask("GET /me", "", None).0, 401);
 }

@@ -5,13 +5,14 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::admin::http::endpoint::{Answer, Endpoint, Shape, Verb};
-use crate::admin::http::shapes::{Account, Places};
+use crate::admin::http::shapes::{Account, Places, Told};
 use crate::admin::{Grant, Operation};
-use crate::words::{AccountName, Boundary, RoleName};
+use crate::policy::manifest::Manifest;
+use crate::words::{AccountName, Boundary, RoleName, SetName};
 
 const TAG: &str = "accounts";
-const VIEW: &str = "portcullis.accounts:view";
-const EDIT: &str = "portcullis.accounts:edit";
+const VIEW: Option<&str> = Some("portcullis.accounts:view");
+const EDIT: Option<&str> = Some("portcullis.accounts:edit");
 
 /// A new account.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -52,6 +53,25 @@ struct Update {
     #[serde(default)]
     #[schema(value_type = Option<Vec<String>>)]
     allow_from: Option<Vec<IpNet>>,
+}
+
+/// Accounts, groups and roles as they shall be, all of it or nothing.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = FilesToApply)]
+struct Apply {
+    /// The name of what is applied together.
+    #[schema(value_type = String, pattern = "^[a-z0-9][a-z0-9._-]{0,63}$")]
+    set: SetName,
+    /// `roles`, `groups` and `accounts`, as `portcullis accounts apply` reads them from files.
+    #[schema(value_type = Object)]
+    manifest: Manifest,
+    /// Whether what came from the set and is not in it any more goes.
+    #[serde(default)]
+    prune: bool,
+    /// Whether it is only said what would be done.
+    #[serde(default)]
+    dry_run: bool,
 }
 
 /// A role, and where it shall hold.
@@ -103,6 +123,27 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 grants: new.grants,
                 allow_from: new.allow_from,
                 owner: new.owner,
+            })
+        },
+    },
+    Endpoint {
+        id: "applyAccounts",
+        verb: Verb::Post,
+        // Not below `/accounts`, where it would be an account's name.
+        path: "/apply",
+        tag: TAG,
+        summary: "Makes accounts, groups and roles what a set of files says, or tells what that would change",
+        permission: EDIT,
+        query: &[],
+        body: Some(Shape::of::<Apply>()),
+        answer: Answer::One(Shape::of::<Told>()),
+        reads: |asked| {
+            let apply: Apply = asked.body()?;
+            Ok(Operation::AccountsApply {
+                set: apply.set,
+                manifest: apply.manifest,
+                prune: apply.prune,
+                dry_run: apply.dry_run,
             })
         },
     },

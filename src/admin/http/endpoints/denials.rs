@@ -8,37 +8,49 @@ use crate::admin::http::shapes::Told;
 use crate::denials::Filter;
 
 const TAG: &str = "denials";
-const VIEW: &str = "portcullis.denials:view";
+const VIEW: Option<&str> = Some("portcullis.denials:view");
 
-const FILTERS: &[Parameter] = &[
+const ACCOUNT: Parameter = Parameter {
+    name: "account",
+    about: "Only those of this account",
+};
+const ROUTE: Parameter = Parameter {
+    name: "route",
+    about: "Only those whose route has this in its name",
+};
+const REASON: Parameter = Parameter {
+    name: "reason",
+    about: "Only those for this reason",
+};
+const SINCE: Parameter = Parameter {
+    name: "since",
+    about: "Only from then on, RFC 3339",
+};
+const SHADOW: Parameter = Parameter {
+    name: "shadow",
+    about: "`true` for only those that were not enforced",
+};
+const FAILED: Parameter = Parameter {
+    name: "failed",
+    about: "`true` for only those that were let through and failed",
+};
+const LIMIT: Parameter = Parameter {
+    name: "limit",
+    about: "Most entries",
+};
+const FILTERS: &[Parameter] = &[ACCOUNT, ROUTE, REASON, SINCE, SHADOW, FAILED, LIMIT];
+const FOLLOWED: &[Parameter] = &[
     Parameter {
-        name: "account",
-        about: "Only those of this account",
+        name: "after",
+        about: "Only refusals with a higher number; without it none, and where to begin",
     },
-    Parameter {
-        name: "route",
-        about: "Only those whose route has this in its name",
-    },
-    Parameter {
-        name: "reason",
-        about: "Only those for this reason",
-    },
-    Parameter {
-        name: "since",
-        about: "Only from then on, RFC 3339",
-    },
-    Parameter {
-        name: "shadow",
-        about: "`true` for only those that were not enforced",
-    },
-    Parameter {
-        name: "failed",
-        about: "`true` for only those that were let through and failed",
-    },
-    Parameter {
-        name: "limit",
-        about: "Most entries",
-    },
+    ACCOUNT,
+    ROUTE,
+    REASON,
+    SINCE,
+    SHADOW,
+    FAILED,
+    LIMIT,
 ];
 
 fn filter(asked: &Asked) -> Result<Filter, Problem> {
@@ -66,6 +78,23 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         answer: Answer::List(Shape::of::<Told>()),
         reads: |asked| {
             Ok(Operation::DenialsList {
+                filter: filter(asked)?,
+            })
+        },
+    },
+    Endpoint {
+        id: "followDenials",
+        verb: Verb::Get,
+        path: "/denials/follow",
+        tag: TAG,
+        summary: "Refusals above a number, oldest first, and what to ask for next",
+        permission: VIEW,
+        query: FOLLOWED,
+        body: None,
+        answer: Answer::One(Shape::of::<Told>()),
+        reads: |asked| {
+            Ok(Operation::DenialsFollow {
+                after: asked.query("after")?,
                 filter: filter(asked)?,
             })
         },

@@ -10,8 +10,8 @@ use crate::admin::{Grant, Operation};
 use crate::words::{Boundary, GroupName};
 
 const TAG: &str = "groups";
-const VIEW: &str = "portcullis.groups:view";
-const EDIT: &str = "portcullis.groups:edit";
+const VIEW: Option<&str> = Some("portcullis.groups:view");
+const EDIT: Option<&str> = Some("portcullis.groups:edit");
 
 /// A new group.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -4,14 +4,14 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::admin::Operation;
 use crate::admin::http::endpoint::{Answer, Endpoint, Parameter, Shape, Verb};
 use crate::admin::http::shapes::{Key, NewKey};
+use crate::admin::{ImportedKey, Operation};
 use crate::words::{PermissionPattern, UnixTime};
 
 const TAG: &str = "keys";
-const VIEW: &str = "portcullis.keys:view";
-const EDIT: &str = "portcullis.keys:edit";
+const VIEW: Option<&str> = Some("portcullis.keys:view");
+const EDIT: Option<&str> = Some("portcullis.keys:edit");
 
 /// A new key.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -61,6 +61,43 @@ struct Rotate {
     #[serde(default)]
     #[schema(value_type = Option<String>, format = "date-time")]
     expires_at: Option<UnixTime>,
+}
+
+/// Keys that were made elsewhere: all of them, or none.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = KeysToImport)]
+struct Import {
+    #[schema(value_type = Vec<KeyToImport>)]
+    keys: Vec<ImportedKey>,
+    /// When they end; the settings may say that they must.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = "date-time")]
+    expires_at: Option<UnixTime>,
+    /// The only permissions they may use.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    only: Vec<PermissionPattern>,
+    /// The networks they may be used from.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    allow_from: Vec<IpNet>,
+}
+
+/// A key that was made elsewhere.
+#[derive(Debug, ToSchema)]
+#[expect(
+    dead_code,
+    reason = "it is read as what operations have; this describes it"
+)]
+struct KeyToImport {
+    /// The id it shall have; a new one if nothing is said.
+    id: Option<String>,
+    /// SHA-256 of its secret: `sha256:` and 64 hexadecimal digits.
+    digest: String,
+    /// Where it is used.
+    #[schema(required = false)]
+    description: String,
 }
 
 /// The end of a key.
@@ -128,6 +165,43 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 expires_at: new.expires_at,
                 only: new.only,
                 allow_from: new.allow_from,
+            })
+        },
+    },
+    Endpoint {
+        id: "importKeys",
+        verb: Verb::Post,
+        path: "/accounts/{account}/keys/import",
+        tag: TAG,
+        summary: "Takes keys that were made elsewhere, by the digests of their secrets",
+        permission: EDIT,
+        query: &[],
+        body: Some(Shape::of::<Import>()),
+        answer: Answer::List(Shape::of::<Key>()),
+        reads: |asked| {
+            let import: Import = asked.body()?;
+            Ok(Operation::KeysImport {
+                account: asked.path("account")?,
+                keys: import.keys,
+                expires_at: import.expires_at,
+                only: import.only,
+                allow_from: import.allow_from,
+            })
+        },
+    },
+    Endpoint {
+        id: "showKey",
+        verb: Verb::Get,
+        path: "/keys/{key}",
+        tag: TAG,
+        summary: "One key, without its secret",
+        permission: VIEW,
+        query: &[],
+        body: None,
+        answer: Answer::One(Shape::of::<Key>()),
+        reads: |asked| {
+            Ok(Operation::KeysShow {
+                key: asked.path("key")?,
             })
         },
     },

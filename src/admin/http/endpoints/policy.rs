@@ -12,7 +12,7 @@ use crate::admin::{Grant, Operation};
 use crate::words::{AccountName, Method};
 
 const TAG: &str = "policy";
-const VIEW: &str = "portcullis.policy:view";
+const VIEW: Option<&str> = Some("portcullis.policy:view");
 
 /// A request that is only thought of.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -44,6 +44,20 @@ struct Question {
     brief: bool,
 }
 
+/// Whose routes are asked for.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Allowed {
+    /// Somebody there is.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    account: Option<AccountName>,
+    /// What somebody holds who is only thought of.
+    #[serde(default)]
+    #[schema(value_type = Vec<GivenGrant>)]
+    grants: Vec<Grant>,
+}
+
 /// A request, as far as routes go.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -61,10 +75,16 @@ const OVERLAPS: &[Parameter] = &[Parameter {
     name: "incomparable",
     about: "`true` for only those of which neither is more specific",
 }];
-const MATRIX: &[Parameter] = &[Parameter {
-    name: "by",
-    about: "`permission` or `route`",
-}];
+const MATRIX: &[Parameter] = &[
+    Parameter {
+        name: "by",
+        about: "`permission` or `route`",
+    },
+    Parameter {
+        name: "accounts",
+        about: "Only these accounts, separated by commas",
+    },
+];
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
@@ -119,7 +139,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         verb: Verb::Get,
         path: "/routes/matrix",
         tag: TAG,
-        summary: "What every account the caller sees may do",
+        summary: "What every account may do",
         permission: VIEW,
         query: MATRIX,
         body: None,
@@ -127,7 +147,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         reads: |asked| {
             Ok(Operation::RoutesMatrix {
                 by: asked.word("by")?.unwrap_or_default(),
-                accounts: Vec::new(),
+                accounts: asked.listed("accounts")?,
             })
         },
     },
@@ -148,7 +168,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         verb: Verb::Get,
         path: "/permissions/{permission}/holders",
         tag: TAG,
-        summary: "Who of those the caller sees holds a permission, by which role, and where",
+        summary: "Who holds a permission, by which role, and where",
         permission: VIEW,
         query: &[],
         body: None,
@@ -156,6 +176,24 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         reads: |asked| {
             Ok(Operation::PermissionsWho {
                 permission: asked.path("permission")?,
+            })
+        },
+    },
+    Endpoint {
+        id: "listAllowed",
+        verb: Verb::Post,
+        path: "/allowed",
+        tag: TAG,
+        summary: "Every route that an account may call, or somebody who holds these grants",
+        permission: VIEW,
+        query: &[],
+        body: Some(Shape::of::<Allowed>()),
+        answer: Answer::List(Shape::of::<Told>()),
+        reads: |asked| {
+            let asked: Allowed = asked.body()?;
+            Ok(Operation::AllowedList {
+                account: asked.account,
+                grants: asked.grants,
             })
         },
     },

@@ -9,8 +9,8 @@ use crate::admin::http::shapes::{Places, Role};
 use crate::words::{Boundary, PermissionPattern, RoleName};
 
 const TAG: &str = "roles";
-const VIEW: &str = "portcullis.roles:view";
-const EDIT: &str = "portcullis.roles:edit";
+const VIEW: Option<&str> = Some("portcullis.roles:view");
+const EDIT: Option<&str> = Some("portcullis.roles:edit");
 
 /// A new custom role.
 #[derive(Debug, Deserialize, ToSchema)]

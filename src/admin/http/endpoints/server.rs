@@ -1,28 +1,40 @@
 //! The server itself, and its audit trail.
 
+use serde::Deserialize;
+use utoipa::ToSchema;
+
 use crate::admin::Operation;
 use crate::admin::http::endpoint::{Answer, Endpoint, Parameter, Shape, Verb};
-use crate::admin::http::shapes::Told;
-use crate::audit;
+use crate::admin::http::problem::Problem;
+use crate::admin::http::read::Asked;
+use crate::admin::http::shapes::{Me, Told};
+use crate::audit::{self, Anchor};
 
 const TAG: &str = "server";
-const VIEW: &str = "portcullis.server:view";
-const EDIT: &str = "portcullis.server:edit";
-const AUDIT: &str = "portcullis.audit:view";
+const VIEW: Option<&str> = Some("portcullis.server:view");
+const EDIT: Option<&str> = Some("portcullis.server:edit");
+const AUDIT: Option<&str> = Some("portcullis.audit:view");
 
+const ACCOUNT: Parameter = Parameter {
+    name: "account",
+    about: "Only records that concern this account",
+};
+const ACTOR: Parameter = Parameter {
+    name: "actor",
+    about: "Only what this user or account asked for",
+};
+const EVENT: Parameter = Parameter {
+    name: "event",
+    about: "Only this event, such as `key.create`, or all of a kind, such as `key`",
+};
+const LIMIT: Parameter = Parameter {
+    name: "limit",
+    about: "Most records",
+};
 const RECORDS: &[Parameter] = &[
-    Parameter {
-        name: "account",
-        about: "Only records that concern this account",
-    },
-    Parameter {
-        name: "actor",
-        about: "Only what this user or account asked for",
-    },
-    Parameter {
-        name: "event",
-        about: "Only this event, such as `key.create`, or all of a kind, such as `key`",
-    },
+    ACCOUNT,
+    ACTOR,
+    EVENT,
     Parameter {
         name: "since",
         about: "Only from then on, RFC 3339",
@@ -35,17 +47,74 @@ const RECORDS: &[Parameter] = &[
         name: "before",
         about: "Only records with a lower number: the next page",
     },
-    Parameter {
-        name: "limit",
-        about: "Most records",
-    },
+    LIMIT,
 ];
-const FOLLOWED: &[Parameter] = &[Parameter {
-    name: "after",
-    about: "Only records with a higher number",
-}];
+const FOLLOWED: &[Parameter] = &[
+    Parameter {
+        name: "after",
+        about: "Only records with a higher number; without it none, and where to begin",
+    },
+    ACCOUNT,
+    ACTOR,
+    EVENT,
+    LIMIT,
+];
+
+fn filter(asked: &Asked) -> Result<audit::Filter, Problem> {
+    Ok(audit::Filter {
+        account: asked.query("account")?,
+        actor: asked.query("actor")?,
+        event: asked.query("event")?,
+        since: asked.query("since")?,
+        until: asked.query("until")?,
+        before: asked.query("before")?,
+        limit: Some(asked.limit()?),
+    })
+}
+
+/// Where a proof begins, and what it is held against.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = TrailToVerify)]
+struct Verify {
+    /// The record behind which the page begins; the first without it.
+    #[serde(default)]
+    after: Option<u64>,
+    /// What was kept of the trail elsewhere.
+    #[serde(default)]
+    #[schema(value_type = Vec<TrailAnchor>)]
+    anchors: Vec<Anchor>,
+}
+
+/// The end of the audit trail as it once was.
+#[derive(Debug, ToSchema)]
+#[expect(
+    dead_code,
+    reason = "it is read as what the trail has; this describes it"
+)]
+struct TrailAnchor {
+    /// The number of the record.
+    number: u64,
+    /// Its hash, 64 hexadecimal digits.
+    hash: String,
+    /// When that was told.
+    #[schema(format = "date-time")]
+    at: String,
+}
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[
+    Endpoint {
+        id: "whoAmI",
+        verb: Verb::Get,
+        path: "/me",
+        tag: TAG,
+        summary: "Who asks, and what he may ask for",
+        permission: None,
+        query: &[],
+        body: None,
+        answer: Answer::One(Shape::of::<Me>()),
+        reads: |_| Ok(Operation::Whoami {}),
+    },
     Endpoint {
         id: "showStatus",
         verb: Verb::Get,
@@ -71,18 +140,6 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         reads: |_| Ok(Operation::Reload {}),
     },
     Endpoint {
-        id: "drainServer",
-        verb: Verb::Post,
-        path: "/drain",
-        tag: TAG,
-        summary: "Finishes what is in flight and ends",
-        permission: EDIT,
-        query: &[],
-        body: None,
-        answer: Answer::One(Shape::of::<Told>()),
-        reads: |_| Ok(Operation::Drain {}),
-    },
-    Endpoint {
         id: "listAuditRecords",
         verb: Verb::Get,
         path: "/audit",
@@ -94,15 +151,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         answer: Answer::One(Shape::of::<Told>()),
         reads: |asked| {
             Ok(Operation::AuditList {
-                filter: audit::Filter {
-                    account: asked.query("account")?,
-                    actor: asked.query("actor")?,
-                    event: asked.query("event")?,
-                    since: asked.query("since")?,
-                    until: asked.query("until")?,
-                    before: asked.query("before")?,
-                    limit: Some(asked.limit()?),
-                },
+                filter: filter(asked)?,
             })
         },
     },
@@ -119,7 +168,25 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         reads: |asked| {
             Ok(Operation::AuditFollow {
                 after: asked.query("after")?,
-                filter: audit::Filter::default(),
+                filter: filter(asked)?,
+            })
+        },
+    },
+    Endpoint {
+        id: "verifyAuditTrail",
+        verb: Verb::Post,
+        path: "/audit/verify",
+        tag: TAG,
+        summary: "Proves a page of the audit trail, and that it holds what was kept of it elsewhere",
+        permission: AUDIT,
+        query: &[],
+        body: Some(Shape::of::<Verify>()),
+        answer: Answer::One(Shape::of::<Told>()),
+        reads: |asked| {
+            let verify: Verify = asked.body()?;
+            Ok(Operation::AuditVerify {
+                after: verify.after,
+                anchors: verify.anchors,
             })
         },
     },

@@ -1,15 +1,22 @@
-//! Tokens for the APIs behind.
+//! Tokens for the APIs behind, and the keys they are signed with.
 
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::admin::http::endpoint::{Answer, Endpoint, Shape, Verb};
-use crate::admin::http::shapes::Told;
+use crate::admin::http::endpoint::{Answer, Endpoint, Parameter, Shape, Verb};
+use crate::admin::http::shapes::{SigningKeys, Tokens, Told};
 use crate::admin::{Operation, Token};
 use crate::words::{AccountName, Permission};
 
 const TAG: &str = "tokens";
-const EDIT: &str = "portcullis.tokens:edit";
+const EDIT: Option<&str> = Some("portcullis.tokens:edit");
+const SERVER_VIEW: Option<&str> = Some("portcullis.server:view");
+const SERVER_EDIT: Option<&str> = Some("portcullis.server:edit");
+
+const ACCOUNT: &[Parameter] = &[Parameter {
+    name: "account",
+    about: "Only tokens of this account",
+}];
 
 /// A token for an account.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -54,6 +61,62 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 lifetime_seconds: new.lifetime_seconds,
             })
         },
+    },
+    Endpoint {
+        id: "listTokens",
+        verb: Verb::Get,
+        path: "/tokens",
+        tag: TAG,
+        summary: "Tokens that were verified lately or taken back, and have not run out",
+        permission: EDIT,
+        query: ACCOUNT,
+        body: None,
+        answer: Answer::One(Shape::of::<Tokens>()),
+        reads: |asked| {
+            Ok(Operation::TokensList {
+                account: asked.query("account")?,
+            })
+        },
+    },
+    Endpoint {
+        id: "revokeToken",
+        verb: Verb::Post,
+        path: "/tokens/{token}/revoke",
+        tag: TAG,
+        summary: "Takes one token back, by its id; a second time changes nothing",
+        permission: EDIT,
+        query: &[],
+        body: None,
+        answer: Answer::One(Shape::of::<Told>()),
+        reads: |asked| {
+            Ok(Operation::TokensRevoke {
+                id: asked.path("token")?,
+            })
+        },
+    },
+    Endpoint {
+        id: "listSigningKeys",
+        verb: Verb::Get,
+        path: "/signing-keys",
+        tag: TAG,
+        summary: "The keys that tokens are signed with, oldest first, without their private halves",
+        permission: SERVER_VIEW,
+        query: &[],
+        body: None,
+        answer: Answer::One(Shape::of::<SigningKeys>()),
+        reads: |_| Ok(Operation::SigningKeysList {}),
+    },
+    Endpoint {
+        id: "rotateSigningKey",
+        verb: Verb::Post,
+        path: "/signing-keys/rotate",
+        tag: TAG,
+        summary: "Makes a new key to sign with; what the old one signed is good until it runs out",
+        permission: SERVER_EDIT,
+        query: &[],
+        body: None,
+        answer: Answer::One(Shape::of::<Told>()),
+        reads: |_| Ok(Operation::SigningKeysRotate {}),
     },
     Endpoint {
         id: "inspectToken",
