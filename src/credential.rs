@@ -39,7 +39,8 @@ pub enum Credential<'h> {
     Absent,
     /// A bearer token: at most [`CREDENTIAL_BYTES_MAX`] bytes of the `b64token` of RFC 6750.
     Bearer(&'h str),
-    /// A key and its secret, both of our form, checksums and all.
+    /// A key and its secret. The id is of our form, checksum and all; so is the secret, unless the key
+    /// was made elsewhere.
     Key {
         /// Which key.
         id: KeyId,

@@ -5,6 +5,9 @@
 
 use std::process::{Command, Output, Stdio};
 
+use portcullis::words::SecretDigest;
+use sha2::{Digest as _, Sha256};
+
 use crate::harness::{Fixture, Gateway, Key, Message, Upstream, tool, tools};
 
 /// The usual items, behind the gateway, and the key of somebody who may see and make them.
@@ -16,10 +19,15 @@ struct Stage {
     other_secret: String,
 }
 
+/// A secret as another product may have made it: every character of it means something to somebody.
+const FOREIGN: &str = "7Ka+9/x:Q.w%41&z=~==";
+
 impl Stage {
     fn new() -> Self {
         let upstream = Upstream::start();
-        let gateway = Fixture::new(&upstream).start();
+        let gateway = Fixture::new(&upstream)
+            .listener("basic: true, api_key: true")
+            .start();
         let key = gateway.account("ci", &["writer"]);
         let other_secret = gateway.key("ci").secret;
         Self {
@@ -28,6 +36,27 @@ impl Stage {
             key,
             other_secret,
         }
+    }
+
+    /// The same, with a key that was made elsewhere.
+    fn with_foreign_key() -> Self {
+        let mut stage = Self::new();
+        let digest = SecretDigest::from_bytes(Sha256::digest(FOREIGN).into()).to_string();
+        let made = ["keys", "import", "ci", "--sha256", &digest];
+        let made = stage.gateway.json(&made);
+        stage.key = Key {
+            id: made[0]["id"].as_str().unwrap().to_owned(),
+            secret: FOREIGN.to_owned(),
+        };
+        stage
+    }
+
+    /// Each way that a client has to show its key, with a key of ours and with one from elsewhere.
+    fn each_way() -> impl Iterator<Item = (Self, &'static str)> {
+        let keys = [Self::new, Self::with_foreign_key];
+        let ways = ["client_secret_basic", "client_secret_post"];
+        keys.into_iter()
+            .flat_map(move |stage| ways.map(|way| (stage(), way)))
     }
 
     fn url(&self, path: &str) -> String {
@@ -117,6 +146,40 @@ fn curl_gets_a_token_by_basic_or_by_body_and_calls() {
     assert_eq!(stage.arrived(), [two, two].concat());
 }
 
+/// A key from elsewhere opens wherever a key may be shown: at the token endpoint, and on a listener that
+/// takes `basic` and `api_key`. What shows it is none of the upstream's business.
+#[test]
+fn curl_calls_with_a_key_from_elsewhere_wherever_a_key_may_be_shown() {
+    let stage = Stage::with_foreign_key();
+    let Key { id, secret } = &stage.key;
+    let user = format!("user = \"{id}:{secret}\"");
+    let bodies = [
+        format!("data-urlencode = \"client_id={id}\""),
+        format!("data-urlencode = \"client_secret={secret}\""),
+    ];
+    let basic = stage.curl_token(&[&user]);
+    let body = stage.curl_token(&[&bodies[0], &bodies[1]]);
+    let url = "url = GATE/v1/items/7";
+    for token in [basic, body] {
+        let bearer = format!("oauth2-bearer = {token}");
+        assert_eq!(stage.curl(&["fail", &bearer, url]), r#"{"ok":true}"#);
+    }
+    assert_eq!(stage.curl(&["fail", &user, url]), r#"{"ok":true}"#);
+    let header = format!("header = \"X-Api-Key: {id}.{secret}\"");
+    assert_eq!(stage.curl(&["fail", &header, url]), r#"{"ok":true}"#);
+    assert_eq!(stage.arrived(), ["GET /v1/items/7"; 4]);
+    // One character less, and it is nobody's.
+    let (wrong, shown) = (&secret[..secret.len() - 1], r#"write-out = "%{http_code}""#);
+    for wrong in [
+        format!("user = \"{id}:{wrong}\""),
+        format!("header = \"X-Api-Key: {id}.{wrong}\""),
+    ] {
+        let refused = stage.curl(&[&wrong, shown, url]);
+        assert!(refused.ends_with("401"), "{refused}");
+    }
+    assert!(!stage.gateway.printed().contains(secret));
+}
+
 #[test]
 fn curl_is_told_why_it_is_refused() {
     let stage = Stage::new();
@@ -171,23 +234,25 @@ fn curl_sends_no_body_that_is_refused() {
     assert_eq!(stage.upstream.requests()[0].body.len(), 8 << 20);
 }
 
+/// Some clients encode what they send by `Basic`, as the RFC asks, and some do not: a key from elsewhere
+/// is for both.
 #[test]
 fn requests_gets_a_token_and_calls() {
-    let stage = Stage::new();
-    stage.run(Command::new(tool("venv/bin/python")).arg("tests/clients/with_requests.py"));
-    let expected = [
-        "GET /v1/items/7?a=b+c",
-        "HEAD /v1/items/7",
-        "POST /v1/items",
-    ];
-    assert_eq!(stage.arrived(), expected);
-    assert_eq!(stage.upstream.requests()[2].body, b"one two");
+    for stage in [Stage::new(), Stage::with_foreign_key()] {
+        stage.run(Command::new(tool("venv/bin/python")).arg("tests/clients/with_requests.py"));
+        let expected = [
+            "GET /v1/items/7?a=b+c",
+            "HEAD /v1/items/7",
+            "POST /v1/items",
+        ];
+        assert_eq!(stage.arrived(), expected);
+        assert_eq!(stage.upstream.requests()[2].body, b"one two");
+    }
 }
 
 #[test]
 fn authlib_gets_its_tokens_by_itself() {
-    for method in ["client_secret_basic", "client_secret_post"] {
-        let stage = Stage::new();
+    for (stage, method) in Stage::each_way() {
         let script = ["tests/clients/with_authlib.py", method];
         stage.run(Command::new(tool("venv/bin/python")).args(script));
         let expected = ["GET /v1/items/7", "GET /v1/items/8", "GET /v1/items/9"];
@@ -198,8 +263,7 @@ fn authlib_gets_its_tokens_by_itself() {
 #[test]
 fn openid_client_gets_a_token_and_calls() {
     tool("node_modules/openid-client");
-    for method in ["client_secret_basic", "client_secret_post"] {
-        let stage = Stage::new();
+    for (stage, method) in Stage::each_way() {
         let script = include_str!("clients/with_openid_client.mjs");
         let mut node = Command::new("node");
         // Modules are looked for from where the script is, which is where it runs.

@@ -9,6 +9,7 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Output, Stdio};
 
+use portcullis::words::{KeyId, Secret};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -210,7 +211,7 @@ fn a_secret_goes_into_a_private_file_and_never_over_another() {
 fn keys_from_elsewhere_come_by_what_sha256sum_prints() {
     let (_upstream, gateway) = start();
     gateway.json(&words("accounts create ci --role reader"));
-    let secret = portcullis::words::Secret::random();
+    let secret = Secret::random();
     let digest: String = Sha256::digest(secret.reveal())
         .iter()
         .map(|byte| format!("{byte:02x}"))
@@ -295,6 +296,97 @@ fn an_account_of_a_file_says_so_and_can_be_stopped_all_the_same() {
     assert_eq!(may(), 200);
     ends(&gateway, &format!("keys expire {}", key.id), 0);
     assert_eq!(may(), 401);
+}
+
+/// `store: none`: all there is to know of a key stands in its file, and a reload is the revocation.
+#[test]
+fn a_key_of_a_file_is_limited_there_and_only_there() {
+    let upstream = Upstream::start();
+    let (wide, narrow, far, over) = (Made::new(), Made::new(), Made::new(), Made::new());
+    let filed = format!(
+        "accounts:\n  nightly:\n    id: sa_nightly\n    grants: [{{ role: writer }}]\n    keys:\n\
+         \x20     - {{ {wide}, description: warehouse }}\n\
+         \x20     - {{ {narrow}, only: ['items:read'], expires_at: 2100-01-01T00:00:00Z }}\n\
+         \x20     - {{ {far}, allow_from: [192.0.2.0/24] }}\n\
+         \x20     - {{ {over}, expires_at: 2020-01-01T00:00:00Z }}\n"
+    );
+    let gateway = Fixture::new(&upstream)
+        .store("none")
+        .listener("basic: true")
+        .policy("people.yaml", &filed)
+        .start();
+    let statuses = |key: &Made| {
+        let basic = key.0.basic();
+        [READ, WRITE].map(|line| {
+            let bytes = request(line, &[("Authorization", &basic)], b"");
+            gateway.send(&bytes).status()
+        })
+    };
+    assert_eq!(statuses(&wide), [200, 200]);
+    assert_eq!(statuses(&narrow), [200, 403]);
+    assert_eq!(statuses(&far), [403, 403]);
+    assert_eq!(statuses(&over), [401, 401]);
+    let listed = gateway.json(&words("keys list nightly"));
+    let of = |key: &Made| {
+        let listed = listed.as_array().unwrap();
+        listed
+            .iter()
+            .find(|one| one["id"] == *key.0.id)
+            .unwrap()
+            .clone()
+    };
+    assert_eq!(of(&wide)["description"], "warehouse");
+    assert_eq!(
+        (&of(&narrow)["only"], &of(&narrow)["managed_by"]),
+        (&json!(["items:read"]), &json!("file"))
+    );
+    assert_eq!(of(&far)["allow_from"], json!(["192.0.2.0/24"]));
+    assert_eq!(of(&over)["state"], "expired");
+
+    // There is nothing that a command could write it down in, and the file to edit is named.
+    let line = |key: &Made, line: &str| line.replace("KEY", &key.0.id);
+    for (line, place) in [
+        (line(&wide, "keys expire KEY --yes"), "people.yaml:6:9"),
+        (line(&wide, "keys rotate KEY"), "people.yaml:6:9"),
+        (
+            line(&wide, "keys update KEY --only items:read"),
+            "people.yaml:6:9",
+        ),
+        ("accounts disable nightly".to_owned(), "people.yaml:2:3"),
+        ("keys create nightly".to_owned(), "people.yaml:2:3"),
+    ] {
+        let (_, said) = ends(&gateway, &line, 6);
+        assert!(said.contains(place), "{line}: {said}");
+    }
+    assert_eq!(statuses(&wide), [200, 200]);
+    let without = filed.lines().filter(|line| !line.contains(&wide.0.id));
+    let without: Vec<_> = without.collect();
+    gateway
+        .files()
+        .write("policies/people.yaml", &without.join("\n"));
+    ends(&gateway, "reload", 0);
+    assert_eq!(statuses(&wide), [401, 401]);
+    assert_eq!(statuses(&narrow), [200, 403]);
+}
+
+/// A key as it is written into a file.
+struct Made(Key);
+
+impl Made {
+    fn new() -> Self {
+        let (id, secret) = (KeyId::random(), Secret::random());
+        Self(Key {
+            id: id.to_string(),
+            secret: secret.reveal().to_owned(),
+        })
+    }
+}
+
+impl std::fmt::Display for Made {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let digest = Secret::parse(&self.0.secret).unwrap().digest();
+        write!(f, "id: {}, digest: '{digest}'", self.0.id)
+    }
 }
 
 #[test]

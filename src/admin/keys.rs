@@ -103,6 +103,19 @@ fn end_of(desk: &Desk<'_>, wished: Option<UnixTime>) -> Result<Option<UnixTime>,
     }
 }
 
+/// The end of a key that takes over from one that was meant to end at `end`, and that end if the
+/// settings do not allow it any more: nobody asked for it, so it is no reason to refuse.
+fn inherited(desk: &Desk<'_>, end: Option<UnixTime>) -> (Option<UnixTime>, Option<UnixTime>) {
+    let Some(most) = desk.service.keys.max_lifetime else {
+        return (end, None);
+    };
+    let latest = desk.now.plus(most);
+    match end {
+        Some(end) if end <= latest => (Some(end), None),
+        Some(_) | None => (Some(latest), end),
+    }
+}
+
 fn too_long(end: UnixTime, most: Duration, latest: UnixTime) -> AdminError {
     invalid(format!(
         "the key would end at {end}, and `keys.max_lifetime` lets it live for {}, until {latest}",
@@ -347,14 +360,18 @@ pub(super) fn rotate(
             "key `{old}` ended at {end}: make a new one with `portcullis keys create`"
         )));
     }
-    let ends_at = desk.now.plus(overlap);
+    let overlap_ends_at = desk.now.plus(overlap);
     let meant_to_end_at = record.expires_at;
-    let old_ends_at = meant_to_end_at.map_or(ends_at, |end| end.min(ends_at));
+    let old_ends_at = meant_to_end_at.map_or(overlap_ends_at, |end| end.min(overlap_ends_at));
     let account = record.account.clone();
+    let (ends_at, shortened_from) = match expires_at {
+        Some(wished) => (end_of(desk, Some(wished))?, None),
+        None => inherited(desk, meant_to_end_at),
+    };
     let plan = Plan {
         description: record.description.clone(),
         limits: record.limits.clone(),
-        expires_at: end_of(desk, expires_at.or(meant_to_end_at))?,
+        expires_at: ends_at,
     };
     let name = find(desk, &old)?.account.name.clone();
     let ending = (old_ends_at <= desk.now).then_some(old);
@@ -370,6 +387,9 @@ pub(super) fn rotate(
     if let Some(answer) = answer.as_object_mut() {
         answer.insert("replaces".into(), json!(old));
         answer.insert("replaces_expires_at".into(), json!(old_ends_at));
+        if shortened_from.is_some() {
+            answer.insert("shortened_from".into(), json!(shortened_from));
+        }
     }
     Ok(answer)
 }

@@ -92,17 +92,22 @@ pub(super) fn file_group(desk: &Desk<'_>, name: &GroupName, entry: &FileGroup) -
 /// A key, without anything that would help to guess its secret.
 pub(super) fn key(desk: &Desk<'_>, key: &Key) -> Value {
     let record = desk.records().key(&key.id);
+    let filed = desk.policy().accounts.get(&key.account.name);
+    let filed = filed.and_then(|entry| entry.keys.iter().find(|filed| filed.id == key.id));
+    let description = record.map(|record| &record.description);
+    let only = record.map(|record| &record.limits.only);
+    let allow_from = record.map(|record| &record.limits.allow_from);
     json!({
         "id": key.id,
         "account": key.account.name,
-        "description": record.map_or("", |record| record.description.as_str()),
+        "description": description.or(filed.map(|filed| &filed.description)).map_or("", String::as_str),
         "managed_by": if record.is_some() { "store" } else { "file" },
         "created_at": record.map(|record| record.created_at),
         "expires_at": key.expires_at,
         "last_used_at": key.last_used_at(),
         "last_used_from": key.last_used_from(),
-        "only": record.and_then(|record| record.limits.only.as_ref()),
-        "allow_from": record.map(|record| record.limits.allow_from.as_slice()).unwrap_or_default(),
+        "only": only.or(filed.map(|filed| &filed.only)).and_then(Option::as_ref),
+        "allow_from": allow_from.or(filed.map(|filed| &filed.allow_from)).map_or(&[][..], Vec::as_slice),
         "state": state(desk, key),
     })
 }

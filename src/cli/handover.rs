@@ -45,6 +45,7 @@ pub(super) fn perform(
             None => context.output.answer(&answer, &VIEW)?,
             Some(form) => context.output.data(text(form, &answer)?)?,
         }
+        shortened(&answer, context)?;
         context
             .output
             .remark("the secret is shown this once and kept nowhere; store it now")?;
@@ -91,12 +92,24 @@ fn told(path: &Path, mut answer: Value, context: &mut Context<'_>) -> Result<Exi
     if context.form.is_none() {
         context.output.answer(&answer, &VIEW)?;
     }
+    shortened(&answer, context)?;
     let key = field(&answer, "id")?;
     context.output.remark(format_args!(
         "the secret of key {key} is in `{}`, and nowhere else",
         path.display()
     ))?;
     Ok(Exit::Ok)
+}
+
+/// Says that the key ends before the one it is instead of was meant to, if it does.
+fn shortened(answer: &Value, context: &mut Context<'_>) -> Result<(), Failure> {
+    let Some(before) = answer.get("shortened_from").and_then(Value::as_str) else {
+        return Ok(());
+    };
+    context.output.remark(format_args!(
+        "the old key was meant to end at {before}; `keys.max_lifetime` lets the new one live until {}",
+        field(answer, "expires_at")?
+    ))
 }
 
 /// A file that was not there before, private from its first moment, with room for what will stand in

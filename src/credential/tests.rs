@@ -214,6 +214,28 @@ fn e14_a_key_whose_checksum_is_wrong_is_malformed() {
     }
 }
 
+/// The secret of a key that was made elsewhere may have any form; its id is ours.
+#[test]
+fn a_foreign_secret_is_read_whole_behind_an_id_of_ours() {
+    for secret in ["hunter2", "a.b:c/d+e==", "x y", ".", ":"] {
+        for (name, value) in [
+            (
+                "authorization",
+                basic_value(format!("{}:{secret}", id()).as_bytes()),
+            ),
+            ("x-api-key", format!("{}.{secret}", id())),
+        ] {
+            let headers = headers(&[(name, value.as_bytes())]);
+            let Ok(Credential::Key { secret: read, .. }) = read(&headers, ALL, Foreign::Counts)
+            else {
+                panic!("{value} was not read");
+            };
+            assert_eq!(read.reveal(), secret, "{name}");
+            assert!(is_ours(&headers[name], &Issuers::default()), "{value}");
+        }
+    }
+}
+
 #[test]
 fn what_a_listener_does_not_accept_is_data() {
     let basic = basic_value(format!("{}:{}", id(), secret()).as_bytes());

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use super::resolve::Resolver;
 use super::{Directory, Key, LastUse, SigningKeys, StoredDigest};
 use crate::policy::{FileAccount, Policy};
@@ -179,8 +181,7 @@ impl Directory {
                 digest: StoredDigest::Keyed(record.digest),
                 expires_at: record.expires_at,
                 subset: limits.only.as_ref().map(|only| covered(policy, only)),
-                addresses: (!limits.allow_from.is_empty())
-                    .then(|| Arc::new(AddressRules::new(limits.allow_from.clone()))),
+                addresses: addresses(&limits.allow_from),
                 last_used,
             };
             self.keys.insert(record.id, key);
@@ -213,8 +214,8 @@ impl Directory {
                 account: Arc::clone(&account),
                 digest: StoredDigest::Plain(key.digest),
                 expires_at,
-                subset: None,
-                addresses: None,
+                subset: key.only.as_ref().map(|only| covered(resolver.policy, only)),
+                addresses: addresses(&key.allow_from),
                 last_used: last_used(key.id, (None, None), before),
             };
             self.keys.insert(key.id, key);
@@ -238,6 +239,10 @@ fn last_used(
         Some(known) => Arc::clone(&known.last_used),
         None => Arc::new(LastUse::new(at, from)),
     }
+}
+
+fn addresses(allow_from: &[IpNet]) -> Option<Arc<AddressRules>> {
+    (!allow_from.is_empty()).then(|| Arc::new(AddressRules::new(allow_from.to_vec())))
 }
 
 /// The permissions that any of `patterns` covers. One that the policy does not declare (any more)

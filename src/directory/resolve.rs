@@ -54,7 +54,7 @@ impl fmt::Display for Closed {
 
 /// Works grants out against one policy and one set of records.
 pub(crate) struct Resolver<'a> {
-    policy: &'a Policy,
+    pub(super) policy: &'a Policy,
     pub(super) records: &'a Records,
     /// What roles turned out to give.
     roles: HashMap<RoleName, Result<PermissionSet, Closed>>,

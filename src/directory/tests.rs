@@ -134,6 +134,33 @@ fn an_id_given_to_one_account_of_a_file_cannot_be_written_for_another() {
 }
 
 #[test]
+fn a_key_of_a_file_is_limited_as_its_file_says() {
+    let digest = crate::words::Secret::random().digest();
+    let (plain, limited) = (KeyId::random(), KeyId::random());
+    let policy = compiled(&format!(
+        "{POLICY}accounts:\n  a:\n    grants: [{{ role: reader }}]\n    keys:\n      - {{ id: {plain}, digest: \"{digest}\" }}\n      - {{ id: {limited}, digest: \"{digest}\", only: ['devices:view'], allow_from: [10.0.0.0/8], expires_at: 2027-01-31T00:00:00Z }}\n"
+    ));
+    let built = Directory::of_files(&policy).directory;
+    let plain = built.key(&plain).unwrap();
+    assert!(plain.subset.is_none() && plain.addresses.is_none() && plain.expires_at.is_none());
+    let limited = built.key(&limited).unwrap();
+    let may = |name: &str| {
+        let id = policy.permission_id(name).unwrap();
+        limited.subset.as_ref().unwrap().contains(id)
+    };
+    assert_eq!([may("devices:view"), may("devices:edit")], [true, false]);
+    let admits = |source: &str| {
+        let rules = limited.addresses.as_ref().unwrap();
+        rules.admit(source.parse().unwrap())
+    };
+    assert_eq!([admits("10.1.2.3"), admits("192.0.2.1")], [true, false]);
+    assert_eq!(
+        limited.expires_at,
+        Some("2027-01-31T00:00:00Z".parse().unwrap())
+    );
+}
+
+#[test]
 fn a_policys_own_accounts_can_be_asked_about_without_a_store() {
     let policy = compiled(&format!(
         "{POLICY}accounts:\n  a: {{ grants: [{{ role: reader }}] }}\n"

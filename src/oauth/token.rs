@@ -17,7 +17,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode};
 use serde::Serialize;
 
-use form::{Form, credential, read};
+use form::{Form, Shown, credential, read};
 use refusal::{Refusal, json};
 
 use super::mint::{MintError, MintRequest, joined, mint};
@@ -157,15 +157,21 @@ impl<'s> Desk<'s> {
         client: &mut Client,
     ) -> Result<&'s Key, Refusal> {
         let held = request.limits.and_then(|limits| limits.held);
-        let (id, secret) =
+        let Shown { id, secret, plain } =
             credential(request.headers, form).map_err(|refusal| refusal.held(held))?;
         client.key = Some(id);
-        let found = match held {
-            Some(_) => self.verifier.key_in_use(&id, &secret, self.state, self.now),
-            None => self.verifier.key(&id, &secret, self.state, self.now),
+        let look = |secret| match held {
+            Some(_) => self.verifier.key_in_use(&id, secret, self.state, self.now),
+            None => self.verifier.key(&id, secret, self.state, self.now),
         };
-        let is_known = !matches!(found, Err(Reason::KeyUnknown | Reason::SourceThrottled));
-        if is_known {
+        let is_none = |found: &Result<_, Reason>| {
+            matches!(found, Err(Reason::KeyUnknown | Reason::SourceThrottled))
+        };
+        let found = match (look(&secret), &plain) {
+            (found, Some(plain)) if is_none(&found) => look(plain),
+            (found, _) => found,
+        };
+        if !is_none(&found) {
             let key = self.state.directory.key(&id);
             client.account = key.map(|key| Arc::clone(&key.account));
         }

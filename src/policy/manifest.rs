@@ -156,12 +156,12 @@ fn refuse_secrets(account: &AccountWritten, faults: &mut Faults) {
         );
         faults.push(Fault::new(account.place.clone(), message));
     }
-    for key in &account.keys {
+    for written in &account.keys {
         let message = format!(
             "keys cannot be applied: `portcullis keys import {} --sha256 …` takes one from elsewhere",
             account.name
         );
-        faults.push(Fault::new(key.place.clone(), message));
+        faults.push(Fault::new(written.key.place.clone(), message));
     }
 }
 

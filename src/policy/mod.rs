@@ -433,8 +433,14 @@ pub struct FileKey {
     pub id: KeyId,
     /// SHA-256 of its secret.
     pub digest: SecretDigest,
+    /// Where it is used.
+    pub description: String,
     /// When it ends.
     pub expires_at: Option<UnixTime>,
+    /// The only permissions it may use; none is no such limit.
+    pub only: Option<Vec<PermissionPattern>>,
+    /// Where it may be used from; none means wherever its account may call from.
+    pub allow_from: Vec<ipnet::IpNet>,
     /// Where it stands.
     pub place: Place,
 }

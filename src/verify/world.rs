@@ -90,10 +90,16 @@ impl World {
             applied_as: None,
             owner: Boundary::default(),
         };
-        let (key, secret) = (KeyId::random(), Secret::random());
+        self.give(name, Secret::random());
+        self.records.accounts.entry(id).or_insert(account)
+    }
+
+    /// Gives an account another key, with this secret.
+    pub(crate) fn give(&mut self, name: &'static str, secret: Secret) -> KeyId {
+        let id = KeyId::random();
         self.records.put_key(KeyRecord {
-            id: key,
-            account: id.clone(),
+            id,
+            account: format!("sa_{name}").parse().unwrap(),
             description: String::new(),
             digest: self.pepper.keyed(&secret.digest()),
             created_at: START,
@@ -104,8 +110,8 @@ impl World {
             created_by: None,
             limits: Default::default(),
         });
-        self.keys.insert(name, (key, secret));
-        self.records.accounts.entry(id).or_insert(account)
+        self.keys.insert(name, (id, secret));
+        id
     }
 
     /// What is in force.

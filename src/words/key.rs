@@ -95,14 +95,22 @@ impl<'de> Deserialize<'de> for KeyId {
     }
 }
 
-/// The secret half of a key: `pcs_`, 43 random base62 characters, 6 of checksum. It has no
-/// `Display`, no `Serialize` and no `Clone`; [`Secret::reveal`] is the one way out.
+/// The secret half of a key: `pcs_`, 43 random base62 characters, 6 of checksum; or, of a key that was
+/// made elsewhere, whatever was its secret there. It has no `Display`, no `Serialize` and no `Clone`;
+/// [`Secret::reveal`] is the one way out.
 pub struct Secret(Zeroizing<String>);
 
 /// Why a text is not a secret. It says nothing about the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("not a key secret: expected `pcs_`, 43 letters or digits and 6 of checksum")]
+#[error(
+    "not a key secret: expected `pcs_`, 43 letters or digits and 6 of checksum, or another key's of \
+     at most {FOREIGN_SECRET_BYTES_MAX} bytes"
+)]
 pub struct SecretError;
+
+/// Longest secret of a key made elsewhere, in bytes. Four times what anybody is known to hand out, and
+/// few enough to hash for a stranger.
+pub const FOREIGN_SECRET_BYTES_MAX: usize = 1024;
 
 impl Secret {
     /// A new secret of 256 random bits.
@@ -114,13 +122,21 @@ impl Secret {
         Self(Zeroizing::new(with_checksum(SECRET_PREFIX, SECRET_RANDOM)))
     }
 
-    /// Reads a secret as a caller sent it.
+    /// Reads a secret as a caller sent it. What begins like one of ours is one of ours, checksum and
+    /// all; anything else can only be that of a key made elsewhere, whose form nobody here knows.
     ///
     /// # Errors
     ///
-    /// [`SecretError`] when the form or the checksum is wrong.
+    /// [`SecretError`] when the form or the checksum is wrong, or a foreign one is empty, too long or
+    /// has control characters, which no header carries.
     pub fn parse(text: &str) -> Result<Self, SecretError> {
-        if text.len() == SECRET_LENGTH && checksum_holds(text, SECRET_PREFIX) {
+        let good = if text.starts_with(SECRET_PREFIX) {
+            text.len() == SECRET_LENGTH && checksum_holds(text, SECRET_PREFIX)
+        } else {
+            (1..=FOREIGN_SECRET_BYTES_MAX).contains(&text.len())
+                && !text.chars().any(char::is_control)
+        };
+        if good {
             return Ok(Self(Zeroizing::new(text.to_owned())));
         }
         Err(SecretError)
@@ -306,14 +322,32 @@ mod tests {
                     bad[place] = with;
                     let same = bad == good;
                     let bad = String::from_utf8(bad).unwrap();
-                    assert_eq!(Secret::parse(&bad).is_ok(), same, "{bad}");
+                    assert_eq!(is_ours(&bad), same, "{bad}");
                 }
                 if place > 0 && good[place] != good[place - 1] {
                     let mut bad = good.to_vec();
                     bad.swap(place, place - 1);
-                    assert!(Secret::parse(&String::from_utf8(bad).unwrap()).is_err());
+                    assert!(!is_ours(&String::from_utf8(bad).unwrap()));
                 }
             }
+        }
+    }
+
+    /// Whether it is read as a secret that was made here.
+    fn is_ours(text: &str) -> bool {
+        Secret::parse(text).is_ok() && text.starts_with(SECRET_PREFIX)
+    }
+
+    /// What begins like one of ours has its checksum; of other keys nobody here knows the form.
+    #[test]
+    fn a_secret_from_elsewhere_is_any_line_of_text() {
+        let longest = "x".repeat(FOREIGN_SECRET_BYTES_MAX);
+        for good in ["hunter2", "a:b.c+/=", "ключ", "pcs", "pck_1", &longest] {
+            assert_eq!(Secret::parse(good).unwrap().reveal(), good);
+        }
+        let longer = format!("{longest}x");
+        for bad in ["", "pcs_", "pcs_hunter2", "a\nb", "a\0", "\u{85}", &longer] {
+            assert!(Secret::parse(bad).is_err(), "{bad:?}");
         }
     }
 

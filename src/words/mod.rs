@@ -27,7 +27,10 @@ pub use cause::Cause;
 pub use discreet::{discreet, without_secrets};
 pub use fault::{Fault, Faults, Place, nearest, printable, steers};
 pub use ids::{AccountId, RequestId, RequestIds, RouteId, TokenId, UpstreamId};
-pub use key::{KeyId, KeyIdError, Secret, SecretDigest, SecretDigestError, SecretError};
+pub use key::{
+    FOREIGN_SECRET_BYTES_MAX, KeyId, KeyIdError, Secret, SecretDigest, SecretDigestError,
+    SecretError,
+};
 pub use method::{Method, MethodSet};
 pub use names::{
     AccountName, DimensionName, GroupName, NAME_PATTERN, NameError, Permission, PermissionPattern,

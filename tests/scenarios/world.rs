@@ -237,6 +237,9 @@ impl<'a> Maker<'a> {
             let key = FileKey {
                 id,
                 digest: secret.digest(),
+                description: String::new(),
+                only: None,
+                allow_from: Vec::new(),
                 expires_at: caller.key_ends.map(|end| UnixTime::from_secs(START + end)),
                 place: Place::whole(path),
             };

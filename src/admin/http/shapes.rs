@@ -79,6 +79,8 @@ pub(super) struct NewKey {
     /// The key it is instead of.
     replaces: Option<String>,
     replaces_expires_at: Option<String>,
+    /// When the key it is instead of was meant to end, where the settings let no key live so long.
+    shortened_from: Option<String>,
 }
 
 /// A role.

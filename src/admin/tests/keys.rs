@@ -282,6 +282,36 @@ fn no_key_lives_longer_than_the_settings_say_and_ending_one_is_never_refused() {
 }
 
 #[test]
+fn a_rotation_shortens_an_end_that_the_settings_do_not_allow_any_more_and_says_so() {
+    let world = World::new(&[POLICY]);
+    world.create("ci", "operator");
+    let made = |end: Option<&str>| {
+        let made =
+            world.done(json!({ "operation": "keys_create", "account": "ci", "expires_at": end }));
+        made["id"].clone()
+    };
+    let (far, near, endless) = (
+        made(Some("2030-01-01T00:00:00Z")),
+        made(Some("2026-11-22T00:00:00Z")),
+        made(None),
+    );
+    let world = world.reopen_with(&[POLICY], "store: sqlite:p.db\nkeys: { max_lifetime: 1d }");
+    let rotate = |key: &Value| {
+        let rotate = json!({ "operation": "keys_rotate", "key": key, "overlap_seconds": 3600 });
+        let next = world.done(rotate);
+        (
+            next["expires_at"].clone(),
+            next.get("shortened_from").cloned(),
+        )
+    };
+    let latest = json!("2026-11-22T23:00:00.000Z");
+    let end = json!("2030-01-01T00:00:00.000Z");
+    assert_eq!(rotate(&far), (latest.clone(), Some(end)));
+    assert_eq!(rotate(&near), (json!("2026-11-22T00:00:00.000Z"), None));
+    assert_eq!(rotate(&endless), (latest, None));
+}
+
+#[test]
 fn keys_that_end_soon_or_fell_silent_are_found() {
     let day = Duration::from_secs(24 * 60 * 60);
     let world = World::new(&[POLICY]);

@@ -54,13 +54,17 @@ impl World {
     }
 
     pub(in crate::admin) fn reopen(self, policy: &[&str]) -> Self {
+        self.reopen_with(policy, "store: sqlite:p.db")
+    }
+
+    pub(in crate::admin) fn reopen_with(self, policy: &[&str], settings: &str) -> Self {
         let Self {
             folder,
             clock,
             service,
         } = self;
         drop(service);
-        let service = open(folder.path(), policy, (&clock, "store: sqlite:p.db")).unwrap();
+        let service = open(folder.path(), policy, (&clock, settings)).unwrap();
         let service = Arc::new(service);
         Self {
             folder,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
 use zeroize::Zeroizing;
 
@@ -100,8 +100,17 @@ fn seconds(text: &str) -> Result<Duration, Refusal> {
         .ok_or(Refusal::Request("the lifetime is a number of seconds"))
 }
 
+/// The key a client shows.
+pub(super) struct Shown {
+    pub(super) id: KeyId,
+    pub(super) secret: Secret,
+    /// The same secret as a client means it that does not encode it as the RFC asks: curl, and many
+    /// libraries. Secrets of ours have no character that would be encoded; others may.
+    pub(super) plain: Option<Secret>,
+}
+
 /// Key id and secret, from the header or the body.
-pub(super) fn credential(headers: &HeaderMap, form: &Form) -> Result<(KeyId, Secret), Refusal> {
+pub(super) fn credential(headers: &HeaderMap, form: &Form) -> Result<Shown, Refusal> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let header = values.next();
     if values.next().is_some() {
@@ -110,15 +119,29 @@ pub(super) fn credential(headers: &HeaderMap, form: &Form) -> Result<(KeyId, Sec
     match (header, &form.client_id, &form.client_secret) {
         (Some(_), _, Some(_)) => Err(Refusal::TwoCredentials),
         (Some(header), id, None) => {
-            let (user, password) = from_basic(header).ok_or(MALFORMED)?;
+            let pair = basic(header).and_then(basic_pair).ok_or(MALFORMED)?;
+            let (user, password) = pair.split_once(':').ok_or(MALFORMED)?;
+            let user = form_decoded(user).ok_or(MALFORMED)?;
             if id.as_ref().is_some_and(|id| *id != *user) {
                 return Err(Refusal::Request(
                     "client_id is not the client in the header",
                 ));
             }
-            key(&user, &password)
+            let decoded = form_decoded(password).filter(|decoded| **decoded != *password);
+            let decoded = decoded.and_then(|decoded| Secret::parse(&decoded).ok());
+            let plain = Secret::parse(password).ok();
+            let (secret, plain) = match decoded {
+                Some(decoded) => (decoded, plain),
+                None => (plain.ok_or(MALFORMED)?, None),
+            };
+            let id = user.parse().map_err(|_| MALFORMED)?;
+            Ok(Shown { id, secret, plain })
         }
-        (None, Some(id), Some(secret)) => key(id, secret),
+        (None, Some(id), Some(secret)) => Ok(Shown {
+            id: id.parse().map_err(|_| MALFORMED)?,
+            secret: Secret::parse(secret).map_err(|_| MALFORMED)?,
+            plain: None,
+        }),
         (None, None, Some(_)) => Err(Refusal::Request("the parameter client_id is missing")),
         (None, _, None) => Err(Refusal::Client(Reason::CredentialMissing)),
     }
@@ -126,20 +149,8 @@ pub(super) fn credential(headers: &HeaderMap, form: &Form) -> Result<(KeyId, Sec
 
 const MALFORMED: Refusal = Refusal::Client(Reason::CredentialMalformed);
 
-fn key(id: &str, secret: &str) -> Result<(KeyId, Secret), Refusal> {
-    let id = id.parse().map_err(|_| MALFORMED)?;
-    let secret = Secret::parse(secret).map_err(|_| MALFORMED)?;
-    Ok((id, secret))
-}
-
-/// Client and secret of a `Basic` value, each form-encoded before the two were joined (RFC 6749,
+/// Client and secret in a `Basic` value are each form-encoded before the two are joined (RFC 6749,
 /// 2.3.1).
-fn from_basic(header: &HeaderValue) -> Option<(Zeroizing<String>, Zeroizing<String>)> {
-    let pair = basic_pair(basic(header)?)?;
-    let (user, password) = pair.split_once(':')?;
-    Some((form_decoded(user)?, form_decoded(password)?))
-}
-
 pub(super) fn form_decoded(text: &str) -> Option<Zeroizing<String>> {
     let spaced = Zeroizing::new(text.replace('+', " "));
     let decoded = percent_decode_str(&spaced).decode_utf8().ok()?;

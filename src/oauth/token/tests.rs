@@ -253,7 +253,11 @@ fn e03_e08_e32_every_refused_client_reads_the_same() {
         (form(stranger.as_str(), secret), Reason::KeyUnknown),
         (user("CANARY", secret), Reason::CredentialMalformed),
         (form("CANARY", "CANARY"), Reason::CredentialMalformed),
-        (user(id, secret.split_at(1).1), Reason::CredentialMalformed),
+        (user(id, secret.split_at(5).1), Reason::KeyUnknown),
+        (
+            user(id, &secret.replace("pcs_", "pcs_0")),
+            Reason::CredentialMalformed,
+        ),
         (user(secret, id), Reason::CredentialMalformed),
         (Curl::new(GRANT), Reason::CredentialMissing),
         (
@@ -485,6 +489,27 @@ fn e07_id_and_secret_are_form_encoded_inside_basic() {
             "invalid_client",
             Reason::CredentialMalformed,
         );
+    }
+}
+
+/// RFC 6749 asks clients to encode the two halves of `Basic`, and curl does not. A key from elsewhere
+/// opens either way; one of ours has nothing to encode.
+#[test]
+fn e07_a_foreign_secret_opens_encoded_and_as_it_stands() {
+    let mut world = World::new();
+    let foreign = "a+b%41/c d:e==";
+    let id = world.give("ci", Secret::parse(foreign).unwrap());
+    let encoded: String = form_urlencoded::byte_serialize(foreign.as_bytes()).collect();
+    let ask = |curl: Curl| curl.ask(&world, START);
+    for shown in [foreign, &encoded] {
+        let answer = ask(Curl::new(GRANT).user(id.as_str(), shown));
+        assert_eq!(answer.outcome, "issued", "{shown}");
+    }
+    let body = format!("{GRANT}&client_id={id}&client_secret={encoded}");
+    assert_eq!(ask(Curl::new(body)).outcome, "issued");
+    for wrong in ["a+b", "a+b%41/c d:e=", "", "a b%41/c d:e=="] {
+        let answer = ask(Curl::new(GRANT).user(id.as_str(), wrong));
+        assert_eq!(answer.outcome, "invalid_client", "{wrong}");
     }
 }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::names::{Names, once, undeclared};
-use crate::policy::file::{At, GrantWritten, PolicyFile};
-use crate::policy::{FileAccount, FileGrant, FileGroup, PolicyTest};
+use super::roles;
+use crate::policy::file::{At, GrantWritten, KeyWritten, PolicyFile};
+use crate::policy::{FileAccount, FileGrant, FileGroup, FileKey, PolicyTest};
 use crate::words::{AccountName, Boundary, Faults, GroupName};
 
 /// The accounts managed by file.
@@ -24,7 +25,7 @@ pub(super) fn accounts(
     let keys = all().flat_map(|it| {
         it.keys
             .iter()
-            .map(|key| (&key.id, &key.place, &it.description))
+            .map(|written| (&written.key.id, &written.key.place, &it.description))
     });
     once("key", keys, faults);
     let mut accounts = BTreeMap::new();
@@ -34,7 +35,7 @@ pub(super) fn accounts(
             description: written.description.clone(),
             grants: grants(&written.grants, names, faults),
             allow_from: written.allow_from.clone(),
-            keys: written.keys.clone(),
+            keys: limited(&written.keys, names, faults),
             place: written.place.clone(),
         };
         accounts.entry(written.name.clone()).or_insert(account);
@@ -65,6 +66,16 @@ pub(super) fn groups(
         groups.entry(written.name.clone()).or_insert(group);
     }
     groups
+}
+
+/// Keys whose limits name what is declared.
+fn limited(written: &[KeyWritten], names: &Names, faults: &mut Faults) -> Vec<FileKey> {
+    for key in written {
+        for pattern in &key.only {
+            roles::given(pattern, names, faults);
+        }
+    }
+    written.iter().map(|written| written.key.clone()).collect()
 }
 
 fn grants(written: &[GrantWritten], names: &Names, faults: &mut Faults) -> Vec<FileGrant> {

@@ -97,7 +97,11 @@ impl<'a> Waiting<'a> {
 }
 
 /// What a pattern gives; it must cover something.
-fn given(pattern: &At<PermissionPattern>, names: &Names, faults: &mut Faults) -> PermissionSet {
+pub(super) fn given(
+    pattern: &At<PermissionPattern>,
+    names: &Names,
+    faults: &mut Faults,
+) -> PermissionSet {
     let mut given = covered(&names.permissions, &pattern.value);
     given.extend(&own_given(&pattern.value, names));
     if !given.is_empty() {

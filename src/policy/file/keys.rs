@@ -85,6 +85,16 @@ pub(super) const FILE_KEY: Keys = Keys {
             Shape::Text(words::MOMENT),
             "When it ends. Without it, never.",
         ),
+        Known::new(
+            "only",
+            Shape::filled_list(&Shape::Text(words::PERMISSIONS)),
+            "The only permissions it may use, within what its account may. Without it, all of those.",
+        ),
+        Known::new(
+            "allow_from",
+            Shape::filled_list(&Shape::Text(NETWORK)),
+            "Addresses it may be used from, within those of its account. Without it, any of those.",
+        ),
     ],
     later: &[],
     rules: &[],

@@ -17,7 +17,7 @@ use std::str::FromStr;
 
 pub(super) use cors::CorsWritten;
 pub(super) use needs::Needs;
-pub(super) use people::{AccountWritten, GrantWritten, GroupWritten};
+pub(super) use people::{AccountWritten, GrantWritten, GroupWritten, KeyWritten};
 pub(super) use route::RouteWritten;
 pub(super) use within::{SourceWritten, Within};
 

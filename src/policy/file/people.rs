@@ -10,8 +10,8 @@ use super::{At, at, description, named, names, words};
 use crate::policy::{Expectation, FileKey, PolicyTest};
 use crate::reason::Reason;
 use crate::words::{
-    AccountId, AccountName, DimensionName, Fault, Faults, GroupName, Method, Permission, Place,
-    RoleName, nearest,
+    AccountId, AccountName, DimensionName, Fault, Faults, GroupName, Method, Permission,
+    PermissionPattern, Place, RoleName, nearest,
 };
 use crate::yaml::{Fields, Key, Node, quoted};
 
@@ -24,7 +24,15 @@ pub(crate) struct AccountWritten {
     pub(crate) description: String,
     pub(crate) grants: Vec<GrantWritten>,
     pub(crate) allow_from: Vec<IpNet>,
-    pub(crate) keys: Vec<FileKey>,
+    pub(crate) keys: Vec<KeyWritten>,
+}
+
+/// A key as written.
+#[derive(Debug)]
+pub(crate) struct KeyWritten {
+    pub(crate) key: FileKey,
+    /// What `only` names, with where it stands.
+    pub(crate) only: Vec<At<PermissionPattern>>,
 }
 
 /// A group as written.
@@ -139,7 +147,7 @@ fn value(node: &Node, faults: &mut Faults) -> Option<String> {
     None
 }
 
-fn file_keys(fields: &Fields<'_>, faults: &mut Faults) -> Vec<FileKey> {
+fn file_keys(fields: &Fields<'_>, faults: &mut Faults) -> Vec<KeyWritten> {
     let items = fields
         .get("keys")
         .and_then(|node| node.list("keys", faults));
@@ -147,7 +155,7 @@ fn file_keys(fields: &Fields<'_>, faults: &mut Faults) -> Vec<FileKey> {
     items.filter_map(|item| file_key(item, faults)).collect()
 }
 
-fn file_key(node: &Node, faults: &mut Faults) -> Option<FileKey> {
+fn file_key(node: &Node, faults: &mut Faults) -> Option<KeyWritten> {
     let fields = Fields::of(node, &FILE_KEY, faults)?;
     let (Some(id), Some(digest)) = (fields.get("id"), fields.get("digest")) else {
         let message = "a key needs both `id` and `digest`: `pck_…`, and `sha256:` of its secret";
@@ -156,18 +164,38 @@ fn file_key(node: &Node, faults: &mut Faults) -> Option<FileKey> {
     };
     let id = id.word("a key id", faults);
     let digest = digest.word("a digest", faults);
-    description(&fields, faults);
+    let description = description(&fields, faults);
+    let only = fields.get("only").map(|node| only(node, faults));
+    let addresses = fields.get("allow_from");
     let expires_at = match fields.get("expires_at") {
         // A key whose expiry cannot be read must not become one without an expiry.
         Some(node) => Some(moment(node, faults)?),
         None => None,
     };
-    Some(FileKey {
+    let key = FileKey {
         id: id?,
         digest: digest?,
+        description,
         expires_at,
+        // Said and unreadable is a limit to nothing, and a fault besides.
+        only: only
+            .as_ref()
+            .map(|only| only.iter().map(|at| at.value.clone()).collect()),
+        allow_from: addresses.map_or_else(Vec::new, |node| node.networks(faults)),
         place: node.place.clone(),
+    };
+    Some(KeyWritten {
+        key,
+        only: only.unwrap_or_default(),
     })
+}
+
+fn only(node: &Node, faults: &mut Faults) -> Vec<At<PermissionPattern>> {
+    let items = node.filled_list("permissions", faults).unwrap_or_default();
+    let items = items.iter();
+    items
+        .filter_map(|item| at(item, "a permission or all of a resource", faults))
+        .collect()
 }
 
 fn moment(node: &Node, faults: &mut Faults) -> Option<crate::words::UnixTime> {

@@ -51,7 +51,7 @@ fn counted(headers: &HeaderMap, accepts: Accepts, issuers: &Issuers) {
             let value = headers[AUTHORIZATION].as_bytes();
             assert!(value.ends_with(token.as_bytes()));
         }
-        Ok(Credential::Key { id, secret }) => {
+        Ok(Credential::Key { id, .. }) => {
             assert!(places + keys >= 1);
             let holders = headers.get_all(AUTHORIZATION).iter();
             let mut holders = holders.chain(headers.get_all(X_API_KEY));
@@ -60,8 +60,8 @@ fn counted(headers: &HeaderMap, accepts: Accepts, issuers: &Issuers) {
                 holders.any(|value| is_ours(value, issuers)),
                 "{id} would be forwarded"
             );
-            let shown = format!("{said:?}");
-            assert!(!shown.contains(secret.reveal()), "a secret is printed");
+            let without = format!("Ok(Key({id}, ..))");
+            assert_eq!(format!("{said:?}"), without, "a secret is printed");
         }
         Err(reason) => assert!(
             matches!(
