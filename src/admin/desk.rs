@@ -9,7 +9,7 @@ use super::service::{Inner, Service};
 use super::tokens;
 use super::trail::Asked;
 use super::{
-    AdminError, ErrorKind, Grant, Operation, Terms, accounts, apply, ask, audit, authority,
+    AdminError, ErrorKind, Grant, Operation, Terms, accounts, apply, ask, audit, authority, beyond,
     denials, groups, keys, look, me, roles, version,
 };
 use crate::directory::{Directory, State};
@@ -73,9 +73,18 @@ impl<'a> Desk<'a> {
 
     /// Does what `operation` says, if whoever asks may ask for it.
     pub(super) fn execute_if_permitted(&mut self, operation: Operation) -> Answer {
-        self.owner = authority::check(self, &operation)?;
+        let permitted = authority::check(self, &operation)?;
+        self.owner = permitted.owner;
         version::check(self, &operation)?;
-        self.execute(operation)
+        if !permitted.is_beyond {
+            return self.execute(operation);
+        }
+        let whose = beyond::concerned(self, &operation);
+        let mut answer = self.execute(operation)?;
+        if let Some(whose) = whose {
+            beyond::tell(self, &whose, &mut answer);
+        }
+        Ok(answer)
     }
 
     #[expect(

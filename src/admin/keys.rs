@@ -9,6 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde_json::json;
 
+use super::authority::Subject;
 use super::desk::{
     Answer, Desk, Found, check_description, check_networks, conflict, invalid, managed_by_file,
 };
@@ -166,8 +167,11 @@ pub(super) fn import(
         let digest = pepper.keyed(&key.digest);
         let twice = records.iter().any(|record| record.digest == digest);
         if let Some(other) = known.get(&digest) {
-            let said =
-                format!("key `{other}` has the same secret, and two keys must not share one");
+            let whose = match desk.sees(Subject::Key(other)) {
+                true => format!("key `{other}`"),
+                false => "another key".to_owned(),
+            };
+            let said = format!("{whose} has the same secret, and two keys must not share one");
             return Err(conflict(refuse(said).message));
         }
         if twice {

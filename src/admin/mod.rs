@@ -11,6 +11,7 @@ mod apply;
 mod ask;
 mod audit;
 mod authority;
+mod beyond;
 mod checks;
 pub mod control;
 mod denials;

@@ -81,7 +81,7 @@ pub(super) fn update(
             return Err(conflict(format!(
                 "role `{name}` is held by {}: take it away first, for nobody can hold a role \
                  without API access",
-                listed(&granted)
+                listed(desk, &granted)
             )));
         }
     }
@@ -139,9 +139,11 @@ pub(super) fn show(desk: &Desk<'_>, name: &RoleName) -> Answer {
         "description": role.description,
         "managed_by": "store",
         "permissions": role.permissions,
-        "include": role.include,
+        // What it includes may be somebody else's.
+        "include": role.include.iter().filter(|name| desk.sees(Subject::Role(name))).collect::<Vec<_>>(),
         "api_access": role.api_access,
         "applied_as": role.applied_as,
+        "owner": role.owner,
         "gives": gives,
         "created_at": role.created_at,
         "updated_at": role.updated_at,
@@ -160,18 +162,20 @@ pub(super) fn delete(desk: &mut Desk<'_>, name: &RoleName, force: bool) -> Answe
         .find(|holder| matches!(holder, User::Filed(..)))
     {
         return Err(conflict(format!(
-            "role `{name}` is still held by {filed}: take it away there first"
+            "role `{name}` is still held by {}: take it away there first",
+            listed(desk, &[filed])
         )));
     }
     if !force && !holders.is_empty() {
         return Err(conflict(format!(
             "role `{name}` is still held by {}: take it away first, or say `--force` to take it \
              from all of them",
-            listed(&names)
+            listed(desk, &names)
         )));
     }
     let change = deletion(desk, name, &holders);
-    let taken_from: Vec<_> = names.iter().map(|holder| holder.to_string()).collect();
+    let seen = names.iter().filter(|holder| holder.is_seen(desk));
+    let taken_from: Vec<_> = seen.map(|holder| holder.to_string()).collect();
     desk.change(&change)?;
     if let Some(shown) = shown.as_object_mut() {
         shown.insert("taken_from".into(), json!(taken_from));
@@ -236,6 +240,14 @@ impl User {
         matches!(self, Self::Included(name) if name == role)
     }
 
+    fn is_seen(&self, desk: &Desk<'_>) -> bool {
+        desk.sees(match self {
+            Self::Account(_, name) | Self::Filed(name, _) => Subject::Account(name),
+            Self::Group(name) => Subject::Group(name),
+            Self::Included(name) => Subject::Role(name),
+        })
+    }
+
     fn holds(&self) -> bool {
         !matches!(self, Self::Included(_))
     }
@@ -252,14 +264,22 @@ impl fmt::Display for User {
     }
 }
 
-/// Holders as words for a sentence: all of a few, a few of many.
-pub(super) fn listed(holders: &[&User]) -> String {
-    let named: Vec<_> = holders
+/// Holders as words for a sentence: all of a few, a few of many, and none that whoever asks does not
+/// see.
+pub(super) fn listed(desk: &Desk<'_>, holders: &[&User]) -> String {
+    let seen: Vec<_> = holders
+        .iter()
+        .filter(|holder| holder.is_seen(desk))
+        .collect();
+    let mut named: Vec<_> = seen
         .iter()
         .take(HOLDERS_NAMED)
         .map(ToString::to_string)
         .collect();
-    match holders.len().saturating_sub(HOLDERS_NAMED) {
+    if seen.len() < holders.len() {
+        named.push("others that you do not see".to_owned());
+    }
+    match seen.len().saturating_sub(HOLDERS_NAMED) {
         0 => named.join(", "),
         more => format!("{} and {more} more", named.join(", ")),
     }

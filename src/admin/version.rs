@@ -16,7 +16,10 @@ const DIGITS: usize = 16;
 pub(crate) fn version(shown: &Value) -> String {
     let mut seen = shown.clone();
     if let Some(seen) = seen.as_object_mut() {
-        seen.retain(|name, _| !name.starts_with("last_used"));
+        // What is told of the change and not of the thing is none of it either.
+        seen.retain(|name, _| {
+            !name.starts_with("last_used") && !name.starts_with(super::beyond::FIELD)
+        });
     }
     let digest = Sha256::digest(seen.to_string());
     let mut text: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -22,6 +22,7 @@ pub(super) fn account(desk: &Desk<'_>, record: &AccountRecord) -> Value {
         "groups": groups_of(desk, &record.id, &record.name),
         "allow_from": record.allow_from,
         "applied_as": record.applied_as,
+        "owner": record.owner,
         "created_at": record.created_at,
         "updated_at": record.updated_at,
         "last_used_at": last_used(desk, &record.id, record.last_used_at),
@@ -72,6 +73,7 @@ pub(super) fn group(desk: &Desk<'_>, record: &GroupRecord) -> Value {
         "members": members,
         "grants": grants(desk, &record.grants),
         "applied_as": record.applied_as,
+        "owner": record.owner,
         "created_at": record.created_at,
         "updated_at": record.updated_at,
     })
@@ -79,12 +81,13 @@ pub(super) fn group(desk: &Desk<'_>, record: &GroupRecord) -> Value {
 
 /// A group of a file.
 pub(super) fn file_group(desk: &Desk<'_>, name: &GroupName, entry: &FileGroup) -> Value {
+    let seen = |name: &&AccountName| desk.sees(Subject::Account(name));
     json!({
         "name": name,
         "description": entry.description,
         "managed_by": "file",
         "file": entry.place.to_string(),
-        "members": entry.members,
+        "members": entry.members.iter().filter(seen).collect::<Vec<_>>(),
         "grants": file_grants(desk, &entry.grants),
     })
 }
@@ -102,6 +105,7 @@ pub(super) fn key(desk: &Desk<'_>, key: &Key) -> Value {
         "account": key.account.name,
         "description": description.or(filed.map(|filed| &filed.description)).map_or("", String::as_str),
         "managed_by": if record.is_some() { "store" } else { "file" },
+        "created_by": record.and_then(|record| record.created_by.as_ref()),
         "created_at": record.map(|record| record.created_at),
         "expires_at": key.expires_at,
         "last_used_at": key.last_used_at(),

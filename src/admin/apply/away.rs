@@ -99,7 +99,7 @@ impl Plan<'_, '_> {
                 let error = conflict(format!(
                     "role `{name}` is in no file any more, and is still held by {}: take it away \
                      first",
-                    roles::listed(&others)
+                    roles::listed(self.desk, &others)
                 ));
                 self.note(&format!("set `{}`", self.set), Err(error));
             }

@@ -1,7 +1,7 @@
 //! What each operation asks of whoever asks for it.
 
-use super::Asker;
 use super::extent::{self, Extent, Subject};
+use super::{Asker, Reach};
 use crate::admin::desk::{Desk, not_found};
 use crate::admin::{AdminError, ErrorKind, Grant, Operation};
 use crate::store::RoleRecord;
@@ -41,8 +41,16 @@ enum Demand<'o> {
     Make(&'static str, Option<&'o Boundary>, Extent),
 }
 
-/// Decides whether whoever asks may have `operation` done. Says who will own what it makes, and
-/// leaves out of a question what its answer must not tell him.
+/// On which terms something may be done.
+#[derive(Debug, Default)]
+pub(in crate::admin) struct Permitted {
+    /// Who will own what it makes.
+    pub(in crate::admin) owner: Boundary,
+    /// Whether it lies beyond what whoever asks holds himself.
+    pub(in crate::admin) is_beyond: bool,
+}
+
+/// Decides whether whoever asks may have `operation` done, and on which terms.
 ///
 /// # Errors
 ///
@@ -50,9 +58,9 @@ enum Demand<'o> {
 pub(in crate::admin) fn check(
     desk: &Desk<'_>,
     operation: &Operation,
-) -> Result<Boundary, AdminError> {
+) -> Result<Permitted, AdminError> {
     let Some(terms) = desk.terms else {
-        return Ok(Boundary::default());
+        return Ok(Permitted::default());
     };
     let asker = Asker::of(desk, terms)?;
     for role in named_roles(operation) {
@@ -65,7 +73,7 @@ pub(in crate::admin) fn check(
     }
     let demand = demand(desk, operation);
     let name = match &demand {
-        Demand::Nothing => return Ok(Boundary::default()),
+        Demand::Nothing => return Ok(Permitted::default()),
         Demand::Held(name)
         | Demand::Everywhere(name)
         | Demand::See(name, _)
@@ -109,11 +117,15 @@ pub(in crate::admin) fn check(
                 see(desk, &asker, subject)?;
                 whole.extend(extent::of(desk, subject).ok_or_else(|| absent(subject))?);
             }
-            reached(&asker, (permission, name), &whole)?;
+            let (reach, _) = reached(&asker, (permission, name), &whole)?;
+            return Ok(Permitted {
+                is_beyond: reach == Reach::Any,
+                ..Permitted::default()
+            });
         }
         Demand::Make(name, owner, whole) => return make(&asker, (permission, name), owner, &whole),
     }
-    Ok(Boundary::default())
+    Ok(Permitted::default())
 }
 
 /// Says whether somebody who asks sees a thing: he may look at it or change it where it is, or it is
@@ -172,9 +184,9 @@ fn reached<'d>(
     asker: &Asker<'d>,
     (permission, name): (PermissionId, &str),
     whole: &Extent,
-) -> Result<&'d Holding, AdminError> {
-    let (_, holding) = asker.reach(permission, whole);
-    holding.ok_or_else(|| {
+) -> Result<(Reach, &'d Holding), AdminError> {
+    let (reach, holding) = asker.reach(permission, whole);
+    holding.map(|holding| (reach, holding)).ok_or_else(|| {
         let account = &asker.account.name;
         not_permitted(format!(
             "no single grant of `{account}` gives {name} and covers all that is held there, given \
@@ -189,15 +201,14 @@ fn make(
     permission: (PermissionId, &str),
     owner: Option<&Boundary>,
     whole: &Extent,
-) -> Result<Boundary, AdminError> {
-    if let Some(owner) = owner {
-        let mut whole_there = Extent::at(owner.clone());
-        whole_there.extend(whole.clone());
-        reached(asker, permission, &whole_there)?;
-        return Ok(owner.clone());
-    }
-    let holding = reached(asker, permission, whole)?;
-    Ok(holding.within.clone())
+) -> Result<Permitted, AdminError> {
+    let mut whole_there = whole.clone();
+    whole_there.extend(owner.cloned().map(Extent::at).unwrap_or_default());
+    let (reach, holding) = reached(asker, permission, &whole_there)?;
+    Ok(Permitted {
+        owner: owner.unwrap_or(&holding.within).clone(),
+        is_beyond: reach == Reach::Any,
+    })
 }
 
 fn not_permitted(said: String) -> AdminError {

@@ -155,6 +155,14 @@ fn parameters(endpoint: &Endpoint) -> Vec<Value> {
             "description": "The `ETag` of what may be changed; anything else is 412",
         }));
     }
+    if endpoint.can_be_asked_again() {
+        parameters.push(json!({
+            "name": "Idempotency-Key", "in": "header",
+            "schema": { "type": "string", "minLength": 1, "maxLength": super::again::KEY_BYTES_MAX },
+            "description": "Whoever sends the same again with the same key within an hour gets the same answer, \
+                            and it is not done again. Kept in memory: not across a restart",
+        }));
+    }
     parameters
 }
 
@@ -168,7 +176,12 @@ fn responses(endpoint: &Endpoint) -> Value {
         "description": "Done",
         "content": { "application/json": { "schema": schema } },
     });
-    let headers = headers(endpoint.answer);
+    let mut headers = headers(endpoint.answer);
+    if endpoint.can_be_asked_again() {
+        let about = "`true` if it was done before, for the same `Idempotency-Key`";
+        let header = json!({ "description": about, "schema": { "type": "string" } });
+        headers.insert("Idempotent-Replayed".into(), header);
+    }
     if let (Some(done), false) = (done.as_object_mut(), headers.is_empty()) {
         done.insert("headers".into(), Value::Object(headers));
     }
@@ -178,6 +191,9 @@ fn responses(endpoint: &Endpoint) -> Value {
     known.extend(WITH_BODY);
     if endpoint.changes() {
         known.extend(CHANGING);
+    }
+    if endpoint.can_be_asked_again() {
+        known.push((422, "The `Idempotency-Key` was used for another request"));
     }
     known.sort_unstable();
     let problem = refers(Shape::of::<shapes::Problem>());

@@ -118,6 +118,12 @@ impl Endpoint {
         self.verb != Verb::Get
     }
 
+    /// Says whether it reads `Idempotency-Key`: what makes something, or does it each time.
+    pub(super) fn can_be_asked_again(&self) -> bool {
+        let edits = self.permission.is_some_and(|name| name.ends_with(":edit"));
+        self.verb == Verb::Post && edits
+    }
+
     /// The parts of its path that are values, in order.
     pub(super) fn parameters(&self) -> impl Iterator<Item = &'static str> {
         let segments = self.path.split('/');

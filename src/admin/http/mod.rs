@@ -12,6 +12,7 @@
 //! Not here: cookies, sessions and pages of other sites. Nothing is answered to a browser's script
 //! that comes from elsewhere.
 
+mod again;
 mod around;
 mod document;
 mod door;

@@ -19,6 +19,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::again::{self, Answers, Begun};
 use super::around::{around, description, id_of, other_method, token, unknown};
 use super::endpoint::{Answer, Endpoint, Verb};
 use super::problem::Problem;
@@ -59,6 +60,8 @@ pub struct Api {
     pub(super) rates: Rates,
     pub(super) tokens: Tokens,
     pub(super) hosts: Vec<String>,
+    /// What may be asked for again.
+    again: Arc<Answers>,
     ids: Mutex<RequestIds>,
 }
 
@@ -120,6 +123,7 @@ impl Api {
             service: Arc::clone(service),
             tokens,
             hosts: admin.hosts.clone(),
+            again: Answers::new(),
             ids: Mutex::default(),
         })
     }
@@ -185,6 +189,7 @@ impl Api {
         let caller = guard::caller(&self, &state, endpoint, (&parts.headers, peer))
             .map_err(Refusal::Decision)?;
         let body = read_body(endpoint, &parts.headers, body).await?;
+        let digest = again::asked(&parts.method, &parts.uri.to_string(), &body);
         let path = params
             .iter()
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -192,6 +197,17 @@ impl Api {
         let asked = Asked::new(path, parts.uri.query(), |name| endpoint.knows(name), body)?;
         let operation = (endpoint.reads)(&asked)?;
         let page = Turn::of(endpoint, &asked)?;
+        let first = match self.begin(endpoint, &parts.headers, (&caller, digest))? {
+            None => None,
+            Some(Begun::First(first)) => Some(first),
+            Some(Begun::Again(answer)) => {
+                tracing::info!(request_id = %id, endpoint = endpoint.id, "answered again");
+                let mut response = respond(endpoint, answer, &page, &parts.uri);
+                let said = HeaderValue::from_static("true");
+                response.headers_mut().insert(again::REPLAYED, said);
+                return Ok(response);
+            }
+        };
         let actor = actor(&caller, peer, id);
         let terms = Terms {
             caller,
@@ -200,7 +216,14 @@ impl Api {
             page: page.asked(),
         };
         let service = Arc::clone(&self.service);
-        let work = move || service.execute_for(operation, &actor, &terms);
+        // Whoever goes away meanwhile finds the answer when he asks again.
+        let work = move || {
+            let answer = service.execute_for(operation, &actor, &terms);
+            if let (Some(first), Ok(answer)) = (first, &answer) {
+                first.keep(answer);
+            }
+            answer
+        };
         let done = tokio::task::spawn_blocking(work).await;
         let answer = done.unwrap_or_else(|error| {
             tracing::error!(%error, "an operation did not end well");
@@ -208,6 +231,22 @@ impl Api {
             Err(AdminError::new(ErrorKind::Unavailable, said))
         })?;
         Ok(respond(endpoint, answer, &page, &parts.uri))
+    }
+
+    /// Whether this was asked before, where that can be said.
+    fn begin(
+        &self,
+        endpoint: &Endpoint,
+        headers: &HeaderMap,
+        (caller, asked): (&Caller, [u8; 32]),
+    ) -> Result<Option<Begun>, Problem> {
+        let key = match endpoint.can_be_asked_again() {
+            true => again::key(headers)?,
+            false => None,
+        };
+        let now = self.service.now();
+        let begin = |key: String| self.again.begin(&caller.account.id, &key, asked, now);
+        key.map(begin).transpose()
     }
 }
 

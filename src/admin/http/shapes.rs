@@ -19,6 +19,21 @@ pub(super) struct HeldGrant {
     closed: Option<String>,
 }
 
+/// A key that is alive, told with a change that lies beyond what whoever made it holds himself.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct LivingKey {
+    id: String,
+    account: String,
+    #[schema(required)]
+    created_by: Option<String>,
+    #[schema(required)]
+    created_at: Option<String>,
+    #[schema(required)]
+    expires_at: Option<String>,
+    #[schema(required)]
+    last_used_at: Option<String>,
+}
+
 /// An account.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Account {
@@ -34,7 +49,7 @@ pub(super) struct Account {
     grants: Vec<HeldGrant>,
     groups: Vec<String>,
     allow_from: Vec<String>,
-    /// Within what those who manage it must hold the right to, if that is not everywhere.
+    /// Within what those who manage it must hold the right to; empty is everywhere.
     owner: Option<Places>,
     #[schema(required)]
     created_at: Option<String>,
@@ -42,6 +57,14 @@ pub(super) struct Account {
     updated_at: Option<String>,
     #[schema(required)]
     last_used_at: Option<String>,
+    /// The set of files it was applied from, if it was.
+    applied_as: Option<String>,
+    /// Whether a command has shut it off, whatever its file says.
+    overridden: Option<bool>,
+    /// With a change that took `portcullis.grants:any`: the keys that are alive, and who made them.
+    living_keys: Option<Vec<LivingKey>>,
+    /// How many those are, of which the newest are named.
+    living_keys_total: Option<u64>,
 }
 
 /// A key, without its secret.
@@ -51,6 +74,9 @@ pub(super) struct Key {
     account: String,
     description: String,
     managed_by: String,
+    /// Who made it, as far as that is known.
+    #[schema(required)]
+    created_by: Option<String>,
     #[schema(required)]
     created_at: Option<String>,
     #[schema(required)]
@@ -65,6 +91,8 @@ pub(super) struct Key {
     allow_from: Vec<String>,
     /// `active`, `expiring` or `expired`.
     state: String,
+    living_keys: Option<Vec<LivingKey>>,
+    living_keys_total: Option<u64>,
 }
 
 /// A key that was just made.
@@ -81,6 +109,8 @@ pub(super) struct NewKey {
     replaces_expires_at: Option<String>,
     /// When the key it is instead of was meant to end, where the settings let no key live so long.
     shortened_from: Option<String>,
+    living_keys: Option<Vec<LivingKey>>,
+    living_keys_total: Option<u64>,
 }
 
 /// A role.
@@ -95,8 +125,17 @@ pub(super) struct Role {
     include: Vec<String>,
     /// Every permission it gives in the end.
     gives: Vec<String>,
+    /// Whether accounts and groups can be given it.
+    api_access: Option<bool>,
+    applied_as: Option<String>,
+    /// Within what those who manage it must hold the right to; empty is everywhere.
+    owner: Option<Places>,
     created_at: Option<String>,
     updated_at: Option<String>,
+    /// Those it was taken from with its end, of those the caller sees.
+    taken_from: Option<Vec<String>>,
+    living_keys: Option<Vec<LivingKey>>,
+    living_keys_total: Option<u64>,
 }
 
 /// A group.
@@ -109,8 +148,13 @@ pub(super) struct Group {
     /// Those that the caller sees.
     members: Vec<String>,
     grants: Vec<HeldGrant>,
+    applied_as: Option<String>,
+    /// Within what those who manage it must hold the right to; empty is everywhere.
+    owner: Option<Places>,
     created_at: Option<String>,
     updated_at: Option<String>,
+    living_keys: Option<Vec<LivingKey>>,
+    living_keys_total: Option<u64>,
 }
 
 /// A permission.

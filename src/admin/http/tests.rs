@@ -1,5 +1,7 @@
 //! The admin API without a socket: every endpoint in the table, whoever asks.
 
+mod foreign;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -28,7 +30,11 @@ struct Desk {
 
 impl Desk {
     fn new() -> Self {
-        let world = World::new(&[POLICY, FILED]);
+        Self::on(&[POLICY, FILED])
+    }
+
+    fn on(policy: &[&str]) -> Self {
+        let world = World::new(policy);
         let settings = Settings::from_text(
             std::path::Path::new("portcullis.yaml"),
             "upstreams: { a: { url: http://127.0.0.1:1 } }\n",
@@ -558,4 +564,118 @@ fn whoever_has_a_good_credential_is_told_who_he_is_and_what_he_may_use() {
     let on_the_machine = desk.world.done(json!({ "operation": "whoami" }));
     assert_eq!(on_the_machine["account"], Value::Null);
     assert_eq!(desk.ask("GET /me", "", None).0, 401);
+}
+
+#[test]
+fn what_is_asked_again_with_its_key_is_answered_again_and_not_done_again() {
+    let desk = Desk::new();
+    let root = desk.administrator();
+    desk.account("ci", &json!([]));
+    let asked = |line: &str, key: &str, body: Option<&Value>, repeat: &str| {
+        let headers = [("x-api-key", key), ("idempotency-key", repeat)];
+        desk.send(request(line, &headers, body))
+    };
+    let new = json!({ "name": "a" });
+    let (status, headers, made) = asked("POST /accounts", &root, Some(&new), "one");
+    assert_eq!(status, 201, "{made}");
+    assert!(!headers.contains_key("idempotent-replayed"));
+    let (again, told, repeated) = asked("POST /accounts", &root, Some(&new), "one");
+    assert_eq!((again, &repeated), (status, &made));
+    assert_eq!(told["idempotent-replayed"], "true");
+    assert_eq!(
+        (&told["location"], &told["etag"]),
+        (&headers["location"], &headers["etag"])
+    );
+    let other = json!({ "name": "b" });
+    let (status, _, told) = asked("POST /accounts", &root, Some(&other), "one");
+    assert_eq!(
+        (status.as_u16(), &told["field"]),
+        (422, &json!("idempotency-key"))
+    );
+    assert_eq!(
+        asked("POST /accounts", &root, Some(&new), "").0,
+        409,
+        "without a key it is done"
+    );
+    // No second secret, and the first is told to whoever lost it, and to nobody else.
+    let make = "POST /accounts/ci/keys";
+    let keys = || {
+        let listed = desk
+            .world
+            .done(json!({ "operation": "keys_list", "account": "ci" }));
+        listed.as_array().unwrap().len()
+    };
+    let before = keys();
+    let (_, _, key) = asked(make, &root, Some(&json!({})), "\"two\"");
+    let (status, _, repeated) = asked(make, &root, Some(&json!({})), "two");
+    assert_eq!((status.as_u16(), &repeated), (201, &key));
+    assert_eq!(keys(), before + 1);
+    let second = desk.account("second", &json!([{ "role": "portcullis-admin" }]));
+    let (_, _, another) = asked(make, &second, Some(&json!({})), "two");
+    assert_ne!(another["id"], key["id"]);
+    // What was refused was not done.
+    let missing = json!({ "role": "later" });
+    assert_eq!(
+        asked("POST /accounts/a/grant", &root, Some(&missing), "three").0,
+        400
+    );
+    desk.world.done(
+        json!({ "operation": "roles_create", "name": "later", "permissions": ["devices:view"] }),
+    );
+    assert_eq!(
+        asked("POST /accounts/a/grant", &root, Some(&missing), "three").0,
+        200
+    );
+    assert_eq!(
+        asked("POST /accounts", &root, Some(&new), &"x".repeat(300)).0,
+        400
+    );
+    // After its time it is a new request.
+    desk.world
+        .clock
+        .advance(std::time::Duration::from_secs(3601));
+    assert_eq!(asked("POST /accounts", &root, Some(&new), "one").0, 409);
+}
+
+#[test]
+fn a_change_beyond_ones_own_rights_tells_which_keys_are_alive_and_who_made_them() {
+    let desk = Desk::new();
+    let root = desk.administrator();
+    desk.account("ci", &json!([{ "role": "operator" }]));
+    let change = json!({ "description": "Builds" });
+    let (status, headers, told) = desk.ask("PATCH /accounts/ci", &root, Some(&change));
+    assert_eq!(status, 200, "{told}");
+    assert_eq!(told["living_keys_total"], 1, "{told}");
+    let made_by = told["living_keys"][0]["created_by"].as_str().unwrap();
+    assert!(!made_by.is_empty());
+    let (_, shown, body) = desk.ask("GET /accounts/ci", &root, None);
+    assert_eq!(
+        shown["etag"], headers["etag"],
+        "it is of the answer, not of the account"
+    );
+    assert_eq!(body.get("living_keys"), None);
+    assert_eq!(body["owner"], json!({}));
+    let (_, _, key) = desk.ask("POST /accounts/ci/keys", &root, Some(&json!({})));
+    let (_, _, key) = desk.ask(
+        &format!("GET /keys/{}", key["id"].as_str().unwrap()),
+        &root,
+        None,
+    );
+    assert!(
+        key["created_by"].as_str().unwrap().contains("root"),
+        "{key}"
+    );
+    // Within his own rights he is told nothing of it.
+    desk.world.done(json!({
+        "operation": "roles_create", "name": "desk",
+        "permissions": ["portcullis.accounts:*"],
+    }));
+    let manager = desk.account(
+        "manager",
+        &json!([{ "role": "desk", "within": { "tenant": ["acme"] } }]),
+    );
+    let (_, _, made) = desk.ask("POST /accounts", &manager, Some(&json!({ "name": "mine" })));
+    assert_eq!(made["owner"], json!({ "tenant": ["acme"] }));
+    let (_, _, told) = desk.ask("POST /accounts/mine/disable", &manager, None);
+    assert_eq!(told.get("living_keys"), None, "{told}");
 }

@@ -27,6 +27,14 @@ const EVENT: Parameter = Parameter {
     name: "event",
     about: "Only this event, such as `key.create`, or all of a kind, such as `key`",
 };
+const SINCE: Parameter = Parameter {
+    name: "since",
+    about: "Only from then on, RFC 3339",
+};
+const UNTIL: Parameter = Parameter {
+    name: "until",
+    about: "Only before then, RFC 3339",
+};
 const LIMIT: Parameter = Parameter {
     name: "limit",
     about: "Most records",
@@ -35,14 +43,8 @@ const RECORDS: &[Parameter] = &[
     ACCOUNT,
     ACTOR,
     EVENT,
-    Parameter {
-        name: "since",
-        about: "Only from then on, RFC 3339",
-    },
-    Parameter {
-        name: "until",
-        about: "Only before then, RFC 3339",
-    },
+    SINCE,
+    UNTIL,
     Parameter {
         name: "before",
         about: "Only records with a lower number: the next page",
@@ -57,6 +59,8 @@ const FOLLOWED: &[Parameter] = &[
     ACCOUNT,
     ACTOR,
     EVENT,
+    SINCE,
+    UNTIL,
     LIMIT,
 ];
 
