@@ -91,6 +91,13 @@ pub fn roots(path: &Path) -> Result<RootCertStore, Unusable> {
     Ok(roots)
 }
 
+/// The authorities that this machine believes; none if it has no such list.
+pub fn roots_of_host() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
+}
+
 fn unusable(path: &Path, what: &str, error: pem::Error) -> Unusable {
     let shown = path.display();
     let said = match error {

@@ -10,13 +10,15 @@ use serde_json::{Value, json};
 use super::arguments::{Since, since};
 use super::output::Format;
 use super::table::{View, printable};
-use super::transport::{Operation, Session};
+use super::transport::Operation;
 use super::{Context, Exit, Failure};
 use crate::audit::{Anchor, Filter, PAGE_MAX};
 use crate::words::AccountName;
 
 /// How often the trail is asked what is new. Soon enough to look like at once.
 const ASK_INTERVAL: Duration = Duration::from_millis(300);
+/// Records that are listed when nothing is said.
+const LIMIT_DEFAULT: usize = 50;
 /// Most anchors of one file: one a day for a generation.
 const ANCHORS_MAX: usize = 10_000;
 
@@ -167,7 +169,7 @@ fn list(wanted: &List, context: &mut Context<'_>) -> Result<Exit, Failure> {
         since: wanted.since.map(|since| since.moment(now)),
         until: wanted.until.map(|until| until.moment(now)),
         before: wanted.before,
-        limit: wanted.limit,
+        limit: Some(wanted.limit.unwrap_or(LIMIT_DEFAULT)),
         ..wanted.which.filter()
     };
     let mut answer = context.ask(Operation::AuditList { filter })?;
@@ -189,8 +191,8 @@ fn list(wanted: &List, context: &mut Context<'_>) -> Result<Exit, Failure> {
 }
 
 fn tail(which: &Which, context: &mut Context<'_>) -> Result<Exit, Failure> {
-    let settings = context.settings()?;
-    let session = Session::open(&settings)?;
+    let reach = context.reach()?;
+    let session = reach.session()?;
     let mut after = None;
     loop {
         let filter = which.filter();
@@ -215,13 +217,13 @@ fn tail(which: &Which, context: &mut Context<'_>) -> Result<Exit, Failure> {
 }
 
 fn export(wanted: &Export, context: &mut Context<'_>) -> Result<Exit, Failure> {
-    let settings = context.settings()?;
+    let reach = context.reach()?;
     let kept = wanted.cursor.as_deref();
     let mut after = match kept {
         Some(file) => cursor(file)?,
         None => wanted.after.unwrap_or(0),
     };
-    let session = Session::open(&settings)?;
+    let session = reach.session()?;
     loop {
         let operation = Operation::AuditFollow {
             after: Some(after),
@@ -287,8 +289,8 @@ fn verify(wanted: &Verify, context: &mut Context<'_>) -> Result<Exit, Failure> {
         Some(file) => read_anchors(file)?,
         None => Vec::new(),
     };
-    let settings = context.settings()?;
-    let session = Session::open(&settings)?;
+    let reach = context.reach()?;
+    let session = reach.session()?;
     let (mut after, mut records) = (wanted.after, 0);
     loop {
         let operation = Operation::AuditVerify {

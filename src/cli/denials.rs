@@ -10,13 +10,14 @@ use super::output::Format;
 use super::table::View;
 use super::transport::Operation;
 use super::{Context, Exit, Failure};
-use crate::admin::control::Client;
 use crate::denials::Filter;
 use crate::reason::Reason;
 use crate::words::{AccountName, nearest};
 
 /// How often a server is asked what is new. Soon enough to look like at once.
 const ASK_INTERVAL: Duration = Duration::from_millis(300);
+/// Refusals that are listed when nothing is said.
+const LIMIT_DEFAULT: usize = 50;
 /// Most that is shown at once while following: somebody reads it.
 const FOLLOW_MAX: usize = 1000;
 
@@ -149,7 +150,7 @@ impl Which {
             since: self.since.map(|since| since.moment(context.output.now())),
             shadow: self.shadow,
             failed: false,
-            limit: self.limit,
+            limit: Some(self.limit.unwrap_or(LIMIT_DEFAULT)),
         }
     }
 }
@@ -183,19 +184,18 @@ fn print(answer: Value, view: &View, context: &mut Context<'_>) -> Result<Exit, 
 
 /// Asks again and again what is new. Ends with Ctrl-C, as the system ends it, or with the server.
 fn tail(listed: &Listed, context: &mut Context<'_>) -> Result<Exit, Failure> {
-    let settings = context.settings()?;
+    let reach = context.reach()?;
     let mut filter = listed.filter(context);
     filter.limit = Some(listed.which.limit.unwrap_or(FOLLOW_MAX));
     let mut after = None;
     loop {
-        let Some(client) = Client::find(&settings)? else {
+        let filter = filter.clone();
+        let Some(news) = reach.ask_running(&Operation::DenialsFollow { after, filter })? else {
             return Err(Failure::server(match after {
                 None => "no server is running: start it with `portcullis serve`",
                 Some(_) => "the server has ended",
             }));
         };
-        let filter = filter.clone();
-        let news = client.call(&Operation::DenialsFollow { after, filter })?;
         after = news.get("next").and_then(Value::as_u64);
         let denials = news.get("denials").and_then(Value::as_array);
         for denial in denials.into_iter().flatten() {

@@ -10,8 +10,8 @@ use super::output::styled;
 
 /// Columns of a terminal between two cells.
 const GAP: usize = 2;
-/// A column is cut no shorter than this, in columns of a terminal: less says nothing.
-const COLUMN_LEAST: usize = 12;
+/// A column is cut no shorter than this, in columns of a terminal: `59 minutes ago` is whole.
+const COLUMN_LEAST: usize = 14;
 /// A column of names is cut no shorter than this: an id that is cut leads nowhere, and none is longer.
 const NAME_LEAST: usize = 40;
 /// What stands where something was cut.
@@ -58,6 +58,57 @@ impl Grid {
         self.rows.push(row.into_iter().collect());
     }
 
+    /// Leaves out columns until the others fit into `width` columns of a terminal: first those in which
+    /// no row says anything, then from the end; never one of names. Returns the headings of those that
+    /// are gone.
+    pub(super) fn narrow(&mut self, width: usize) -> Vec<String> {
+        let mut gone = Vec::new();
+        loop {
+            let widths = self.widths();
+            let least = |(place, width): (usize, &usize)| (*width).min(self.least(place));
+            let gaps = GAP * widths.len().saturating_sub(1);
+            let needed = widths.iter().enumerate().map(least).sum::<usize>() + gaps;
+            let spare = (0..widths.len()).rev();
+            let mut spare = spare.filter(|place| !self.names.contains(place));
+            let last = spare.clone().next();
+            let Some(place) = spare.find(|place| self.says_nothing(*place)).or(last) else {
+                return gone;
+            };
+            if needed <= width {
+                return gone;
+            }
+            let heading = self.rows.first().and_then(|row| row.get(place));
+            gone.extend(heading.map(|cell| cell.text.to_lowercase()));
+            self.leave_out(place);
+        }
+    }
+
+    /// Whether nothing stands in a column, or what stands for nothing.
+    fn says_nothing(&self, place: usize) -> bool {
+        let cells = self.rows.iter().skip(1).filter_map(|row| row.get(place));
+        let mut texts = cells.map(|cell| cell.text.as_str());
+        texts.all(|text| matches!(text, "" | "-" | "anywhere"))
+    }
+
+    fn leave_out(&mut self, gone: usize) {
+        for row in &mut self.rows {
+            if gone < row.len() {
+                row.remove(gone);
+            }
+        }
+        for place in self.names.iter_mut().filter(|place| **place > gone) {
+            *place -= 1;
+        }
+    }
+
+    /// How short a column may be cut.
+    fn least(&self, place: usize) -> usize {
+        match self.names.contains(&place) {
+            true => NAME_LEAST,
+            false => COLUMN_LEAST,
+        }
+    }
+
     /// The lines, no longer than `width` columns of a terminal if that is said and can be had.
     pub(super) fn draw(&self, width: Option<usize>) -> String {
         let mut widths = self.widths();
@@ -96,19 +147,15 @@ impl Grid {
         let gaps = GAP * widths.len().saturating_sub(1);
         let mut over = (widths.iter().sum::<usize>() + gaps).saturating_sub(width);
         while over > 0 {
-            let least = |place: &usize| match self.names.contains(place) {
-                true => NAME_LEAST,
-                false => COLUMN_LEAST,
-            };
             let mut sizes: Vec<_> = widths.iter().copied().enumerate().collect();
-            sizes.retain(|(place, size)| *size > least(place));
+            sizes.retain(|(place, size)| *size > self.least(*place));
             sizes.sort_unstable_by_key(|(_, size)| std::cmp::Reverse(*size));
             let Some((place, widest)) = sizes.first().copied() else {
                 return;
             };
             let next = sizes.get(1).map_or(0, |(_, size)| *size);
             // Down to the next widest, and then one each, so that equals stay equals.
-            let taken = (widest - next.max(least(&place))).clamp(1, over);
+            let taken = (widest - next.max(self.least(place))).clamp(1, over);
             if let Some(size) = widths.get_mut(place) {
                 *size -= taken;
             }
@@ -208,6 +255,30 @@ mod tests {
         let (one, other) = ("a".repeat(40), "b".repeat(60));
         let drawn = grid(&[], &[&[&one, &other]]).draw(Some(62));
         assert_eq!(drawn, format!("{}…  {}…\n", "a".repeat(29), "b".repeat(29)));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out_from_the_end_and_the_empty_first() {
+        let id = "i".repeat(32);
+        let long = "x".repeat(30);
+        let rows: &[&[&str]] = &[
+            &["ID", "ONLY", "STATE", "EXPIRES", "NOTE"],
+            &[&id, "-", "active", &long, &long],
+        ];
+        for (width, gone) in [
+            (120, &[][..]),
+            (72, &["only"]),
+            (60, &["only", "note"]),
+            (40, &["only", "note", "expires"]),
+            (32, &["only", "note", "expires", "state"]),
+        ] {
+            let mut grid = grid(&[0], rows);
+            assert_eq!(grid.narrow(width), gone, "{width}");
+            let drawn = grid.draw(Some(width));
+            let longest = drawn.lines().map(|line| line.width()).max();
+            assert!(longest <= Some(width), "{width}: {drawn}");
+            assert!(drawn.contains(&id), "{drawn}");
+        }
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! How a new key's secret reaches its owner: once.
 //!
 //! On stdout in the form that was asked for, or in a file that only its owner can read. The file is
-//! made before the key, so that one that cannot be written costs nothing, and it is on the disk
-//! before this command says that there is a key; should that fail after all, the key is ended.
+//! made before the key, with room for it and its name on the disk, so that one that cannot be written
+//! costs nothing; should writing fail after all, the key is ended, and one that it was to replace gets
+//! back the end it had.
 
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
@@ -16,7 +17,7 @@ use super::keys::VIEW;
 use super::output::Format;
 use super::transport::Operation;
 use super::{Context, Exit, Failure};
-use crate::words::KeyId;
+use crate::words::{KeyId, UnixTime};
 
 /// The forms that only a secret has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,7 @@ pub(super) fn perform(
         return Ok(Exit::Ok);
     };
     let mut made = create(&path)?;
+    let before = end_before(&operation, context);
     let answer = match context.ask(operation) {
         Ok(answer) => answer,
         Err(failure) => {
@@ -61,12 +63,12 @@ pub(super) fn perform(
         }
     };
     let written = content(context, &answer).and_then(|text| {
-        let done = fill(&mut made, &path, text.as_bytes());
+        let done = fill(&mut made, text.as_bytes());
         done.map_err(|error| cannot(&path, "written", &error))
     });
     if let Err(failure) = written {
         drop(fs::remove_file(&path));
-        return Err(withdrawn(&failure, &answer, context));
+        return Err(withdrawn(&failure, &answer, before, context));
     }
     told(&path, answer, context)
 }
@@ -132,9 +134,12 @@ fn create(path: &Path) -> Result<File, Failure> {
             ),
         )
     })?;
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    let folder = folder.unwrap_or_else(|| Path::new("."));
     let reserved = file
         .write_all(&[b' '; RESERVED])
-        .and_then(|()| file.sync_all());
+        .and_then(|()| file.sync_all())
+        .and_then(|()| File::open(folder)?.sync_all());
     if let Err(error) = reserved {
         drop(fs::remove_file(path));
         return Err(cannot(path, "written, and no key was made", &error));
@@ -149,30 +154,61 @@ fn cannot(path: &Path, what: &str, error: &io::Error) -> Failure {
     ))
 }
 
-fn fill(file: &mut File, path: &Path, text: &[u8]) -> io::Result<()> {
+fn fill(file: &mut File, text: &[u8]) -> io::Result<()> {
     file.rewind()?;
     file.write_all(text)?;
     file.set_len(u64::try_from(text.len()).unwrap_or(u64::MAX))?;
-    file.sync_all()?;
-    let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
+    file.sync_all()
 }
 
-/// Ends the key whose secret nobody has, and says so.
-fn withdrawn(failure: &Failure, answer: &Value, context: &mut Context<'_>) -> Failure {
-    let key = answer.get("id").and_then(Value::as_str);
-    let id: Option<KeyId> = key.and_then(|id| id.parse().ok());
-    let ended = id.map(|key| context.ask(Operation::KeysExpire { key, at: None }));
-    let key = key.unwrap_or("that was made");
-    Failure::new(
-        failure.exit,
-        match ended {
-            Some(Ok(_)) => format!("{failure}; key {key} was ended, because nobody has its secret"),
+/// The end that a key has which is about to be replaced, as far as whoever asks may see it.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "only a rotation touches another key than the one it makes"
+)]
+fn end_before(operation: &Operation, context: &mut Context<'_>) -> Option<UnixTime> {
+    let key = match operation {
+        Operation::KeysRotate { key, .. } => *key,
+        _ => return None,
+    };
+    let shown = context.ask(Operation::KeysShow { key }).ok()?;
+    shown.get("expires_at")?.as_str()?.parse().ok()
+}
+
+/// Ends the key whose secret nobody has, gives the one it replaces the end it had, and says so.
+fn withdrawn(
+    failure: &Failure,
+    answer: &Value,
+    before: Option<UnixTime>,
+    context: &mut Context<'_>,
+) -> Failure {
+    let parsed = |field| -> Option<KeyId> { answer.get(field)?.as_str()?.parse().ok() };
+    let mut told = failure.to_string();
+    let mut say = |text: String| told += &format!("; {text}");
+    if let Some(key) = parsed("id") {
+        match context.ask(Operation::KeysExpire { key, at: None }) {
+            Ok(_) => say(format!("key {key} was ended, because nobody has its secret")),
+            Err(_) => say(format!(
+                "key {key} could not be ended: `portcullis keys expire {key}`"
+            )),
+        }
+    }
+    if let Some(key) = parsed("replaces") {
+        let restored = before.map(|end| {
+            let operation = Operation::KeysExpire { key, at: Some(end) };
+            context.ask(operation).map(|_| end)
+        });
+        match restored {
+            Some(Ok(end)) => say(format!("key {key} ends at {end}, as before")),
             Some(Err(_)) | None => {
-                format!("{failure}; key {key} could not be ended: `portcullis keys expire {key}`")
+                let end = field(answer, "replaces_expires_at").unwrap_or("the end of the overlap");
+                say(format!(
+                    "key {key} works until {end}: rotate it again before then"
+                ));
             }
-        },
-    )
+        }
+    }
+    Failure::new(failure.exit, told)
 }
 
 /// The key in a form that only secrets have.

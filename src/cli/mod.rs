@@ -2,8 +2,9 @@
 //! prints.
 //!
 //! A command that reads or changes state builds one `Operation`. If a server runs, the operation
-//! goes to it through the control socket; if none runs, this process opens the store itself. Either
-//! way the same service answers, so there is one set of rules and one form of every answer.
+//! goes to it through the control socket; if none runs, this process opens the store itself; if a
+//! server elsewhere is named, it goes to its admin API. Whichever way, the same service answers, so
+//! there is one set of rules and one form of every answer.
 //!
 //! Data goes to stdout, talk to stderr, and how it ended to the exit code; secrets never come from
 //! flags, where every other process could read them.
@@ -13,6 +14,7 @@ mod arguments;
 mod audit;
 mod check;
 mod completions;
+mod contexts;
 mod demo;
 mod denials;
 mod digests;
@@ -25,8 +27,11 @@ mod handover;
 mod import;
 mod init;
 mod keys;
+mod login;
 mod matrix;
 mod output;
+mod place;
+mod remote;
 mod roles;
 mod routes;
 mod schema;
@@ -43,9 +48,11 @@ use std::ffi::OsString;
 use std::io::{BufRead, IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use serde_json::Value;
 
 pub use failure::{Exit, Failure};
@@ -55,8 +62,9 @@ use crate::clock::Clock;
 use crate::settings::Settings;
 use crate::words::discreet;
 use handover::Form;
+use place::{By, Place};
 use table::View;
-use transport::Operation;
+use transport::{Operation, Reach};
 
 /// Where the settings are looked for when nobody says, in this order.
 const SETTINGS_FILES: [&str; 2] = ["portcullis.yaml", "/etc/portcullis/portcullis.yaml"];
@@ -117,6 +125,8 @@ struct Global {
     /// Do not ask before something that cannot be undone
     #[arg(long, global = true)]
     yes: bool,
+    #[command(flatten)]
+    place: Place,
 }
 
 /// How answers are printed; of a new key, how its secret is handed over.
@@ -173,6 +183,14 @@ enum Command {
     Reload,
     /// Stop taking requests, finish those that run, and end the server
     Drain,
+    /// Manage a server elsewhere from here: take a key for its admin API
+    Login(login::Login),
+    /// Forget the key of a server
+    Logout(login::Logout),
+    /// Say as whom the server knows you, and what you may do there
+    Whoami,
+    #[command(subcommand, alias = "context")]
+    Contexts(login::Command),
     /// Print the JSON Schema of settings or policy files, for editors
     Schema(schema::Schema),
     /// Print a completion script
@@ -183,11 +201,42 @@ enum Command {
     Version,
 }
 
+impl Command {
+    /// Says whether it works on files and processes of this machine, and asks no server elsewhere.
+    fn is_for_this_machine(&self) -> bool {
+        match self {
+            Self::Serve | Self::Demo(_) | Self::Init(_) | Self::Check(_) => true,
+            Self::CanI(_)
+            | Self::Explain(_)
+            | Self::Accounts(_)
+            | Self::Keys(_)
+            | Self::Roles(_)
+            | Self::Groups(_)
+            | Self::Tokens(_)
+            | Self::Routes(_)
+            | Self::Permissions(_)
+            | Self::Denials(_)
+            | Self::Audit(_)
+            | Self::Status
+            | Self::Reload
+            | Self::Drain
+            | Self::Login(_)
+            | Self::Logout(_)
+            | Self::Whoami
+            | Self::Contexts(_)
+            | Self::Schema(_)
+            | Self::Completions(_)
+            | Self::Man(_)
+            | Self::Version => false,
+        }
+    }
+}
+
 /// Runs the command line `arguments` and says how it ended.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let parsed = tree()
-        .try_get_matches_from(arguments)
-        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let parsed = tree().try_get_matches_from(arguments);
+    let named = parsed.as_ref().ok().and_then(file_named);
+    let parsed = parsed.and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
@@ -210,6 +259,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         form,
         config: cli.global.config,
         assume_yes: cli.global.yes,
+        place: cli.global.place,
+        named,
+        reach: None,
     };
     let ended = dispatch(cli.command, &mut context);
     let ended = ended.and_then(|exit| output.flush().map(|()| exit));
@@ -224,6 +276,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             drop(output.complain(format_args!("{error} {told}")));
             failure.exit.into()
         }
+    }
+}
+
+/// How a settings file was named, if it was.
+fn file_named(matches: &ArgMatches) -> Option<By> {
+    match matches.value_source("config")? {
+        ValueSource::CommandLine => Some(By::CommandLine),
+        ValueSource::EnvVariable => Some(By::Environment),
+        _ => None,
     }
 }
 
@@ -246,6 +307,12 @@ fn dispatch(command: Command, context: &mut Context<'_>) -> Result<Exit, Failure
             "`-o env` and `-o k8s-secret` are for `portcullis keys create` and `keys rotate` alone",
         ));
     }
+    if context.place.is_elsewhere() && command.is_for_this_machine() {
+        return Err(Failure::usage(
+            "this command works on the files of this machine: run it on the machine of the server, \
+             without `--server` and `--context`",
+        ));
+    }
     match command {
         Command::Serve => serve::run(context),
         Command::Demo(demo) => demo::run(&demo, context),
@@ -265,6 +332,10 @@ fn dispatch(command: Command, context: &mut Context<'_>) -> Result<Exit, Failure
         Command::Status => server::status(context),
         Command::Reload => context.perform(Operation::Reload {}, &server::VIEW),
         Command::Drain => server::drain(context),
+        Command::Login(login) => login::login(login, context),
+        Command::Logout(logout) => login::logout(logout, context),
+        Command::Whoami => login::whoami(context),
+        Command::Contexts(command) => login::contexts(command, context),
         Command::Schema(schema) => schema::run(&schema, context),
         Command::Completions(completions) => completions::run(&completions, context),
         Command::Man(man) => completions::man(&man, context),
@@ -289,6 +360,11 @@ struct Context<'a> {
     form: Option<Form>,
     config: Option<PathBuf>,
     assume_yes: bool,
+    place: Place,
+    /// How the settings file was named, if it was.
+    named: Option<By>,
+    /// Where operations go, once that is known.
+    reach: Option<Rc<Reach>>,
 }
 
 /// Somebody has agreed to something that cannot be undone.
@@ -319,9 +395,22 @@ impl Context<'_> {
         Ok(Settings::load(&self.settings_file()?)?)
     }
 
+    /// Where operations go: to a server elsewhere if one is named, else to the one of this machine.
+    fn reach(&mut self) -> Result<Rc<Reach>, Failure> {
+        if let Some(reach) = &self.reach {
+            return Ok(Rc::clone(reach));
+        }
+        let found = self.place.find(self.named)?;
+        let reach = match self.place.server(found, self.output)? {
+            Some(server) => Reach::Server(server),
+            None => Reach::Machine(Box::new(self.settings()?)),
+        };
+        Ok(Rc::clone(self.reach.insert(Rc::new(reach))))
+    }
+
     /// Has the running server carry out `operation`, or does it on the store when none runs.
     fn ask(&mut self, operation: Operation) -> Result<Value, Failure> {
-        transport::ask(&self.settings()?, operation)
+        self.reach()?.ask(operation)
     }
 
     /// Asks the policy files in `folder` if one is named, else as [`Context::ask`] does.
@@ -356,13 +445,17 @@ impl Context<'_> {
         if self.assume_yes {
             return Ok(Confirmed);
         }
+        let place = match &*self.reach()? {
+            Reach::Machine(_) => String::new(),
+            Reach::Server(server) => format!(" at `{}`", server.origin()),
+        };
         if !std::io::stdin().is_terminal() {
             return Err(Failure::usage(format_args!(
-                "nothing done: this would {deed}; say `--yes` if that is meant"
+                "nothing done: this would{place} {deed}; say `--yes` if that is meant"
             )));
         }
         self.output
-            .complain(format_args!("This will {deed}.\nType `yes` to go on:"))?;
+            .complain(format_args!("This will{place} {deed}.\nType `yes` to go on:"))?;
         let mut answer = String::new();
         let read = std::io::stdin().lock().read_line(&mut answer);
         if read.is_ok() && answer.trim().eq_ignore_ascii_case("yes") {

@@ -134,11 +134,18 @@ impl Output {
     pub fn answer(&mut self, value: &Value, view: &View) -> Result<(), Failure> {
         let text = match self.format {
             Format::Table => {
-                let text = table::draw(value, view, self.now, self.width);
-                if text.is_empty() {
+                let drawn = table::draw(value, view, self.now, self.width);
+                if drawn.text.is_empty() {
                     return self.remark(format_args!("no {}", view.plural));
                 }
-                text
+                self.data(drawn.text)?;
+                if drawn.left_out.is_empty() {
+                    return Ok(());
+                }
+                return self.remark(format_args!(
+                    "no room here for {}: `-o json` has all of it",
+                    drawn.left_out.join(", ")
+                ));
             }
             // A report that is no list of places has no other form.
             Format::Json | Format::Sarif => format!("{value}\n"),
@@ -199,6 +206,18 @@ impl Output {
         self.flush()?;
         // There is nobody left to tell that stderr is broken.
         drop(writeln!(self.talk, "{text}"));
+        Ok(())
+    }
+
+    /// Asks for something on stderr; what is typed stands behind it.
+    ///
+    /// # Errors
+    ///
+    /// [`super::Exit::Server`] when stdout does not take what was printed before.
+    pub(super) fn prompt(&mut self, text: impl fmt::Display) -> Result<(), Failure> {
+        self.flush()?;
+        // There is nobody left to tell that stderr is broken.
+        drop(write!(self.talk, "{text}").and_then(|()| self.talk.flush()));
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::table::View;
-use super::transport::Operation;
+use super::transport::{Operation, Reach};
 use super::{Context, Exit, Failure};
 use crate::admin::control::Client;
 
@@ -33,11 +33,16 @@ pub(super) fn status(context: &mut Context<'_>) -> Result<Exit, Failure> {
 /// Asks the gateway to drain and waits until it has ended, so that what comes after this command
 /// (a new server, the end of a pod) finds it gone.
 pub(super) fn drain(context: &mut Context<'_>) -> Result<Exit, Failure> {
-    let settings = context.settings()?;
-    let answer = context.ask(Operation::Drain {})?;
+    let reach = context.reach()?;
+    let answer = reach.ask(Operation::Drain {})?;
+    let settings = match &*reach {
+        Reach::Machine(settings) => settings,
+        // It is asked for on the machine of the server alone, and was refused.
+        Reach::Server(_) => return Ok(Exit::Ok),
+    };
     let patience = settings.drain.delay + settings.drain.timeout + END_GRACE;
     let asked = Instant::now();
-    while Client::find(&settings)?.is_some() {
+    while Client::find(settings)?.is_some() {
         if asked.elapsed() > patience {
             return Err(Failure::server("the gateway is still there: see its log"));
         }

@@ -7,11 +7,18 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use anstyle::Style;
+use serde_json::{Map, Value};
+use unicode_width::UnicodeWidthStr as _;
 
 use super::grid::{Cell, Grid};
 use super::output::{BAD, GOOD, ODD, STRONG};
 use crate::words::{self, Boundary, UnixTime};
+
+/// Columns of a terminal between a field's name and what it says.
+const INDENT_GAP: usize = 2;
+/// What a field says is not folded shorter than this, in columns of a terminal.
+const ROOM_LEAST: usize = 20;
 
 /// What a kind of thing looks like in a table.
 #[derive(Debug)]
@@ -24,25 +31,79 @@ pub struct View {
     pub columns: &'static [(&'static str, &'static str)],
 }
 
-/// `value` as a table, no wider than `width` if that is said; empty when it is an empty list.
-pub(super) fn draw(value: &Value, view: &View, now: UnixTime, width: Option<usize>) -> String {
+/// A table.
+#[derive(Debug, Default)]
+pub(super) struct Drawn {
+    /// Its lines; none for an empty list.
+    pub(super) text: String,
+    /// The columns for which there was no room.
+    pub(super) left_out: Vec<String>,
+}
+
+/// `value` as a table, no wider than `width` if that is said.
+pub(super) fn draw(value: &Value, view: &View, now: UnixTime, width: Option<usize>) -> Drawn {
+    let mut drawn = Drawn::default();
     match value {
-        Value::Array(items) if items.is_empty() => String::new(),
-        Value::Array(items) => list(items, view, now).draw(width),
-        Value::Object(fields) => {
-            let mut grid = Grid::default();
-            for (field, value) in fields {
-                let lines = value.as_str().filter(|text| text.contains('\n'));
-                let value = lines.map_or_else(|| cell(field, value, now), several_lines);
-                grid.add([Cell::from(field.replace('_', " ")), shown(field, value)]);
-            }
-            // One field a line is folded by the terminal: nothing of it is worth cutting.
-            grid.draw(None)
+        Value::Array(items) if items.is_empty() => {}
+        Value::Array(items) => {
+            let mut grid = list(items, view, now);
+            drawn.left_out = width.map(|width| grid.narrow(width)).unwrap_or_default();
+            drawn.text = grid.draw(width);
         }
+        Value::Object(fields) => drawn.text = one(value, fields, (now, width)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            cell("", value, now) + "\n"
+            drawn.text = cell("", value, now) + "\n";
         }
     }
+    drawn
+}
+
+/// One thing, a field a line. What is too long goes on below, between its words: nothing of it is worth
+/// cutting.
+fn one(item: &Value, fields: &Map<String, Value>, (now, width): (UnixTime, Option<usize>)) -> String {
+    let titles = fields.keys().map(|field| field.chars().count());
+    let indent = titles.max().unwrap_or_default() + INDENT_GAP;
+    let room = width.map(|width| width.saturating_sub(indent).max(ROOM_LEAST));
+    let mut grid = Grid::default();
+    for (field, value) in fields {
+        let lines = value.as_str().filter(|text| text.contains('\n'));
+        let text = lines.map_or_else(|| cell(field, value, now), several_lines);
+        let text = room.map_or(text.clone(), |room| folded(&text, room));
+        grid.add([
+            Cell::from(field.replace('_', " ")),
+            shown((field, text), item, now),
+        ]);
+    }
+    grid.draw(None)
+}
+
+/// `text` in lines of at most `room` columns, broken between words.
+fn folded(text: &str, room: usize) -> String {
+    let mut folded = String::new();
+    for (number, line) in text.lines().enumerate() {
+        if number > 0 {
+            folded.push('\n');
+        }
+        if line.width() <= room {
+            folded.push_str(line);
+            continue;
+        }
+        let mut taken = 0;
+        for word in line.split(' ') {
+            let wide = word.width();
+            match taken {
+                0 => {}
+                taken if taken + 1 + wide > room => folded.push('\n'),
+                _ => folded.push(' '),
+            }
+            taken = match taken {
+                taken if taken > 0 && taken + 1 + wide <= room => taken + 1 + wide,
+                _ => wide,
+            };
+            folded.push_str(word);
+        }
+    }
+    folded
 }
 
 /// Rows of text, the first of them headings, no wider than `width` if that is said.
@@ -112,25 +173,36 @@ fn list(items: &[Value], view: &View, now: UnixTime) -> Grid {
             let value = item.get(field).unwrap_or(&Value::Null);
             Cell {
                 right: *right,
-                ..shown(field, cell(field, value, now))
+                ..shown((field, cell(field, value, now)), item, now)
             }
         }));
     }
     grid
 }
 
-/// A text in the colour of what it says.
-fn shown(field: &str, text: String) -> Cell {
+/// A text in the colour of what it says about `item`.
+fn shown((field, text): (&str, String), item: &Value, now: UnixTime) -> Cell {
     let style = match (field, text.as_str()) {
         ("decision", "allow") => Some(GOOD),
-        ("decision", "deny") => Some(BAD),
-        ("decision", "shadow_deny") => Some(ODD),
+        ("decision", "deny") | ("state", "expired" | "revoked") | ("enabled", "no") => Some(BAD),
+        ("decision", "shadow_deny") | ("state", "expiring") => Some(ODD),
+        ("expires_at", _) => ending(item, now),
         _ => None,
     };
     Cell {
         style,
         ..Cell::from(text)
     }
+}
+
+/// The colour of an end: over, soon, or neither.
+fn ending(item: &Value, now: UnixTime) -> Option<Style> {
+    let text = |field| item.get(field).and_then(Value::as_str);
+    let end: Option<UnixTime> = text("expires_at").and_then(|end| end.parse().ok());
+    if end.is_some_and(|end| end <= now) {
+        return Some(BAD);
+    }
+    (text("state") == Some("expiring")).then_some(ODD)
 }
 
 /// One value, drawn by its shape and its field's name.
@@ -239,7 +311,7 @@ mod tests {
     }
 
     fn drawn(value: &Value, view: &View) -> String {
-        anstream::adapter::strip_str(&draw(value, view, now(), None)).to_string()
+        anstream::adapter::strip_str(&draw(value, view, now(), None).text).to_string()
     }
 
     #[test]
@@ -295,6 +367,36 @@ mod tests {
         account     ci
         expires at  in 2 hours
         ");
+    }
+
+    #[test]
+    fn what_has_ended_is_red_and_what_ends_soon_is_yellow() {
+        let view = &super::super::keys::VIEW;
+        let style = |state: &str, end: Value| {
+            let key = json!({"id": "pck_1", "state": state, "expires_at": end});
+            let list = Value::from(vec![key.clone()]);
+            let drawn = [&key, &list].map(|value| draw(value, view, now(), None).text);
+            let with = |style: Style| drawn.each_ref().map(|text| text.contains(&style.to_string()));
+            (with(BAD), with(ODD))
+        };
+        let (all, none) = ([true; 2], [false; 2]);
+        assert_eq!(style("expired", json!("2026-11-20T00:00:00Z")), (all, none));
+        assert_eq!(style("expiring", json!("2026-11-25T00:00:00Z")), (none, all));
+        assert_eq!(style("active", json!("2027-11-25T00:00:00Z")), (none, none));
+        assert_eq!(style("active", Value::Null), (none, none));
+    }
+
+    #[test]
+    fn a_long_field_goes_on_below_between_its_words() {
+        let item = json!({"name": "ci", "description": "one two three four five six seven"});
+        let view = &super::super::accounts::VIEW;
+        let drawn = draw(&item, view, now(), Some(34)).text;
+        insta::assert_snapshot!(drawn, @r"
+        name         ci
+        description  one two three four
+                     five six seven
+        ");
+        assert_eq!(folded("unbreakable-and-long x", 5), "unbreakable-and-long\nx");
     }
 
     #[test]

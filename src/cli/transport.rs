@@ -1,20 +1,90 @@
-//! How an operation reaches the service: through the control socket of a running server, or in this
-//! process when none runs.
+//! How an operation reaches the service: through the control socket of a running server, in this
+//! process when none runs, or over the admin API of a server elsewhere.
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::remote::Server;
 use super::{Exit, Failure};
-use crate::admin::{self, Actor, AdminError, ErrorKind, control};
+use crate::admin::control::{self, Client};
+use crate::admin::{self, Actor, AdminError, ErrorKind};
 use crate::clock::Clock;
 use crate::policy::Policy;
 use crate::settings::Settings;
 
-pub(super) use crate::admin::control::Session;
 pub(super) use crate::admin::{Grant, ImportedKey, MatrixBy, Operation, Token};
 
-/// Carries out `operation` where the settings say the state is.
+/// Where the state is that a command is about.
+pub(super) enum Reach {
+    /// On this machine, as these settings say.
+    Machine(Box<Settings>),
+    /// At a server that is asked by its admin API.
+    Server(Server),
+}
+
+impl Reach {
+    /// Carries out `operation` there.
+    ///
+    /// # Errors
+    ///
+    /// What the service says, or why it could not be reached.
+    pub(super) fn ask(&self, operation: Operation) -> Result<Value, Failure> {
+        match self {
+            Self::Machine(settings) => ask(settings, operation),
+            Self::Server(server) => server.ask(&operation),
+        }
+    }
+
+    /// Asks a server that runs; `None` if none does.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Reach::ask`].
+    pub(super) fn ask_running(&self, operation: &Operation) -> Result<Option<Value>, Failure> {
+        match self {
+            Self::Machine(settings) => match Client::find(settings)? {
+                Some(client) => Ok(Some(client.call(operation)?)),
+                None => Ok(None),
+            },
+            Self::Server(server) => server.ask(operation).map(Some),
+        }
+    }
+
+    /// Several questions of one command. Without a server the store is opened once for all of them.
+    ///
+    /// # Errors
+    ///
+    /// Why nobody could be reached.
+    pub(super) fn session(&self) -> Result<Session<'_>, Failure> {
+        Ok(match self {
+            Self::Machine(settings) => Session::Machine(control::Session::open(settings)?),
+            Self::Server(server) => Session::Server(server),
+        })
+    }
+}
+
+/// See [`Reach::session`].
+pub(super) enum Session<'r> {
+    Machine(control::Session<'r>),
+    Server(&'r Server),
+}
+
+impl Session<'_> {
+    /// Carries out `operation`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Reach::ask`].
+    pub(super) fn ask(&self, operation: Operation) -> Result<Value, Failure> {
+        match self {
+            Self::Machine(session) => session.ask(operation).map_err(Failure::from),
+            Self::Server(server) => server.ask(&operation),
+        }
+    }
+}
+
+/// Carries out `operation` on this machine, as `settings` say.
 ///
 /// # Errors
 ///
@@ -33,15 +103,20 @@ pub(super) fn ask_policy(policy: Policy, operation: Operation) -> Result<Value, 
     Ok(service.execute(operation, &Actor::local())?)
 }
 
+impl From<ErrorKind> for Exit {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::NotFound => Self::NotFound,
+            ErrorKind::Conflict | ErrorKind::Stale => Self::Conflict,
+            ErrorKind::Invalid => Self::No,
+            ErrorKind::NotPermitted => Self::NotPermitted,
+            ErrorKind::Unavailable => Self::Server,
+        }
+    }
+}
+
 impl From<AdminError> for Failure {
     fn from(error: AdminError) -> Self {
-        let exit = match error.kind {
-            ErrorKind::NotFound => Exit::NotFound,
-            ErrorKind::Conflict | ErrorKind::Stale => Exit::Conflict,
-            ErrorKind::Invalid => Exit::No,
-            ErrorKind::NotPermitted => Exit::NotPermitted,
-            ErrorKind::Unavailable => Exit::Server,
-        };
-        Self::new(exit, error.message)
+        Self::new(error.kind.into(), error.message)
     }
 }

@@ -33,7 +33,7 @@ pub use key::{
 };
 pub use method::{Method, MethodSet};
 pub use names::{
-    AccountName, DimensionName, GroupName, NAME_PATTERN, NameError, Permission, PermissionPattern,
+    AccountName, ContextName, DimensionName, GroupName, NAME_PATTERN, NameError, Permission, PermissionPattern,
     RoleName, SetName, UpstreamName,
 };
 pub use path_class::{Allowable, ClassSet, PathClass};

@@ -144,6 +144,8 @@ names! {
     GroupName: "a group name", NAME_RULE, is_name;
     /// The name of a dimension a boundary may limit: `tenant`, `site`, `realm`…
     DimensionName: "a dimension name", NAME_RULE, is_name;
+    /// The name a server is called by on the machine of somebody who manages it.
+    ContextName: "the name of a context", NAME_RULE, is_name;
     /// The name of an API behind the gateway.
     UpstreamName: "an upstream name", NAME_RULE, is_name;
     /// A right to do one thing to one kind of resource: `devices:view`.

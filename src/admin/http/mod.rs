@@ -26,6 +26,7 @@ mod serve;
 mod shapes;
 
 pub use document::document;
+pub use page::cursor;
 pub use serve::{Api, listener, start};
 
 #[cfg(test)]

@@ -17,9 +17,14 @@ pub(super) fn read(cursor: &str) -> Result<String, Problem> {
     name.ok_or_else(|| Problem::field("cursor", "`cursor` is none of ours: begin without it"))
 }
 
+/// The cursor of the page after the entry called `last`.
+pub fn cursor(last: &str) -> String {
+    URL_SAFE_NO_PAD.encode(format!(">{last}"))
+}
+
 /// The value of `Link` that leads to the page after the entry called `last`.
 pub(super) fn link(uri: &Uri, last: &str, limit: usize) -> HeaderValue {
-    let cursor = URL_SAFE_NO_PAD.encode(format!(">{last}"));
+    let cursor = cursor(last);
     let mut query = form_urlencoded::Serializer::new(String::new());
     let asked = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
     for (name, value) in asked.filter(|(name, _)| name != "cursor" && name != "limit") {

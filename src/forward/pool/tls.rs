@@ -114,8 +114,7 @@ fn config(tls: &UpstreamTls) -> Result<ClientConfig, Unusable> {
 }
 
 fn roots_of_host() -> Result<RootCertStore, Unusable> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let roots = pem::roots_of_host();
     if roots.is_empty() {
         let said = "this host believes in no certificates: name `tls: { roots: FILE }`";
         return Err(Unusable::other(&said));
