@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use super::Actor;
 use super::desk::Desk;
 use crate::words::{Account, Evidence, GroupName, PermissionSet};
 
 /// Who asks. On the gateway's own machine it is a user of the system, who is no account.
 pub(super) fn whoami(desk: &Desk<'_>) -> Value {
-    let actor = desk.asked.actor().to_string();
     let caller = desk.terms.map(|terms| &terms.caller);
     let known = caller.and_then(|caller| desk.directory().account(&caller.account.id));
     let (Some(caller), Some(account)) = (caller, known) else {
-        return json!({ "account": null, "actor": actor });
+        return user(desk.asked.actor());
     };
     let usable = |given: &PermissionSet| -> PermissionSet {
         let subset = caller.subset.as_ref();
@@ -41,7 +41,7 @@ pub(super) fn whoami(desk: &Desk<'_>) -> Value {
     json!({
         "account": account.name,
         "id": account.id,
-        "actor": actor,
+        "actor": desk.asked.actor().to_string(),
         "key": caller.key,
         "key_expires_at": key.and_then(|key| key.expires_at),
         "token": token,
@@ -49,6 +49,15 @@ pub(super) fn whoami(desk: &Desk<'_>) -> Value {
         "grants": grants.collect::<Vec<_>>(),
         "groups": groups(desk, account),
     })
+}
+
+/// A user of this machine, by the id that the kernel says.
+fn user(actor: &Actor) -> Value {
+    let id = match actor {
+        Actor::ControlSocket { uid, .. } | Actor::Local { uid, .. } => Some(*uid),
+        Actor::Api { .. } | Actor::Gateway => None,
+    };
+    json!({ "account": null, "actor": actor.to_string(), "uid": id })
 }
 
 /// The groups an account is in. Of its own it is told whatever else it may see.

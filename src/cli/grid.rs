@@ -232,7 +232,7 @@ mod tests {
     fn what_is_too_wide_is_cut_where_it_is_longest_and_names_are_not() {
         let (name, long) = ("a".repeat(30), "b".repeat(50));
         let grid = grid(&[0], &[&[&name, &long, "c"], &["x", "y", "z"]]);
-        for width in [70, 48] {
+        for width in [70, 50] {
             let drawn = grid.draw(Some(width));
             let longest = drawn.lines().map(|line| line.width()).max();
             assert_eq!(longest, Some(width), "{drawn}");

@@ -83,7 +83,7 @@ pub(super) enum Command {
   portcullis contexts use local")]
     Use {
         /// The context
-        context: ContextName,
+        name: ContextName,
     },
 }
 
@@ -175,7 +175,7 @@ pub(super) fn contexts(command: Command, context: &mut Context<'_>) -> Result<Ex
             let contexts = Contexts::load()?;
             context.output.answer(&listed(&contexts), &CONTEXTS)?;
         }
-        Command::Use { context: name } => {
+        Command::Use { name } => {
             Contexts::change(|contexts| {
                 contexts.current = match name.as_str() {
                     LOCAL => None,

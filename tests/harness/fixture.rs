@@ -43,6 +43,7 @@ pub(crate) struct Fixture {
     upstreams: BTreeMap<String, String>,
     policies: BTreeMap<String, String>,
     store: String,
+    admin: String,
     settings: String,
 }
 
@@ -59,6 +60,7 @@ impl Fixture {
             upstreams: BTreeMap::from([("items".to_owned(), format!("url: {url}"))]),
             policies: BTreeMap::from([("items.yaml".to_owned(), ITEMS.to_owned())]),
             store: "sqlite:portcullis.db".to_owned(),
+            admin: "off".to_owned(),
             settings: String::new(),
         }
     }
@@ -77,6 +79,7 @@ impl Fixture {
             upstreams: BTreeMap::from([(upstream.to_owned(), format!("url: {url}"))]),
             policies,
             store: "sqlite:portcullis.db".to_owned(),
+            admin: "off".to_owned(),
             settings: String::new(),
         }
     }
@@ -138,6 +141,12 @@ impl Fixture {
         self
     }
 
+    /// Opens the admin API at a port of its own; `more` may be empty, or settings after a comma.
+    pub(crate) fn admin(mut self, more: &str) -> Self {
+        self.admin = format!("{{ address: 127.0.0.1:0{more} }}");
+        self
+    }
+
     /// Adds lines to the settings file: `.settings("drain: { delay: 0s }")`.
     pub(crate) fn settings(mut self, lines: &str) -> Self {
         self.settings += &format!("{lines}\n");
@@ -176,7 +185,8 @@ impl Fixture {
         for listener in &self.listeners {
             text += &format!("  - {{ {listener} }}\n");
         }
-        text += "admin: off\nops: { address: 127.0.0.1:0 }\npolicies: policies/\n";
+        text += &format!("admin: {}\n", self.admin);
+        text += "ops: { address: 127.0.0.1:0 }\npolicies: policies/\n";
         text += "control: control.sock\n";
         text += &format!("store: {}\nupstreams:\n", self.store);
         for (name, upstream) in &self.upstreams {

@@ -65,10 +65,7 @@ pub(in crate::admin) fn check(
     let asker = Asker::of(desk, terms)?;
     for role in named_roles(operation) {
         if !is_seen(desk, &asker, Subject::Role(role)) {
-            return Err(
-                AdminError::new(ErrorKind::Invalid, format!("there is no role `{role}`"))
-                    .at("role"),
-            );
+            return Err(not_found(format!("there is no role `{role}`")).at("role"));
         }
     }
     let demand = demand(desk, operation);

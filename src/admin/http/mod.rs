@@ -30,4 +30,6 @@ pub use page::cursor;
 pub use serve::{Api, listener, start};
 
 #[cfg(test)]
+pub(crate) mod echo;
+#[cfg(test)]
 mod tests;

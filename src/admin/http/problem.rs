@@ -15,6 +15,7 @@ pub(super) struct Problem(Box<Parts>);
 struct Parts {
     status: StatusCode,
     detail: String,
+    kind: Option<ErrorKind>,
     field: Option<String>,
     newer: Option<Value>,
     header: Option<(header::HeaderName, HeaderValue)>,
@@ -25,6 +26,7 @@ impl Problem {
         Self(Box::new(Parts {
             status,
             detail: detail.into(),
+            kind: None,
             field: None,
             newer: None,
             header: None,
@@ -61,6 +63,9 @@ impl Problem {
         problem.insert("title".into(), json!(title));
         problem.insert("status".into(), json!(parts.status.as_u16()));
         problem.insert("detail".into(), json!(parts.detail));
+        if let Some(kind) = parts.kind {
+            problem.insert("kind".into(), json!(kind));
+        }
         problem.insert("instance".into(), json!(format!("urn:uuid:{request_id}")));
         problem.insert("request_id".into(), json!(request_id));
         if let Some(field) = parts.field {
@@ -95,6 +100,7 @@ impl From<AdminError> for Problem {
             ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         };
         let mut problem = Self::new(status, error.message);
+        problem.0.kind = Some(error.kind);
         problem.0.field = error.field;
         problem.0.newer = error.newer.map(|newer| *newer);
         problem

@@ -263,6 +263,9 @@ pub(super) struct Problem {
     detail: String,
     instance: Option<String>,
     request_id: Option<String>,
+    /// What kind of no it is: `not_found`, `conflict`, `stale`, `invalid`, `not_permitted` or
+    /// `unavailable`.
+    kind: Option<String>,
     /// Why the caller was refused, if he was.
     reason: Option<String>,
     /// The field of the body or the query that is wrong.

@@ -235,3 +235,175 @@ fn query(fields: &Map<String, Value>) -> Vec<(String, String)> {
         .filter_map(|(name, value)| Some((name.clone(), text(value)?)))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::admin::http::echo;
+
+    /// Each operation, with everything said that can be said from elsewhere, and once with as little as
+    /// there has to be.
+    fn samples() -> Vec<Operation> {
+        let key = crate::words::KeyId::random();
+        let grants = json!([{ "role": "reader", "within": { "tenant": ["acme", "b/c"] } }, { "role": "all" }]);
+        let denials = json!({ "account": "ci", "route": "GET /a?b&c=d e", "reason": "permission_missing",
+            "since": "2026-11-21T12:00:00Z", "shadow": true, "limit": 7 });
+        let records = json!({ "account": "ci", "actor": "root", "event": "key.create", "limit": 9 });
+        let rows = [
+            json!([
+                { "operation": "accounts_create", "name": "ci", "description": "B", "grants": grants,
+                  "allow_from": ["10.0.0.0/8"], "owner": { "tenant": ["acme"] } },
+                { "operation": "accounts_create", "name": "ci" },
+                { "operation": "accounts_list" },
+                { "operation": "accounts_apply", "set": "team", "prune": true, "dry_run": true,
+                  "manifest": { "accounts": [{ "place": "a.yaml:1:1", "name": "ci", "description": "", "allow_from": [],
+                    "grants": [] }] } },
+                { "operation": "accounts_show", "name": "ci" },
+                { "operation": "accounts_update", "name": "ci", "description": "", "allow_from": [] },
+                { "operation": "accounts_update", "name": "ci" },
+                { "operation": "accounts_grant", "name": "ci", "role": "reader", "within": { "tenant": ["a"] } },
+                { "operation": "accounts_ungrant", "name": "ci", "role": "reader" },
+                { "operation": "accounts_disable", "name": "ci" },
+                { "operation": "accounts_enable", "name": "ci" },
+                { "operation": "accounts_delete", "name": "ci" },
+            ]),
+            json!([
+                { "operation": "keys_create", "account": "ci", "description": "x", "only": ["a:view"],
+                  "expires_at": "2027-01-31T00:00:00Z", "allow_from": ["192.0.2.7/32"] },
+                { "operation": "keys_import", "account": "ci", "expires_at": "2027-01-31T00:00:00Z",
+                  "keys": [{ "digest": format!("sha256:{}", "0a".repeat(32)), "description": "d" }] },
+                { "operation": "keys_list", "account": "ci", "unused_since": "2026-01-31T00:00:00Z",
+                  "ends_before": "2027-01-31T00:00:00.125Z" },
+                { "operation": "keys_show", "key": key },
+                { "operation": "keys_update", "key": key, "description": "d", "only": [], "allow_from": [] },
+                { "operation": "keys_rotate", "key": key, "overlap_seconds": 60 },
+                { "operation": "keys_expire", "key": key },
+                { "operation": "keys_expire", "key": key, "at": "2027-01-31T00:00:00Z" },
+            ]),
+            json!([
+                { "operation": "roles_create", "name": "r", "description": "R", "permissions": ["a:*"],
+                  "include": ["b"], "api_access": false },
+                { "operation": "roles_list" },
+                { "operation": "roles_show", "name": "r" },
+                { "operation": "roles_update", "name": "r", "permissions": [], "api_access": true },
+                { "operation": "roles_delete", "name": "r" },
+                { "operation": "roles_delete", "name": "r", "force": true },
+                { "operation": "groups_create", "name": "g", "grants": grants },
+                { "operation": "groups_list" },
+                { "operation": "groups_show", "name": "g" },
+                { "operation": "groups_add", "group": "g", "account": "ci" },
+                { "operation": "groups_remove", "group": "g", "account": "ci" },
+                { "operation": "groups_grant", "name": "g", "role": "r" },
+                { "operation": "groups_ungrant", "name": "g", "role": "r", "within": { "tenant": ["a"] } },
+                { "operation": "groups_delete", "name": "g" },
+            ]),
+            json!([
+                { "operation": "tokens_issue", "account": "ci", "scope": ["a:view"], "lifetime_seconds": 60 },
+                { "operation": "tokens_issue", "account": "ci" },
+                { "operation": "tokens_list", "account": "ci" },
+                { "operation": "tokens_list" },
+                { "operation": "tokens_revoke", "id": "3kTMd8Z0xV1bQyLw7nPsHc" },
+                { "operation": "signing_keys_list" },
+                { "operation": "signing_keys_rotate" },
+                { "operation": "tokens_inspect", "token": "eyJ" },
+                { "operation": "routes_list" },
+                { "operation": "routes_match", "method": "GET", "target": "/a?b=c", "host": "h" },
+                { "operation": "routes_overlaps" },
+                { "operation": "routes_overlaps", "incomparable": true },
+                { "operation": "permissions_list" },
+                { "operation": "permissions_who", "permission": "devices:view" },
+                { "operation": "routes_matrix", "by": "route", "accounts": ["a", "b"] },
+                { "operation": "routes_matrix" },
+                { "operation": "allowed_list", "account": "ci" },
+                { "operation": "allowed_list", "grants": grants },
+            ]),
+            json!([
+                { "operation": "explain", "method": "DELETE", "target": "/a", "account": "ci", "host": "h",
+                  "from": "10.0.0.1", "headers": [["x-site", "7"]], "brief": true },
+                { "operation": "explain", "method": "GET", "target": "/a", "grants": grants },
+                { "operation": "denials_list", "filter": denials },
+                { "operation": "denials_list", "filter": { "failed": true, "limit": 50 } },
+                { "operation": "denials_follow", "after": 0, "filter": denials },
+                { "operation": "denials_explain", "id": "019aab5f-2c1e-7d53-9f0a-5b1c6e2d4f70" },
+                { "operation": "denials_top", "filter": denials },
+                { "operation": "audit_list", "filter": { "since": "2026-11-21T12:00:00Z", "before": 8,
+                  "until": "2026-11-22T12:00:00Z", "limit": 50 } },
+                { "operation": "audit_list", "filter": records },
+                { "operation": "audit_follow", "after": 12, "filter": records },
+                { "operation": "audit_anchor" },
+                { "operation": "audit_verify", "after": 5, "anchors": [
+                    { "number": 4, "hash": "0a".repeat(32), "at": "2026-11-21T12:00:00Z" }] },
+                { "operation": "audit_verify" },
+                { "operation": "whoami" },
+                { "operation": "status" },
+                { "operation": "reload" },
+                { "operation": "drain" },
+            ]),
+        ];
+        let read = |rows| -> Vec<Operation> { serde_json::from_value(rows).unwrap() };
+        rows.into_iter().flat_map(read).collect()
+    }
+
+    #[test]
+    fn every_operation_is_read_by_its_endpoint_as_what_was_asked_for() {
+        let mut tried = BTreeSet::new();
+        for operation in samples() {
+            tried.insert(operation.name());
+            let Way::Api(row) = of(&operation) else {
+                assert!(operation.host_only().is_some(), "{operation:?}");
+                continue;
+            };
+            assert_eq!(operation.host_only(), None, "{operation:?}");
+            let mut call = row.call(&operation).unwrap();
+            if call.pages.is_some() {
+                call.query.push(("limit".into(), PAGE_MAX.to_string()));
+            }
+            let mut query = form_urlencoded::Serializer::new(String::new());
+            query.extend_pairs(&call.query);
+            let body = call.body.as_ref();
+            let read = echo::read_as(&call.method, &call.path, &query.finish(), body);
+            assert_eq!(read.map(whole), Ok(operation.clone()), "{call:?}");
+        }
+        let all: BTreeSet<_> = Operation::NAMES.iter().copied().collect();
+        let untried: Vec<_> = all.difference(&tried).collect();
+        assert!(untried.is_empty(), "add a sample of each: {untried:?}");
+    }
+
+    /// Without the page that an endpoint reads into an operation.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the others have no pages")]
+    fn whole(operation: Operation) -> Operation {
+        match operation {
+            Operation::AccountsList { after, .. } => Operation::AccountsList { after, limit: None },
+            Operation::KeysList {
+                account,
+                unused_since,
+                ends_before,
+                after,
+                ..
+            } => Operation::KeysList {
+                account,
+                unused_since,
+                ends_before,
+                after,
+                limit: None,
+            },
+            other => other,
+        }
+    }
+
+    #[test]
+    fn more_than_is_shown_at_once_is_refused_and_not_cut() {
+        let operation: Operation = serde_json::from_value(json!(
+            { "operation": "denials_list", "filter": { "limit": 1001 } }
+        ))
+        .unwrap();
+        let Way::Api(row) = of(&operation) else {
+            panic!("it has an endpoint");
+        };
+        assert!(row.call(&operation).unwrap_err().message.contains("--limit"));
+    }
+}
