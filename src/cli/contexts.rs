@@ -29,7 +29,11 @@ const TEXT: Shape = Shape::Text(Word::any("a text", &[]));
 const FILE: Keys = Keys {
     what: "the file of contexts",
     known: &[
-        Known::new("current", TEXT, "The context that is meant when none is named."),
+        Known::new(
+            "current",
+            TEXT,
+            "The context that is meant when none is named.",
+        ),
         Known::new("contexts", Shape::Keys(&ENTRY), "The contexts, by name."),
     ],
     later: &[],
@@ -117,7 +121,10 @@ impl Contexts {
     ///
     /// A sentence with those there are, when there is none.
     pub(super) fn named(&self, name: &str) -> Result<&Entry, Failure> {
-        let found = self.entries.iter().find(|entry| entry.name.as_str() == name);
+        let found = self
+            .entries
+            .iter()
+            .find(|entry| entry.name.as_str() == name);
         found.ok_or_else(|| {
             let known: Vec<_> = self.entries.iter().map(|entry| format!("`{}`", entry.name)).collect();
             let known = match known.as_slice() {
@@ -143,7 +150,10 @@ impl Contexts {
 
     /// Puts `entry` in, in the place of one of the same name.
     pub(super) fn put(&mut self, entry: Entry) {
-        let same = self.entries.iter_mut().find(|known| known.name == entry.name);
+        let same = self
+            .entries
+            .iter_mut()
+            .find(|known| known.name == entry.name);
         match same {
             Some(known) => *known = entry,
             None => self.entries.push(entry),
@@ -308,7 +318,10 @@ where
 }
 
 fn cannot_write(file: &Path, error: &io::Error) -> Failure {
-    Failure::server(format_args!("`{}` cannot be written: {error}", file.display()))
+    Failure::server(format_args!(
+        "`{}` cannot be written: {error}",
+        file.display()
+    ))
 }
 
 #[cfg(test)]
@@ -362,7 +375,10 @@ mod tests {
         let key = format!("key_id: {}, key_secret: {plain}", KeyId::random());
         for (text, told) in [
             ("context: {}".to_owned(), ":1:1: "),
-            (format!("contexts:\n  prod: {{ {key} }}\n"), "`server` is missing"),
+            (
+                format!("contexts:\n  prod: {{ {key} }}\n"),
+                "`server` is missing",
+            ),
             (
                 format!("contexts:\n  prod: {{ server: 'http://gate', {key} }}\n"),
                 ":2:19: keys and tokens are not sent over plain `http`",
@@ -372,13 +388,18 @@ mod tests {
                 ":2:3: `Prod` is not the name of a context",
             ),
             (
-                format!("contexts:\n  p: {{ server: 'https://gate', key_id: pck_1, key_secret: {plain}x }}\n"),
+                format!(
+                    "contexts:\n  p: {{ server: 'https://gate', key_id: pck_1, key_secret: {plain}x }}\n"
+                ),
                 "not a key secret",
             ),
         ] {
             let refused = decode(Path::new("contexts.yaml"), &text).unwrap_err();
             let said = refused.to_string();
-            assert!(said.contains(told) && !said.contains(plain), "{text}: {said}");
+            assert!(
+                said.contains(told) && !said.contains(plain),
+                "{text}: {said}"
+            );
         }
     }
 }

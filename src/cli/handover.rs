@@ -187,7 +187,9 @@ fn withdrawn(
     let mut say = |text: String| told += &format!("; {text}");
     if let Some(key) = parsed("id") {
         match context.ask(Operation::KeysExpire { key, at: None }) {
-            Ok(_) => say(format!("key {key} was ended, because nobody has its secret")),
+            Ok(_) => say(format!(
+                "key {key} was ended, because nobody has its secret"
+            )),
             Err(_) => say(format!(
                 "key {key} could not be ended: `portcullis keys expire {key}`"
             )),

@@ -156,7 +156,9 @@ pub(super) fn whoami(context: &mut Context<'_>) -> Result<Exit, Failure> {
         Reach::Server(server) => {
             let asked = server.ask(&Operation::Whoami {})?;
             let contexts = Contexts::load().ok();
-            let entry = contexts.as_ref().and_then(|known| known.at(server.origin()));
+            let entry = contexts
+                .as_ref()
+                .and_then(|known| known.at(server.origin()));
             let entry = entry.filter(|entry| entry.key.id == server.key().id);
             match entry {
                 Some(entry) => described(Some(entry), asked),
@@ -244,17 +246,22 @@ fn called(host: &str) -> Result<ContextName, Failure> {
     };
     let plain = first.to_ascii_lowercase().replace(':', "-");
     let plain = plain.trim_start_matches('-');
-    let name = if plain.is_empty() { NAME_FALLBACK } else { plain };
+    let name = if plain.is_empty() {
+        NAME_FALLBACK
+    } else {
+        plain
+    };
     // `localhost` is called so; `local` is taken.
-    name.parse().map_err(|error| {
-        Failure::usage(format_args!("{error}: say what to call it with `--name`"))
-    })
+    name.parse()
+        .map_err(|error| Failure::usage(format_args!("{error}: say what to call it with `--name`")))
 }
 
 /// A key that is typed.
 fn typed(server: &Origin, context: &mut Context<'_>) -> Result<Key, Failure> {
     let ask = |context: &mut Context<'_>, what: &str| {
-        context.output.prompt(format_args!("{what} for `{server}`: "))
+        context
+            .output
+            .prompt(format_args!("{what} for `{server}`: "))
     };
     ask(context, "Key id")?;
     let id: KeyId = line()?.trim().parse().map_err(Failure::usage)?;

@@ -454,8 +454,9 @@ impl Context<'_> {
                 "nothing done: this would{place} {deed}; say `--yes` if that is meant"
             )));
         }
-        self.output
-            .complain(format_args!("This will{place} {deed}.\nType `yes` to go on:"))?;
+        self.output.complain(format_args!(
+            "This will{place} {deed}.\nType `yes` to go on:"
+        ))?;
         let mut answer = String::new();
         let read = std::io::stdin().lock().read_line(&mut answer);
         if read.is_ok() && answer.trim().eq_ignore_ascii_case("yes") {

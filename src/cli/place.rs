@@ -83,7 +83,11 @@ impl Place {
     /// # Errors
     ///
     /// When there is no key for it.
-    pub(super) fn server(&self, found: Found, output: &mut Output) -> Result<Option<Server>, Failure> {
+    pub(super) fn server(
+        &self,
+        found: Found,
+        output: &mut Output,
+    ) -> Result<Option<Server>, Failure> {
         let key = self.key_file.as_ref();
         let mut key = || key.map(|file| Key::read(file, output)).transpose();
         let (origin, entry) = match &found {

@@ -60,7 +60,11 @@ pub(super) fn draw(value: &Value, view: &View, now: UnixTime, width: Option<usiz
 
 /// One thing, a field a line. What is too long goes on below, between its words: nothing of it is worth
 /// cutting.
-fn one(item: &Value, fields: &Map<String, Value>, (now, width): (UnixTime, Option<usize>)) -> String {
+fn one(
+    item: &Value,
+    fields: &Map<String, Value>,
+    (now, width): (UnixTime, Option<usize>),
+) -> String {
     let titles = fields.keys().map(|field| field.chars().count());
     let indent = titles.max().unwrap_or_default() + INDENT_GAP;
     let room = width.map(|width| width.saturating_sub(indent).max(ROOM_LEAST));
@@ -376,12 +380,19 @@ mod tests {
             let key = json!({"id": "pck_1", "state": state, "expires_at": end});
             let list = Value::from(vec![key.clone()]);
             let drawn = [&key, &list].map(|value| draw(value, view, now(), None).text);
-            let with = |style: Style| drawn.each_ref().map(|text| text.contains(&style.to_string()));
+            let with = |style: Style| {
+                drawn
+                    .each_ref()
+                    .map(|text| text.contains(&style.to_string()))
+            };
             (with(BAD), with(ODD))
         };
         let (all, none) = ([true; 2], [false; 2]);
         assert_eq!(style("expired", json!("2026-11-20T00:00:00Z")), (all, none));
-        assert_eq!(style("expiring", json!("2026-11-25T00:00:00Z")), (none, all));
+        assert_eq!(
+            style("expiring", json!("2026-11-25T00:00:00Z")),
+            (none, all)
+        );
         assert_eq!(style("active", json!("2027-11-25T00:00:00Z")), (none, none));
         assert_eq!(style("active", Value::Null), (none, none));
     }
@@ -396,7 +407,10 @@ mod tests {
         description  one two three four
                      five six seven
         ");
-        assert_eq!(folded("unbreakable-and-long x", 5), "unbreakable-and-long\nx");
+        assert_eq!(
+            folded("unbreakable-and-long x", 5),
+            "unbreakable-and-long\nx"
+        );
     }
 
     #[test]

@@ -33,8 +33,8 @@ pub use key::{
 };
 pub use method::{Method, MethodSet};
 pub use names::{
-    AccountName, ContextName, DimensionName, GroupName, NAME_PATTERN, NameError, Permission, PermissionPattern,
-    RoleName, SetName, UpstreamName,
+    AccountName, ContextName, DimensionName, GroupName, NAME_PATTERN, NameError, Permission,
+    PermissionPattern, RoleName, SetName, UpstreamName,
 };
 pub use path_class::{Allowable, ClassSet, PathClass};
 pub use permission_set::{DimensionId, PermissionId, PermissionSet};

@@ -42,7 +42,10 @@ fn matched(endpoint: &Endpoint, path: &str) -> Option<BTreeMap<String, String>> 
     }
     let mut values = BTreeMap::new();
     for (ours, theirs) in ours.zip(theirs) {
-        match ours.strip_prefix('{').and_then(|ours| ours.strip_suffix('}')) {
+        match ours
+            .strip_prefix('{')
+            .and_then(|ours| ours.strip_suffix('}'))
+        {
             Some(name) => {
                 let value = percent_encoding::percent_decode_str(theirs).decode_utf8();
                 values.insert(name.to_owned(), value.ok()?.into_owned());

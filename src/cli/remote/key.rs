@@ -70,7 +70,9 @@ impl Key {
                 "has a secret and no key id: `portcullis keys create NAME -o env --secret-file FILE` \
                  writes both",
             ),
-            (_, None, _) => Err("holds no key: expected `pck_…` and `pcs_…`, as `keys create` prints them"),
+            (_, None, _) => {
+                Err("holds no key: expected `pck_…` and `pcs_…`, as `keys create` prints them")
+            }
             (_, Some(_), _) => Err("holds more than one key: leave one of them"),
         }
     }
@@ -121,10 +123,16 @@ mod tests {
             (format!("{plain}\n"), "no key id"),
             (format!("{id} {plain}x"), "holds no key"),
             (format!("{id} {} {plain}", KeyId::random()), "more than one"),
-            (format!("{id} {plain} {}", Secret::random().reveal()), "more than one"),
+            (
+                format!("{id} {plain} {}", Secret::random().reveal()),
+                "more than one",
+            ),
         ] {
             let refused = Key::find(&text).unwrap_err();
-            assert!(refused.contains(told) && !refused.contains(plain), "{refused}");
+            assert!(
+                refused.contains(told) && !refused.contains(plain),
+                "{refused}"
+            );
         }
     }
 }

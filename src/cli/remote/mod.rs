@@ -12,7 +12,6 @@ mod wire;
 
 use std::cell::RefCell;
 use std::path::Path;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
@@ -76,11 +75,6 @@ impl Server {
     /// The key it is managed with.
     pub(super) fn key(&self) -> &Key {
         &self.key
-    }
-
-    /// Waits no longer than `patience` for anything from now on.
-    pub(super) fn hurry(&self, patience: Duration) {
-        self.inner.borrow_mut().wire.hurry(patience);
     }
 
     /// Has the server carry out `operation`.
@@ -208,7 +202,10 @@ impl Server {
         match (answer.status, exit) {
             (StatusCode::UNAUTHORIZED, _) => Failure::new(
                 exit,
-                format_args!("{said}; `portcullis login {}` takes another key", self.origin),
+                format_args!(
+                    "{said}; `portcullis login {}` takes another key",
+                    self.origin
+                ),
             ),
             (_, Exit::Server) if !request.is_empty() => {
                 Failure::new(exit, format_args!("{said} (request {request})"))

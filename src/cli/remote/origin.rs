@@ -63,7 +63,9 @@ impl Origin {
 
 fn bare(authority: &Authority) -> &str {
     let host = authority.host();
-    let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let inner = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
     inner.unwrap_or(host)
 }
 
@@ -112,9 +114,19 @@ mod tests {
     #[test]
     fn a_server_is_named_by_scheme_host_and_port() {
         for (text, shown, host, port) in [
-            ("https://gate.example.com", "https://gate.example.com", "gate.example.com", 443),
+            (
+                "https://gate.example.com",
+                "https://gate.example.com",
+                "gate.example.com",
+                443,
+            ),
             ("https://gate:7081/", "https://gate:7081", "gate", 7081),
-            ("http://127.0.0.1:7081", "http://127.0.0.1:7081", "127.0.0.1", 7081),
+            (
+                "http://127.0.0.1:7081",
+                "http://127.0.0.1:7081",
+                "127.0.0.1",
+                7081,
+            ),
             ("http://[::1]:7081", "http://[::1]:7081", "::1", 7081),
             ("http://localhost", "http://localhost", "localhost", 80),
         ] {

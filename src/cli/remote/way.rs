@@ -252,7 +252,8 @@ mod tests {
         let grants = json!([{ "role": "reader", "within": { "tenant": ["acme", "b/c"] } }, { "role": "all" }]);
         let denials = json!({ "account": "ci", "route": "GET /a?b&c=d e", "reason": "permission_missing",
             "since": "2026-11-21T12:00:00Z", "shadow": true, "limit": 7 });
-        let records = json!({ "account": "ci", "actor": "root", "event": "key.create", "limit": 9 });
+        let records =
+            json!({ "account": "ci", "actor": "root", "event": "key.create", "limit": 9 });
         let rows = [
             json!([
                 { "operation": "accounts_create", "name": "ci", "description": "B", "grants": grants,
@@ -404,6 +405,11 @@ mod tests {
         let Way::Api(row) = of(&operation) else {
             panic!("it has an endpoint");
         };
-        assert!(row.call(&operation).unwrap_err().message.contains("--limit"));
+        assert!(
+            row.call(&operation)
+                .unwrap_err()
+                .message
+                .contains("--limit")
+        );
     }
 }

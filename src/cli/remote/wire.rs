@@ -48,8 +48,6 @@ pub(super) struct Wire {
     origin: Origin,
     tls: Option<TlsConnector>,
     kept: Option<Line>,
-    /// Longest wait for anything.
-    patience: Duration,
 }
 
 /// A connection, and what moves it.
@@ -79,13 +77,7 @@ impl Wire {
             origin,
             tls: tls.transpose()?,
             kept: None,
-            patience: ANSWER_TIMEOUT,
         })
-    }
-
-    /// Waits no longer than `patience` from now on.
-    pub(super) fn hurry(&mut self, patience: Duration) {
-        self.patience = patience;
     }
 
     /// Sends a request and waits for its answer.
@@ -106,9 +98,8 @@ impl Wire {
                 Err(Trouble::Unsent(_) | Trouble::Other(_)) => {}
             }
         }
-        let patience = self.patience.min(CONNECT_TIMEOUT);
-        let Ok(line) = timeout(patience, self.connect()).await else {
-            let seconds = patience.as_secs_f32();
+        let Ok(line) = timeout(CONNECT_TIMEOUT, self.connect()).await else {
+            let seconds = CONNECT_TIMEOUT.as_secs();
             return Err(told(format!("cannot be reached within {seconds} seconds")));
         };
         let answer = self.exchange(line?, request).await;
@@ -120,10 +111,7 @@ impl Wire {
         let headers = request.headers_mut();
         headers.insert(header::HOST, self.origin.authority());
         let agent = concat!("portcullis/", env!("CARGO_PKG_VERSION"));
-        headers.insert(
-            header::USER_AGENT,
-            http::HeaderValue::from_static(agent),
-        );
+        headers.insert(header::USER_AGENT, http::HeaderValue::from_static(agent));
         request
     }
 
@@ -136,22 +124,23 @@ impl Wire {
             mut sender,
             mut connection,
         } = line;
-        let exchange = async {
-            let response = sender.send_request(request).await.map_err(|error| {
-                match error.is_canceled() {
-                    true => Trouble::Unsent(no_answer(&error)),
-                    false => Trouble::Other(no_answer(&error)),
-                }
-            })?;
-            let (parts, body) = response.into_parts();
-            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
-            let body = body.map_err(|error| Trouble::Other(no_answer(&error)))?;
-            Ok(Answer {
-                status: parts.status,
-                headers: parts.headers,
-                body: body.to_bytes(),
-            })
-        };
+        let exchange =
+            async {
+                let response = sender.send_request(request).await.map_err(|error| {
+                    match error.is_canceled() {
+                        true => Trouble::Unsent(no_answer(&error)),
+                        false => Trouble::Other(no_answer(&error)),
+                    }
+                })?;
+                let (parts, body) = response.into_parts();
+                let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+                let body = body.map_err(|error| Trouble::Other(no_answer(&error)))?;
+                Ok(Answer {
+                    status: parts.status,
+                    headers: parts.headers,
+                    body: body.to_bytes(),
+                })
+            };
         let both = async {
             tokio::pin!(exchange);
             tokio::select! {
@@ -160,8 +149,8 @@ impl Wire {
                 _ = &mut connection => (exchange.await, true),
             }
         };
-        let Ok((answer, ended)) = timeout(self.patience, both).await else {
-            let seconds = self.patience.as_secs_f32();
+        let Ok((answer, ended)) = timeout(ANSWER_TIMEOUT, both).await else {
+            let seconds = ANSWER_TIMEOUT.as_secs();
             return Err(Trouble::Other(format!(
                 "did not answer within {seconds} seconds"
             )));
