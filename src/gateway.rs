@@ -22,6 +22,7 @@ use http::header::{CONNECTION, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
+use tokio::sync::Semaphore;
 
 pub use outgoing::{Broken, Outgoing};
 use pages::Page;
@@ -59,6 +60,8 @@ pub struct Gateway {
     pub verifier: Arc<Verifier>,
     /// Makes tokens.
     pub tokens: Arc<Tokens>,
+    /// Whose turn it is at the token endpoint of this core: one at a time.
+    pub token_turn: Semaphore,
     /// Whose tokens are ours.
     pub issuers: Issuers,
     /// Whose sources have shown too many wrong credentials.

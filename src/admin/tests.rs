@@ -331,7 +331,7 @@ fn the_store_holds_no_secret_in_any_form_that_opens() {
     let private = {
         let state = world.service.handle().snapshot();
         let seed = state.directory.signing().current().unwrap();
-        aws_lc_rs::signature::Ed25519KeyPair::from_pkcs8(seed.encoding.as_bytes()).unwrap()
+        aws_lc_rs::signature::Ed25519KeyPair::from_pkcs8(seed.encoding().as_bytes()).unwrap()
     };
     let seed = aws_lc_rs::encoding::AsBigEndian::<aws_lc_rs::encoding::Curve25519SeedBin<'_>>::as_be_bytes(&private.seed().unwrap()).unwrap();
     let hex: String = digest.to_string();

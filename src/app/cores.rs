@@ -126,6 +126,7 @@ fn gateway(shared: &Shared, log: LogHandle, tasks: &Tasks) -> Rc<Gateway> {
         state: Arc::clone(&shared.state),
         verifier: Arc::clone(&shared.verifier),
         tokens: Arc::clone(&shared.tokens),
+        token_turn: Semaphore::new(1),
         forwarder: Forwarder::new(&shared.upstreams, issuers.clone()),
         issuers,
         throttle: Arc::clone(&shared.throttle),

@@ -5,16 +5,21 @@
 
 use std::fmt;
 
+use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{DecodingKey, EncodingKey};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::words::UnixTime;
+
+/// Room for a token in bytes: most have no scope and fit.
+const TOKEN_BYTES: usize = 512;
 
 /// Characters of a key id: 96 bits, enough that no two keys ever share one.
 const KID_LENGTH: usize = 16;
@@ -23,8 +28,8 @@ const KID_LENGTH: usize = 16;
 pub struct SigningKey {
     /// Its id in token headers.
     pub kid: String,
-    /// The private half.
-    pub encoding: EncodingKey,
+    /// The private half, ready to sign: reading it takes as long as signing with it.
+    pub pair: Ed25519KeyPair,
     /// The public half, ready to verify.
     pub decoding: DecodingKey,
     /// The public half.
@@ -64,10 +69,10 @@ impl SigningKey {
     pub fn from_pkcs8(private: &[u8], created_at: UnixTime) -> Result<Self, SigningKeyError> {
         let pair = Ed25519KeyPair::from_pkcs8(private).map_err(|_| SigningKeyError)?;
         let public = pair.public_key().as_ref();
-        let public = public.try_into().map_err(|_| SigningKeyError)?;
+        let public: [u8; 32] = public.try_into().map_err(|_| SigningKeyError)?;
         Ok(Self {
             kid: kid(&public),
-            encoding: EncodingKey::from_ed_der(private),
+            pair,
             decoding: DecodingKey::from_ed_der(&public),
             public,
             created_at,
@@ -87,7 +92,50 @@ impl SigningKey {
         let key = EncodingKey::from_ed_pem(bytes).map_err(|_| SigningKeyError)?;
         Self::from_pkcs8(key.as_bytes(), created_at)
     }
+
+    /// An access token that says `claims`: a JWT of type `at+jwt`, signed with EdDSA.
+    ///
+    /// # Errors
+    ///
+    /// When the library does not sign.
+    ///
+    /// # Panics
+    ///
+    /// Never: what becomes a claim always becomes JSON.
+    pub(crate) fn token(&self, claims: &impl Serialize) -> Result<String, Unspecified> {
+        #[derive(Serialize)]
+        struct Header<'a> {
+            typ: &'a str,
+            alg: &'a str,
+            kid: &'a str,
+        }
+        let header = Header {
+            typ: "at+jwt",
+            alg: "EdDSA",
+            kid: &self.kid,
+        };
+        let json = "texts and numbers always become JSON";
+        let mut token = String::with_capacity(TOKEN_BYTES);
+        URL_SAFE_NO_PAD.encode_string(serde_json::to_vec(&header).expect(json), &mut token);
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(serde_json::to_vec(claims).expect(json), &mut token);
+        let signature = self.pair.try_sign(token.as_bytes())?;
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+        Ok(token)
+    }
+
+    /// The private half as the JWT library takes it, for tokens of other forms than our own.
+    ///
+    /// # Panics
+    ///
+    /// Never: what was read can be written.
+    pub fn encoding(&self) -> EncodingKey {
+        let private = self.pair.to_pkcs8().expect("what was read can be written");
+        EncodingKey::from_ed_der(private.as_ref())
+    }
 }
+
 
 fn kid(public: &[u8; 32]) -> String {
     let mut text = URL_SAFE_NO_PAD.encode(Sha256::digest(public));
@@ -142,7 +190,7 @@ mod tests {
     fn a_new_key_signs_what_it_verifies_and_reads_back_with_the_same_id() {
         let (key, private) = SigningKey::generate(UnixTime::from_secs(7));
         let claims = serde_json::json!({ "sub": "a", "exp": u32::MAX });
-        let token = encode(&Header::new(Algorithm::EdDSA), &claims, &key.encoding).unwrap();
+        let token = encode(&Header::new(Algorithm::EdDSA), &claims, &key.encoding()).unwrap();
         let mut rules = Validation::new(Algorithm::EdDSA);
         rules.validate_exp = false;
         let back = decode::<serde_json::Value>(&token, &key.decoding, &rules).unwrap();
@@ -155,7 +203,7 @@ mod tests {
     #[test]
     fn a_key_as_openssl_writes_it_is_read() {
         let (key, _) = SigningKey::generate(UnixTime::default());
-        let pair = Ed25519KeyPair::from_pkcs8(key.encoding.as_bytes()).unwrap();
+        let pair = Ed25519KeyPair::from_pkcs8(key.encoding().as_bytes()).unwrap();
         let body = base64::engine::general_purpose::STANDARD.encode(pair.to_pkcs8v1().unwrap());
         let pem = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n");
         let read = SigningKey::from_file(pem.as_bytes(), key.created_at).unwrap();
@@ -182,7 +230,7 @@ mod tests {
     #[test]
     fn a_signing_key_does_not_print_its_private_half() {
         let (key, private) = SigningKey::generate(UnixTime::default());
-        let shown = format!("{key:?} {:?}", key.encoding);
+        let shown = format!("{key:?} {:?}", key.encoding());
         assert!(
             !shown.contains(&format!("{:?}", &private[16..20])),
             "{shown}"

@@ -1,5 +1,12 @@
 //! The token endpoint, as a request like any other: its body is read here, and what it asks for is
 //! answered without waiting (see `oauth`).
+//!
+//! Except for its turn: a token is signed, which takes as long as a forwarded request does, and who
+//! asks for one can wait. So a core answers one token request at a time, and before each it lets
+//! everything pass that is ready by then. A flood of them queues up among itself, and what is
+//! forwarded meanwhile waits for one signature, not for as many as somebody has connections. The
+//! queue needs no bound of its own: whoever stands in it holds a connection or a stream, of which
+//! there are so many, and a body that has been read anyway.
 
 use hyper::Response;
 use hyper::body::Incoming;
@@ -27,7 +34,10 @@ impl Gateway {
             }
         };
         ticket.verdict().received = Received::Whole(body.len());
-        // The body may have taken its time; what was revoked meanwhile is revoked.
+        // Never closed, so there is always a turn.
+        let _turn = self.token_turn.acquire().await;
+        tokio::task::yield_now().await;
+        // All that may have taken its time; what was revoked meanwhile is revoked.
         let (state, now) = (self.state.snapshot(), self.clock.now());
         let failures = limits.failures();
         let id = ticket.verdict().id;

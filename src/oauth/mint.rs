@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
+use aws_lc_rs::error::Unspecified;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response};
-use jsonwebtoken::{Algorithm, Header};
 use serde::Serialize;
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -51,7 +51,7 @@ pub enum MintError {
     },
     /// The library refused.
     #[error("the token could not be signed")]
-    Signing(#[source] jsonwebtoken::errors::Error),
+    Signing,
 }
 
 /// Every claim we write; read again by [`crate::verify`], which knows no others.
@@ -82,11 +82,6 @@ pub fn mint(
     now: UnixTime,
 ) -> Result<String, MintError> {
     let signer = signer.ok_or(MintError::NoSigningKey)?;
-    let header = Header {
-        typ: Some("at+jwt".to_owned()),
-        kid: Some(signer.kid.clone()),
-        ..Header::new(Algorithm::EdDSA)
-    };
     let scope = request.scope.map(joined);
     let claims = Claims {
         iss: &tokens.issuer,
@@ -101,8 +96,9 @@ pub fn mint(
             .map_or(request.account.name.as_str(), KeyId::as_str),
         scope: scope.as_deref(),
     };
-    let token =
-        jsonwebtoken::encode(&header, &claims, &signer.encoding).map_err(MintError::Signing)?;
+    let token = signer
+        .token(&claims)
+        .map_err(|Unspecified| MintError::Signing)?;
     match token.len() {
         found if found > CREDENTIAL_BYTES_MAX => Err(MintError::TooLong { found }),
         _ => Ok(token),

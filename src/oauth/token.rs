@@ -276,7 +276,7 @@ fn refusal(error: &MintError) -> Refusal {
             "the scope makes the token too long, ask for fewer permissions",
             Reason::RequestMalformed,
         ),
-        MintError::NoSigningKey | MintError::Signing(_) => Refusal::NotReady,
+        MintError::NoSigningKey | MintError::Signing => Refusal::NotReady,
     }
 }
 

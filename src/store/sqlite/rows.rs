@@ -12,7 +12,7 @@ use crate::store::{
     AccountRecord, FileAccountRecord, GrantRecord, GroupRecord, KeyLimits, KeyRecord, Records,
     RoleRecord, SigningKeyRecord,
 };
-use crate::words::{AccountId, GroupName, UnixTime};
+use crate::words::{AccountId, GroupName, RoleName, UnixTime};
 
 const ACCOUNT: &str = "SELECT id, name, description, enabled, allow_from, created_at, updated_at, \
                        last_used_at, applied_as, owner FROM accounts";
@@ -23,7 +23,8 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Records> {
     let dead = "SELECT id FROM ids WHERE dead_at IS NOT NULL";
     let mut records = Records {
         accounts: all(connection, ACCOUNT, |row| {
-            Ok((parsed(row, 0)?, account_row(row)?))
+            let account = account_row(row)?;
+            Ok((account.id.clone(), account))
         })?,
         groups: all(connection, GROUP, |row| {
             Ok((parsed(row, 0)?, group_row(row)?))
@@ -42,18 +43,24 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Records> {
         )?,
         ..Records::default()
     };
+    let mut roles = BTreeSet::new();
     let query = "SELECT account, role, within, closed_at FROM account_grants";
-    for (id, grant) in all::<Vec<_>, (AccountId, _)>(connection, query, grant_row)? {
+    each(connection, query, |row| {
+        let (id, grant): (AccountId, _) = grant_row(row, &mut roles)?;
         if let Some(account) = records.accounts.get_mut(&id) {
+            account.grants.reserve_exact(1);
             account.grants.push(grant);
         }
-    }
+        Ok(())
+    })?;
     let query = "SELECT group_name, role, within, closed_at FROM group_grants";
-    for (name, grant) in all::<Vec<_>, (GroupName, _)>(connection, query, grant_row)? {
+    each(connection, query, |row| {
+        let (name, grant): (GroupName, _) = grant_row(row, &mut roles)?;
         if let Some(group) = records.groups.get_mut(&name) {
             group.grants.push(grant);
         }
-    }
+        Ok(())
+    })?;
     records
         .accounts
         .values_mut()
@@ -74,9 +81,15 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Records> {
     }
     let query = "SELECT id, account, description, digest, created_at, updated_at, expires_at, \
                  last_used_at, last_used_from, may_use, allow_from, created_by FROM keys";
-    for key in all::<Vec<_>, _>(connection, query, key_row)? {
-        records.put_key(key);
-    }
+    let keys = all(connection, query, |row| {
+        let mut key = key_row(row)?;
+        // One text for an id, however many rows name it.
+        if let Some(account) = records.accounts.get(&key.account) {
+            key.account = account.id.clone();
+        }
+        Ok((key.id, key))
+    })?;
+    records.set_keys(keys);
     Ok(records)
 }
 
@@ -100,7 +113,7 @@ pub(super) fn insert_signing_key(
 
 fn roles(
     connection: &Connection,
-) -> rusqlite::Result<BTreeMap<crate::words::RoleName, RoleRecord>> {
+) -> rusqlite::Result<BTreeMap<RoleName, RoleRecord>> {
     let query = "SELECT name, description, permissions, include, created_at, updated_at, \
                  api_access, applied_as, owner FROM roles";
     all(connection, query, |row| {
@@ -205,17 +218,41 @@ fn key_row(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
     })
 }
 
-/// Whose, and the grant.
-fn grant_row<H: FromStr>(row: &Row<'_>) -> rusqlite::Result<(H, GrantRecord)>
+/// Whose, and the grant. There are few roles and many grants, so those that are in `roles` are shared.
+fn grant_row<H: FromStr>(
+    row: &Row<'_>,
+    roles: &mut BTreeSet<RoleName>,
+) -> rusqlite::Result<(H, GrantRecord)>
 where
     H::Err: std::error::Error + Send + Sync + 'static,
 {
+    let role = match roles.get(row.get_ref(1)?.as_str()?) {
+        Some(known) => known.clone(),
+        None => {
+            let new: RoleName = parsed(row, 1)?;
+            roles.insert(new.clone());
+            new
+        }
+    };
     let grant = GrantRecord {
-        role: parsed(row, 1)?,
+        role,
         within: listed(row, 2)?,
         closed_at: maybe_time(row, 3)?,
     };
     Ok((parsed(row, 0)?, grant))
+}
+
+fn each(
+    connection: &Connection,
+    query: &str,
+    mut read: impl FnMut(&Row<'_>) -> rusqlite::Result<()>,
+) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare(query)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        read(row)?;
+    }
+    Ok(())
 }
 
 fn all<C: FromIterator<T>, T>(

@@ -10,7 +10,7 @@ const ISSUER: &str = "https://gate.example.com";
 
 /// A token of these texts, signed with the world's key whatever the header says.
 fn forge(world: &World, header: &str, claims: &str) -> String {
-    let key = &world.signing.current().unwrap().encoding;
+    let key = &world.signing.current().unwrap().encoding();
     signed(header, claims, key, Algorithm::EdDSA)
 }
 
@@ -233,7 +233,7 @@ fn d10_a_token_of_another_key_that_borrows_our_key_id_is_not_ours() {
     let token = signed(
         &header(&world),
         &claims(&world),
-        &retired.encoding,
+        &retired.encoding(),
         Algorithm::EdDSA,
     );
     check(&world, &token, Reason::SignatureWrong, "two of ours");
@@ -251,7 +251,7 @@ fn a_retired_key_still_verifies_what_it_signed() {
     let token = signed(
         &header,
         &claims(&world),
-        &retired.encoding,
+        &retired.encoding(),
         Algorithm::EdDSA,
     );
     assert!(world.bearer(&token, START).is_ok());

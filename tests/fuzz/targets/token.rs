@@ -54,7 +54,7 @@ fn raw(token: &str) {
 fn signed(header: &str, claims: &str) -> Option<String> {
     let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
     let message = format!("{}.{}", encode(header), encode(claims));
-    let key = &WORLD.signing.current()?.encoding;
+    let key = &WORLD.signing.current()?.encoding();
     let signature = sign(message.as_bytes(), key, Algorithm::EdDSA).ok()?;
     Some(format!("{message}.{signature}"))
 }
