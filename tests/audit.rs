@@ -1,6 +1,8 @@
 //! Who changed what is on record: listed, followed, handed to a SIEM, and proven to be whole (G16, G17).
 //! That nothing is changed where no record can be written (G18) is tried beside the service.
 
+mod long_trail;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader};

@@ -1,7 +1,9 @@
 //! What a stranger may cost, and how often somebody we know may ask: throttled sources and rates.
 
+mod flood;
 mod rates;
 mod sources;
+mod strangers;
 
 use crate::harness::{Client, Gateway, Message, request};
 

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -66,6 +67,13 @@ pub(super) struct Parts {
     pub(super) clock: Clock,
     pub(super) role: Role,
 }
+
+/// Most uses of keys that are written back while the lock is held: some milliseconds' worth, after which
+/// a revocation that waits has its turn.
+const WRITTEN_AT_ONCE: usize = 500;
+
+/// How long others may then take the lock: as long as it takes to wake them.
+const WRITING_RESTS: Duration = Duration::from_millis(1);
 
 /// Carries out what operators ask for.
 pub struct Service {
@@ -266,23 +274,34 @@ impl Service {
         Desk::new(self, self.lock()?, asked).record(outcome)
     }
 
-    /// Writes back when keys and accounts were last used, and returns how many keys that were.
+    /// Writes back when keys and accounts were last used, and returns how many keys that were. Part by
+    /// part, and who wants to change something comes between them.
     ///
     /// # Errors
     ///
     /// See [`StoreError`]; what was not written is written the next time.
     pub fn flush_last_used(&self) -> Result<usize, StoreError> {
-        let mut inner = self.lock()?;
         let state = self.handle.snapshot();
-        let used = super::keys::used_since(&state.directory, &inner.records);
-        let count = used.keys.len();
-        if count + used.accounts.len() > 0 {
-            let change = Change::Used {
-                keys: used.keys,
-                accounts: used.accounts,
-            };
-            inner.store.commit(Some(&change), &[])?;
-            inner.records.apply(&change);
+        let keys = state.directory.keys();
+        let keys: Vec<_> = keys.filter(|key| key.last_used_at().is_some()).collect();
+        let mut count = 0;
+        for part in keys.chunks(WRITTEN_AT_ONCE) {
+            let mut inner = self.lock()?;
+            let used = super::keys::used_since(part, &inner.records);
+            if used.keys.len() + used.accounts.len() > 0 {
+                count += used.keys.len();
+                let change = Change::Used {
+                    keys: used.keys,
+                    accounts: used.accounts,
+                };
+                inner.store.commit(Some(&change), &[])?;
+                inner.records.apply(&change);
+            }
+            drop(inner);
+            if keys.len() > WRITTEN_AT_ONCE {
+                // A lock that is taken again at once is had by nobody else.
+                std::thread::sleep(WRITING_RESTS);
+            }
         }
         Ok(count)
     }

@@ -66,6 +66,9 @@ impl Teller<'_> {
                 take("boundary", self.boundary());
             }
         }
+        if failed.is_none() {
+            take("rate", self.rate());
+        }
         steps
     }
 
@@ -205,6 +208,18 @@ impl Teller<'_> {
             }
         }
         (!places.is_empty()).then(|| places.join("; "))
+    }
+
+    /// What no question can settle beforehand: how often the routes may be called.
+    fn rate(&self) -> Option<String> {
+        let told = self.routes().into_iter().flat_map(|route| {
+            let all = route.rate.map(|rate| format!("{rate} by all together"));
+            let each = route.rate_per_account;
+            let each = each.map(|rate| format!("{rate} by each account"));
+            all.into_iter().chain(each)
+        });
+        let told: Vec<_> = told.collect();
+        (!told.is_empty()).then(|| format!("called at most {}, and not counted here", told.join(", ")))
     }
 }
 

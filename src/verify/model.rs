@@ -13,8 +13,9 @@ use super::world::{START, World};
 use crate::credential::Credential;
 use crate::directory::{Handle, State};
 
-/// Orders that are tried, of either kind.
+/// Orders that are tried, of either kind; and in the long run.
 const ORDERS: usize = 3000;
+const ORDERS_LONG: usize = 300_000;
 
 /// What the threads of one run share.
 struct Scene {
@@ -83,8 +84,10 @@ fn check(take_back: impl Fn(&mut World) + Send + Sync + 'static) {
     };
     let scenario = Arc::new(scenario);
     let run = Arc::clone(&scenario);
-    Runner::new(RandomScheduler::new(ORDERS), Config::new()).run(move || run());
-    Runner::new(PctScheduler::new(3, ORDERS), Config::new()).run(move || scenario());
+    let is_long = std::env::var_os("PORTCULLIS_LONG").is_some_and(|value| !value.is_empty());
+    let orders = if is_long { ORDERS_LONG } else { ORDERS };
+    Runner::new(RandomScheduler::new(orders), Config::new()).run(move || run());
+    Runner::new(PctScheduler::new(3, orders), Config::new()).run(move || scenario());
 }
 
 #[test]

@@ -48,13 +48,26 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts the gateway on `files` and waits until it is ready.
     pub(crate) fn start(files: Files) -> Self {
+        Self::begin(files, Stdio::piped())
+    }
+
+    /// The same, and nobody keeps the decisions it logs: of millions of requests they would fill the
+    /// memory.
+    pub(crate) fn start_unheard(files: Files) -> Self {
+        Self::begin(files, Stdio::null())
+    }
+
+    fn begin(files: Files, decisions: Stdio) -> Self {
         let mut child = files
             .command(&["serve"])
-            .stdout(Stdio::piped())
+            .stdout(decisions)
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary runs");
-        let stdout = Lines::of(child.stdout.take().expect("it was piped"));
+        let stdout = match child.stdout.take() {
+            Some(stdout) => Lines::of(stdout),
+            None => Lines::of(std::io::empty()),
+        };
         let stderr = Lines::of(child.stderr.take().expect("it was piped"));
         let addresses = stderr.wait("the gateway to be ready", |lines| {
             let events: Vec<Event> = lines.iter().filter_map(|line| Event::read(line)).collect();

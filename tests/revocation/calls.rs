@@ -10,6 +10,8 @@ use crate::harness::{Api, Gateway, request};
 
 /// Connections that call at once.
 const CONNECTIONS: usize = 64;
+/// Calls of each before the change.
+const BEFORE: usize = 50;
 
 /// What happened while one thing was taken back.
 #[derive(Debug, Default)]
@@ -25,10 +27,12 @@ struct Tally {
 }
 
 /// Ten million in the long run. Each kind of change takes its turn, so that no one of them is left out.
+/// Others have a fraction of that: what may go wrong does so in the instant of the change, and more calls
+/// long after it find no more.
 #[test]
 fn e21_no_call_sent_after_the_acknowledgement_passes() {
     let (api, grpc) = (Api::start(), Api::http2());
-    let gateway = before(&api, &grpc).start();
+    let gateway = Gateway::start_unheard(before(&api, &grpc).write());
     let calls: usize = sized(21_000, 10_000_000);
     let rounds = sized(1, 10) * Change::ALL.len();
     let each = calls.div_ceil(rounds * CONNECTIONS);
@@ -41,27 +45,26 @@ fn e21_no_call_sent_after_the_acknowledgement_passes() {
         after += tally.after.load(Ordering::SeqCst);
         allowed += tally.allowed.load(Ordering::SeqCst);
     }
-    assert!(after >= calls / 4, "only {after} calls came after a change");
+    assert!(after >= calls, "only {after} calls came after a change");
     assert!(
         allowed >= rounds * CONNECTIONS,
         "only {allowed} calls came before one"
     );
     let said = format!(
-        "{calls} calls on 64 connections, {after} after one of {rounds} changes: 0 accepted"
+        "{after} calls on 64 connections, each after one of {rounds} changes was acknowledged: 0 \
+         accepted; {allowed} before"
     );
     told(&format!("E21: {said}"));
     passed("E21", &said);
 }
 
-/// Calls on and on until the change is acknowledged, and then as often as is left of `each`; from then
-/// on each has to be answered by `status`.
+/// Calls on and on until the change is acknowledged, and then `each` times, each of which has to be
+/// answered by `status`.
 async fn call(mut caller: Caller, bytes: &[u8], tally: &Tally, (status, each): (u16, usize)) {
     let mut calls = 0;
-    while calls < each || !tally.acknowledged.load(Ordering::SeqCst) {
+    while calls < each {
         let was_acknowledged = tally.acknowledged.load(Ordering::SeqCst);
-        if calls < each / 2 || was_acknowledged {
-            calls += 1;
-        }
+        calls += usize::from(was_acknowledged);
         let answer = caller.ask(bytes).await.expect("every call is answered");
         if was_acknowledged {
             tally.after.fetch_add(1, Ordering::SeqCst);
@@ -74,7 +77,7 @@ async fn call(mut caller: Caller, bytes: &[u8], tally: &Tally, (status, each): (
     }
 }
 
-/// Each connection calls `each` times; a third of the way, the change is made.
+/// Each connection calls `each` times after the change, which is made when each has called some times.
 fn round_of(gateway: &Gateway, name: &str, change: Change, each: usize) -> Arc<Tally> {
     let held = Held::new(gateway, name, change.is_by_group());
     let bytes: Arc<[u8]> = {
@@ -92,7 +95,7 @@ fn round_of(gateway: &Gateway, name: &str, change: Change, each: usize) -> Arc<T
             }
         });
         let changer = async {
-            while tally.allowed.load(Ordering::SeqCst) < CONNECTIONS * (each / 3).max(1) {
+            while tally.allowed.load(Ordering::SeqCst) < CONNECTIONS * BEFORE {
                 tokio::time::sleep(std::time::Duration::from_millis(1)).await;
             }
             tokio::task::block_in_place(|| change.make(gateway, &held));

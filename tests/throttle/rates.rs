@@ -1,7 +1,7 @@
 //! How often a route may be called, and an account may call.
 
 use super::{from, said, token, wait};
-use crate::harness::{Fixture, Gateway, Upstream};
+use crate::harness::{Fixture, Gateway, Upstream, http2, load};
 
 const POLICY: &str = r"
 upstream: items
@@ -61,6 +61,56 @@ fn a_route_is_called_as_often_as_it_may_be_and_by_each_as_often_as_each_may() {
     let entry = gateway.decision_of(&answer);
     assert_eq!(entry["portcullis.account.name"], "one", "{entry}");
     assert_eq!(entry["portcullis.reason"], "rate_limited", "{entry}");
+}
+
+/// The same buckets, whatever a request comes by.
+#[test]
+fn a_rate_holds_over_http2_too_and_streams_of_one_connection_share_it() {
+    let upstream = Upstream::start();
+    let gateway = fixture(&upstream)
+        .listener("http2: true")
+        .settings("rates: { headers: true }")
+        .start();
+    let token = gateway.token(&gateway.account("one", &["reader"]));
+    assert_eq!(statuses(&gateway, "GET /all/1", &token, 1), [200]);
+    let answers = load::run(async {
+        let connection = http2::Http2::connect(gateway.address()).await.unwrap();
+        let mut answers = Vec::new();
+        for _ in 0..3 {
+            let mut message = http2::message("GET /all/2");
+            let bearer = format!("Bearer {token}").parse().unwrap();
+            message.headers_mut().insert("authorization", bearer);
+            answers.push(connection.requests().ask(message).await.unwrap());
+        }
+        answers
+    });
+    let said: Vec<_> = answers.iter().map(|answer| answer.status.as_u16()).collect();
+    assert_eq!(said, [200, 200, 429]);
+    let refused = &answers[2];
+    let wait: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=3600).contains(&wait), "{refused:?}");
+    assert_eq!(refused.headers["ratelimit-policy"], "\"route\";q=1;w=3600");
+    assert!(refused.text().contains("urn:portcullis:reason:rate_limited"));
+    // And back.
+    assert_eq!(statuses(&gateway, "GET /all/3", &token, 1), [429]);
+}
+
+#[test]
+fn who_asks_why_is_told_how_often() {
+    let upstream = Upstream::start();
+    let gateway = fixture(&upstream).start();
+    gateway.account("one", &["reader"]);
+    let rate = |line: [&str; 2]| {
+        let told = gateway.json(&["explain", line[0], line[1], "--as", "one"]);
+        let steps = told["steps"].as_array().unwrap().clone();
+        let step = steps.into_iter().find(|step| step["step"] == "rate");
+        step.map(|step| step["found"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(
+        rate(["GET", "/both/1"]).as_deref(),
+        Some("called at most 2/h by all together, 1/h by each account, and not counted here")
+    );
+    assert_eq!(rate(["GET", "/free/1"]), None);
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! Which keys there are: listed page by page, those that are silent or end soon, and when they were
 //! used.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use crate::admin::authority::Subject;
 use crate::admin::desk::{Answer, Desk, not_found};
 use crate::admin::service::Used;
 use crate::admin::{AdminError, view};
-use crate::directory::{Directory, Key};
+use crate::directory::Key;
 use crate::policy::FileKey;
 use crate::store::{KeyUse, Records};
 use crate::words::{Account, AccountId, AccountName, KeyId, UnixTime};
@@ -53,19 +54,22 @@ pub(in crate::admin) fn list(
         None => None,
     };
     let begin = after.as_ref().map(|(name, ..)| name.clone());
-    let mut accounts: Vec<_> = desk
+    let accounts: BinaryHeap<_> = desk
         .directory()
         .accounts()
         .filter(|one| account.is_none_or(|account| one.name == *account))
         .filter(|one| desk.sees(Subject::KeysOf(&one.name)))
         .filter(|one| begin.as_ref().is_none_or(|begin| one.name >= *begin))
+        .map(|one| Reverse((&one.name, &one.id)))
         .collect();
     // Each account is looked at with its keys, and a page needs no more accounts than it has lines,
-    // unless some of them have nothing to show.
-    accounts.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    // unless some of them have nothing to show. So they are put in order one by one.
     let most = limit.unwrap_or(usize::MAX);
     let mut shown = Vec::new();
-    for account in accounts {
+    for Reverse((_, id)) in in_order(accounts) {
+        let Some(account) = desk.directory().account(id) else {
+            continue;
+        };
         let mut keys: Vec<_> = keys_of(desk, account)
             .filter(|key| wanted.admits(desk, key))
             .map(|key| (place(desk, key), key))
@@ -83,6 +87,11 @@ pub(in crate::admin) fn list(
         }
     }
     Ok(shown.into())
+}
+
+/// What is on a heap, first things first, as far as somebody asks.
+fn in_order<T: Ord>(mut heap: BinaryHeap<T>) -> impl Iterator<Item = T> {
+    std::iter::from_fn(move || heap.pop())
 }
 
 /// Where a key stands in the list: by account, then by age; keys of files have none and come first.
@@ -106,11 +115,11 @@ fn keys_of<'d>(desk: &'d Desk<'_>, account: &'d Account) -> impl Iterator<Item =
         .filter(|key| key.account.id == account.id)
 }
 
-/// When keys and accounts were used, as far as `records` do not know it.
-pub(in crate::admin) fn used_since(directory: &Directory, records: &Records) -> Used {
+/// When `of` and their accounts were used, as far as `records` do not know it.
+pub(in crate::admin) fn used_since(of: &[&Key], records: &Records) -> Used {
     let mut keys = Vec::new();
     let mut accounts: BTreeMap<&AccountId, UnixTime> = BTreeMap::new();
-    for key in directory.keys() {
+    for key in of {
         let Some(used) = key.last_used_at() else {
             continue;
         };

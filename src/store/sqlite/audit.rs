@@ -6,11 +6,13 @@
 //! it is a fault of the trail from then on.
 
 mod prove;
+mod select;
 
-use rusqlite::{Connection, OptionalExtension, Row as SqlRow, ToSql, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, params};
 use serde_json::{Value, json};
 
 pub(super) use prove::{check, check_anchor};
+use select::{Order, select};
 
 use super::rows::millis;
 use crate::audit::{Actor, Anchor, ChainKey, Ends, Entry, Filter, Hash, Object, Outcome, Row};
@@ -158,7 +160,7 @@ pub(super) fn entry_of(event: &'static str, at: UnixTime, instance: &str, after:
 
 /// The records that `filter` admits, newest first.
 pub(super) fn list(connection: &Connection, filter: &Filter) -> rusqlite::Result<Vec<Row>> {
-    select(connection, filter, (0, "DESC"))
+    select(connection, filter, (0, Order::NewestFirst))
 }
 
 /// Those of them with a number above `after`, oldest first.
@@ -167,46 +169,7 @@ pub(super) fn follow(
     after: u64,
     filter: &Filter,
 ) -> rusqlite::Result<Vec<Row>> {
-    select(connection, filter, (after, "ASC"))
-}
-
-fn select(
-    connection: &Connection,
-    filter: &Filter,
-    (after, order): (u64, &str),
-) -> rusqlite::Result<Vec<Row>> {
-    let mut wanted = "SELECT number, record, hash FROM audit WHERE number > ?".to_owned();
-    let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(signed(after))];
-    let mut and = |part: &str, value: Option<Box<dyn ToSql>>| {
-        if let Some(value) = value {
-            wanted.push_str(part);
-            values.push(value);
-        }
-    };
-    let text = |text: &Option<String>| -> Option<Box<dyn ToSql>> { Some(Box::new(text.clone()?)) };
-    let time = |time: Option<UnixTime>| -> Option<Box<dyn ToSql>> { Some(Box::new(millis(time?))) };
-    and(" AND account = ?", text(&filter.account));
-    and(" AND actor = ?", text(&filter.actor));
-    and(" AND at >= ?", time(filter.since));
-    and(" AND at < ?", time(filter.until));
-    and(
-        " AND number < ?",
-        filter.before.map(|before| Box::new(signed(before)) as _),
-    );
-    if let Some(event) = &filter.event {
-        // A kind is all that begins with it and a dot; behind the dot comes `/` in the alphabet.
-        wanted.push_str(" AND (event = ? OR (event > ? AND event < ?))");
-        values.push(Box::new(event.clone()));
-        values.push(Box::new(format!("{event}.")));
-        values.push(Box::new(format!("{event}/")));
-    }
-    wanted.push_str(&format!(" ORDER BY number {order} LIMIT ?"));
-    values.push(Box::new(signed(filter.limit() as u64)));
-    let values = rusqlite::params_from_iter(values.iter().map(|value| &**value));
-    connection
-        .prepare(&wanted)?
-        .query_map(values, row)?
-        .collect()
+    select(connection, filter, (after, Order::OldestFirst))
 }
 
 fn row(row: &SqlRow<'_>) -> rusqlite::Result<Row> {

@@ -119,14 +119,18 @@ fn at_the_end((last, hash): (u64, Option<Hash>), ends: &Ends) -> Option<Broken> 
 
 /// Rows where the chain has none: before it begins or behind its end. They would be shown in lists.
 fn stray(connection: &Connection, ends: &Ends) -> rusqlite::Result<Option<Broken>> {
-    let query =
-        "SELECT number FROM audit WHERE number <= ?1 OR number > ?2 ORDER BY number LIMIT 1";
-    let number = connection
-        .prepare(query)?
-        .query_row([signed(ends.base.0), signed(ends.head.0)], |row| {
-            row.get::<_, i64>(0)
-        })
-        .optional()?;
+    // Two questions: to one for either side all rows would be looked at.
+    let first = |query: &str, end: u64| {
+        let mut statement = connection.prepare(query)?;
+        let found = statement.query_row([signed(end)], |row| row.get::<_, i64>(0));
+        found.optional()
+    };
+    let before = "SELECT number FROM audit WHERE number <= ?1 ORDER BY number LIMIT 1";
+    let behind = "SELECT number FROM audit WHERE number > ?1 ORDER BY number LIMIT 1";
+    let number = match first(before, ends.base.0)? {
+        Some(number) => Some(number),
+        None => first(behind, ends.head.0)?,
+    };
     Ok(number.map(|number| {
         let message = format!("record {number} was put in by somebody else");
         Broken::at(u64::try_from(number).unwrap_or(0), message)
