@@ -136,7 +136,6 @@ impl SigningKey {
     }
 }
 
-
 fn kid(public: &[u8; 32]) -> String {
     let mut text = URL_SAFE_NO_PAD.encode(Sha256::digest(public));
     text.truncate(KID_LENGTH);

@@ -219,7 +219,8 @@ impl Teller<'_> {
             all.into_iter().chain(each)
         });
         let told: Vec<_> = told.collect();
-        (!told.is_empty()).then(|| format!("called at most {}, and not counted here", told.join(", ")))
+        (!told.is_empty())
+            .then(|| format!("called at most {}, and not counted here", told.join(", ")))
     }
 }
 

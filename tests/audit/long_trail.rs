@@ -39,14 +39,24 @@ fn a_long_trail_is_listed_searched_and_proven_and_nobody_waits_for_it() {
     let moment = |second: usize| UnixTime::from_secs(BEGAN + second as u64).to_string();
     let pages = [
         ("the newest", "--limit 100".to_owned()),
-        ("of one account", "--limit 100 --account account-7".to_owned()),
+        (
+            "of one account",
+            "--limit 100 --account account-7".to_owned(),
+        ),
     ];
     let searches = [
-        ("a rare event", "--limit 100 --event store.create".to_owned()),
+        (
+            "a rare event",
+            "--limit 100 --event store.create".to_owned(),
+        ),
         ("no event", "--limit 100 --event key.none".to_owned()),
         (
             "a minute long ago",
-            format!("--limit 100 --since {} --until {}", moment(100), moment(160)),
+            format!(
+                "--limit 100 --since {} --until {}",
+                moment(100),
+                moment(160)
+            ),
         ),
     ];
     let nothing = shortest(&gateway, "routes list");
@@ -58,7 +68,11 @@ fn a_long_trail_is_listed_searched_and_proven_and_nobody_waits_for_it() {
     let searches: Vec<_> = searches.iter().map(measure).collect();
     let slowest = |times: &[(String, Duration)]| times.iter().map(|(_, took)| *took).max();
     let (proof, waits) = prove_beside_changes(&gateway, count);
-    let each: Vec<_> = pages.iter().chain(&searches).map(|(said, _)| said.as_str()).collect();
+    let each: Vec<_> = pages
+        .iter()
+        .chain(&searches)
+        .map(|(said, _)| said.as_str())
+        .collect();
     let said = format!(
         "{count} records: {}; proven in {proof:?}, while a change took {waits:?} at most",
         each.join(", ")

@@ -40,7 +40,9 @@ fn e31_a_flood_of_the_token_endpoint_leaves_what_is_forwarded_alone() {
         let api = Api::start();
         let files = Fixture::before(&api.url())
             .policy("items.yaml", POLICY)
-            .settings(&format!("threads: 1\nlog: {{ decisions: denied }}\n{rates}"));
+            .settings(&format!(
+                "threads: 1\nlog: {{ decisions: denied }}\n{rates}"
+            ));
         let gateway = Gateway::start_unheard(files.write());
         let key = gateway.account("ci", &["reader"]);
         judge(what, || measure(&gateway, &key))
@@ -181,7 +183,9 @@ impl Flood {
                 let output = wrk.stdout.as_mut().expect("it was piped");
                 std::io::Read::read_to_string(output, &mut text).expect("text");
                 wrk.wait().expect("it ends");
-                let line = text.lines().find_map(|line| line.strip_prefix("Requests/sec:"));
+                let line = text
+                    .lines()
+                    .find_map(|line| line.strip_prefix("Requests/sec:"));
                 let rate = line.and_then(|rate| rate.trim().parse::<f64>().ok());
                 rate.unwrap_or_else(|| panic!("wrk said: {text}")) as u64
             }
@@ -193,7 +197,11 @@ fn question(key: &Key) -> Vec<u8> {
     let basic = key.basic();
     let form = "application/x-www-form-urlencoded";
     let headers = [("Authorization", basic.as_str()), ("Content-Type", form)];
-    request("POST /oauth/token", &headers, b"grant_type=client_credentials")
+    request(
+        "POST /oauth/token",
+        &headers,
+        b"grant_type=client_credentials",
+    )
 }
 
 fn write_script(path: &Path, key: &Key) {

@@ -84,13 +84,24 @@ fn a_rate_holds_over_http2_too_and_streams_of_one_connection_share_it() {
         }
         answers
     });
-    let said: Vec<_> = answers.iter().map(|answer| answer.status.as_u16()).collect();
+    let said: Vec<_> = answers
+        .iter()
+        .map(|answer| answer.status.as_u16())
+        .collect();
     assert_eq!(said, [200, 200, 429]);
     let refused = &answers[2];
-    let wait: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    let wait: u64 = refused.headers["retry-after"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
     assert!((1..=3600).contains(&wait), "{refused:?}");
     assert_eq!(refused.headers["ratelimit-policy"], "\"route\";q=1;w=3600");
-    assert!(refused.text().contains("urn:portcullis:reason:rate_limited"));
+    assert!(
+        refused
+            .text()
+            .contains("urn:portcullis:reason:rate_limited")
+    );
     // And back.
     assert_eq!(statuses(&gateway, "GET /all/3", &token, 1), [429]);
 }

@@ -40,12 +40,13 @@ fn e15_e16_e17_strangers_by_the_million_cost_little_and_nobody_we_know_feels_the
     let api = Api::start();
     let files = Fixture::before(&api.url())
         .policy("items.yaml", POLICY)
-        .listener(
-            "trusted_proxies: [127.0.0.1], basic: true, limits: { failures_window: 1h }",
-        )
+        .listener("trusted_proxies: [127.0.0.1], basic: true, limits: { failures_window: 1h }")
         .settings("log: { decisions: denied }\nrates: { token_endpoint: 1000000/s }");
     let gateway = Gateway::start_unheard(files.write());
-    let (key, other) = (gateway.account("owner", &["reader"]), gateway.account("other", &[]));
+    let (key, other) = (
+        gateway.account("owner", &["reader"]),
+        gateway.account("other", &[]),
+    );
     let good: Vec<_> = (0..sized(50, GOOD)).map(|_| gateway.token(&key)).collect();
     let wrong = Key {
         secret: other.secret,
@@ -84,7 +85,10 @@ fn e15_e16_e17_strangers_by_the_million_cost_little_and_nobody_we_know_feels_the
         scene.owners.load(Ordering::SeqCst),
     );
     told(&said);
-    assert!(scene.owners.load(Ordering::SeqCst) > 0 && friends > 0, "{said}");
+    assert!(
+        scene.owners.load(Ordering::SeqCst) > 0 && friends > 0,
+        "{said}"
+    );
     assert!(hit as f64 >= 0.99 * friends as f64, "{said}");
     // Who guesses waits, and is told for how long.
     let answer = from(&gateway, GUESSER, "GET /v1/quick", &[]);
@@ -108,7 +112,8 @@ fn hits(gateway: &Gateway) -> u64 {
     let line = metrics
         .lines()
         .find_map(|line| line.strip_prefix("portcullis_token_cache_hits_total "));
-    line.and_then(|figure| figure.parse().ok()).expect("a figure")
+    line.and_then(|figure| figure.parse().ok())
+        .expect("a figure")
 }
 
 fn asks(source: &str, credential: &str) -> Vec<u8> {
@@ -165,7 +170,10 @@ impl Scene {
                 0 => format!("2001:db8::{:x}:{:x}", number >> 16, number & 0xffff),
                 _ => format!("2001:dba:{:x}:{:x}::1", number >> 16, number & 0xffff),
             };
-            let ask = asks(&source, &format!("Bearer {}{number:0STRANGE$}", self.forged));
+            let ask = asks(
+                &source,
+                &format!("Bearer {}{number:0STRANGE$}", self.forged),
+            );
             let answer = caller.ask(&ask).await.expect("an answer");
             assert!([401, 429].contains(&answer.status()), "{answer:?}");
         }
@@ -210,7 +218,10 @@ async fn come(scene: &Arc<Scene>, count: usize) {
     let strangers = all((0..STRANGERS).map(|_| Arc::clone(scene).stranger(count)));
     let share = scene.good.len() / FRIENDS;
     let friends = all((0..FRIENDS).map(|number| Arc::clone(scene).friend(number * share)));
-    let two = all([tokio::spawn(Arc::clone(scene).owner()), tokio::spawn(Arc::clone(scene).guesser())]);
+    let two = all([
+        tokio::spawn(Arc::clone(scene).owner()),
+        tokio::spawn(Arc::clone(scene).guesser()),
+    ]);
     let over = async {
         strangers.await;
         scene.is_over.store(true, Ordering::SeqCst);

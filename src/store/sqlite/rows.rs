@@ -111,9 +111,7 @@ pub(super) fn insert_signing_key(
     Ok(())
 }
 
-fn roles(
-    connection: &Connection,
-) -> rusqlite::Result<BTreeMap<RoleName, RoleRecord>> {
+fn roles(connection: &Connection) -> rusqlite::Result<BTreeMap<RoleName, RoleRecord>> {
     let query = "SELECT name, description, permissions, include, created_at, updated_at, \
                  api_access, applied_as, owner FROM roles";
     all(connection, query, |row| {

@@ -128,7 +128,8 @@ impl Question {
         way: Way,
     ) -> rusqlite::Result<Vec<Row>> {
         let (conditions, order) = (&self.conditions, self.order);
-        let which = format!("number > ? AND number < ?{conditions} ORDER BY number {order} LIMIT ?");
+        let which =
+            format!("number > ? AND number < ?{conditions} ORDER BY number {order} LIMIT ?");
         let query = match way {
             Way::OneByOne => format!("SELECT number, record, hash FROM audit WHERE {which}"),
             // First the numbers, for which no record is read that is not wanted.
