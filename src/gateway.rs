@@ -6,6 +6,7 @@
 mod outgoing;
 mod pages;
 mod rates;
+mod refused;
 mod standing;
 mod token;
 
@@ -22,10 +23,12 @@ use http::header::{CONNECTION, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
+use serde_json::Value;
 use tokio::sync::Semaphore;
 
 pub use outgoing::{Broken, Outgoing};
 use pages::Page;
+use refused::{is_last, refuse};
 use standing::Standing;
 
 use crate::clock::Clock;
@@ -41,6 +44,7 @@ use crate::head;
 use crate::head::Entrance;
 use crate::judge::{self, Judge, Judgement};
 use crate::oauth;
+use crate::oauth::revoke::Revocations;
 use crate::reason::Reason;
 use crate::record::{Received, Recorder, Ticket, Verdict};
 use crate::reject;
@@ -62,6 +66,10 @@ pub struct Gateway {
     pub tokens: Arc<Tokens>,
     /// Whose turn it is at the token endpoint of this core: one at a time.
     pub token_turn: Semaphore,
+    /// Takes back tokens that clients give back.
+    pub revocations: Revocations,
+    /// Where our endpoints are, for clients that look it up.
+    pub metadata: Option<Arc<Value>>,
     /// Whose tokens are ours.
     pub issuers: Issuers,
     /// Whose sources have shown too many wrong credentials.
@@ -133,7 +141,9 @@ struct Forwarded<'a> {
 enum Act {
     Forward(Permit),
     Token,
+    Revoke,
     SigningKeys,
+    Metadata(Arc<Value>),
     Answer(HeaderMap),
     Refuse(Box<Denial>),
 }
@@ -179,6 +189,11 @@ impl Gateway {
                 Box::pin(self.forward(permit, &state, asked, &mut ticket)).await
             }
             Act::Token => Box::pin(self.token(&asked, body, &mut ticket)).await,
+            Act::Revoke => Box::pin(self.revoke(&asked, body, &mut ticket)).await,
+            Act::Metadata(metadata) => {
+                linger::pass_over(body, &parts, &connection.line);
+                oauth::document(&metadata).map(Outgoing::full)
+            }
             Act::SigningKeys => {
                 linger::pass_over(body, &parts, &connection.line);
                 oauth::key_set(state.directory.signing()).map(Outgoing::full)
@@ -234,6 +249,7 @@ impl Gateway {
             verifier: &self.verifier,
             issuers: &self.issuers,
             throttle: &self.throttle,
+            tells_metadata: self.metadata.is_some(),
         };
         let request = judge::Asked {
             parts: asked.parts,
@@ -246,6 +262,11 @@ impl Gateway {
         match judge.judge(&request, &mut verdict.target) {
             Err(denial) | Ok(Judgement::Decided(Outcome::Denied(denial))) => Act::Refuse(denial),
             Ok(Judgement::SigningKeys) => Act::SigningKeys,
+            Ok(Judgement::Revoke) => Act::Revoke,
+            Ok(Judgement::Metadata) => match &self.metadata {
+                Some(metadata) => Act::Metadata(Arc::clone(metadata)),
+                None => Act::Refuse(Box::new(Denial::new(Reason::RouteMissing))),
+            },
             Ok(Judgement::Token) => {
                 verdict.token_endpoint = true;
                 Act::Token
@@ -413,35 +434,4 @@ impl Gateway {
         };
         (Ticket::new(verdict, Rc::clone(&self.recorder)), source)
     }
-}
-
-/// Whether a request was so malformed that nothing behind it on its connection is to be believed:
-/// where it ends is a matter of opinion.
-fn is_last(verdict: &Verdict) -> bool {
-    let unclear = |reason: Reason| {
-        reason.status() == StatusCode::BAD_REQUEST || reason == Reason::TransferCodingUnknown
-    };
-    // In shadow it was no message that is wrong, but a path that somebody might read two ways.
-    verdict
-        .reason()
-        .filter(|_| !verdict.shadow)
-        .is_some_and(unclear)
-}
-
-/// The answer to a refused request; the refusal goes on record.
-fn refuse(denial: Box<Denial>, ticket: &mut Ticket) -> Response<Outgoing> {
-    let verdict = ticket.verdict();
-    if verdict.route.is_none() {
-        verdict.route.clone_from(&denial.route);
-    }
-    if let Some(caller) = &denial.caller {
-        verdict.saw(caller);
-    }
-    let response = reject::respond(&denial, &verdict.id);
-    // Said at once, for a client that leaves before it is told.
-    verdict.status = Some(response.status());
-    verdict.denial = Some(denial);
-    // Refused after all: shadow lets a decision pass, and not a failing upstream.
-    verdict.shadow = false;
-    response.map(Outgoing::full)
 }

@@ -39,6 +39,8 @@ pub struct Judge<'a> {
     pub issuers: &'a Issuers,
     /// Whose sources have shown too many wrong credentials.
     pub throttle: &'a Throttle,
+    /// Whether there is a document that tells where our endpoints are.
+    pub tells_metadata: bool,
 }
 
 /// A request, as far as it counts.
@@ -74,8 +76,12 @@ impl Asked<'_> {
 pub enum Judgement {
     /// It is for the token endpoint, which has an order of its own.
     Token,
+    /// It is for the revocation endpoint, likewise.
+    Revoke,
     /// It asks for the public halves of our signing keys.
     SigningKeys,
+    /// It asks where our endpoints are.
+    Metadata,
     /// It is a preflight that we answer.
     Preflight(Box<Answer>),
     /// It was decided on.
@@ -108,14 +114,17 @@ impl Judge<'_> {
         let lookup = policy
             .find(Some(head.host), head.method, read.path())
             .map_err(|_| Box::new(Denial::new(Reason::HostUnknown)))?;
-        if read.path() == oauth::token::PATH {
-            // Our own endpoints win over any route that overlaps them.
-            return Ok(Judgement::Token);
-        }
+        // Our own endpoints win over any route that overlaps them.
         let is_read = matches!(head.method, Method::Get | Method::Head);
-        let signs = self.state.directory.signing().current().is_some();
-        if read.path() == oauth::JWKS_PATH && is_read && signs {
-            return Ok(Judgement::SigningKeys);
+        let signs = || self.state.directory.signing().current().is_some();
+        match read.path() {
+            oauth::token::PATH => return Ok(Judgement::Token),
+            oauth::revoke::PATH => return Ok(Judgement::Revoke),
+            oauth::JWKS_PATH if is_read && signs() => return Ok(Judgement::SigningKeys),
+            oauth::METADATA_PATH if is_read && self.tells_metadata => {
+                return Ok(Judgement::Metadata);
+            }
+            _ => {}
         }
         let question = Question {
             policy,

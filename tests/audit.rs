@@ -126,6 +126,43 @@ fn an_export_goes_on_where_the_last_one_ended_and_loses_nothing() {
     assert!(ends(gateway.files(), &export, 2).contains("is no cursor"));
 }
 
+/// How the trail goes on is seen from outside: how many records, how fresh, and how far somebody else has
+/// it.
+#[test]
+fn the_metrics_say_how_far_the_trail_is_and_how_far_it_was_handed_on() {
+    let upstream = Upstream::start();
+    let gateway = Fixture::new(&upstream).start();
+    let figure = |name: &str| -> f64 {
+        let metrics = gateway.ops("/metrics");
+        let metrics = metrics.text();
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("{name} ")));
+        line.unwrap_or_else(|| panic!("no {name} in {metrics}"))
+            .parse()
+            .unwrap()
+    };
+    let head = figure("portcullis_audit_head");
+    assert!(head >= 1.0, "the start is on record");
+    let before = figure("portcullis_audit_records_total");
+    gateway.json(&words("accounts create ci"));
+    gateway.json(&words("accounts disable ci"));
+    assert!((figure("portcullis_audit_records_total") - before - 2.0).abs() < 0.5);
+    assert!((figure("portcullis_audit_head") - head - 2.0).abs() < 0.5);
+    assert!(figure("portcullis_audit_last_record_timestamp_seconds") > 1.7e9);
+    assert!(figure("portcullis_audit_failures_total") < 0.5);
+    assert!(figure("portcullis_audit_exported") < 0.5);
+    // A part of it is not it; what is behind the cursor is.
+    let export = |more: &str| ends(gateway.files(), &format!("audit export {more}"), 0);
+    let cursor = gateway.files().path("cursor").display().to_string();
+    export(&format!("--event account --cursor {cursor}-of-accounts"));
+    export(&format!("--event account --cursor {cursor}-of-accounts"));
+    assert!(figure("portcullis_audit_exported") < 0.5);
+    export(&format!("--cursor {cursor}"));
+    export(&format!("--cursor {cursor}"));
+    assert!(figure("portcullis_audit_exported") >= head + 2.0);
+}
+
 #[test]
 fn who_follows_hears_of_a_change_when_it_is_made() {
     let gateway = Fixture::new(&Upstream::start()).start();

@@ -5,10 +5,15 @@
 
 use std::process::{Command, Output, Stdio};
 
+use oauth2::basic::{BasicClient, BasicErrorResponseType};
+use oauth2::{
+    AuthType, ClientId, ClientSecret, HttpRequest, HttpResponse, RequestTokenError, RevocationUrl,
+    Scope, StandardRevocableToken, TokenResponse, TokenUrl,
+};
 use portcullis::words::SecretDigest;
 use sha2::{Digest as _, Sha256};
 
-use crate::harness::{Fixture, Gateway, Key, Message, Upstream, tool, tools};
+use crate::harness::{Fixture, Gateway, Key, Message, Upstream, request, tool, tools};
 
 /// The usual items, behind the gateway, and the key of somebody who may see and make them.
 struct Stage {
@@ -27,6 +32,7 @@ impl Stage {
         let upstream = Upstream::start();
         let gateway = Fixture::new(&upstream)
             .listener("basic: true, api_key: true")
+            .settings("tokens: { issuer: 'http://gate.example.com' }")
             .start();
         let key = gateway.account("ci", &["writer"]);
         let other_secret = gateway.key("ci").secret;
@@ -75,6 +81,24 @@ impl Stage {
             .output()
             .unwrap_or_else(|error| panic!("{command:?} does not run ({error})"));
         said(&output)
+    }
+
+    /// Carries a request of the `oauth2` crate to the gateway, and the answer back.
+    fn carry(&self, asked: &HttpRequest) -> Result<HttpResponse, std::io::Error> {
+        let headers: Vec<_> = asked
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect();
+        let line = format!("{} {}", asked.method(), asked.uri().path());
+        let answer = self.gateway.send(&request(&line, &headers, asked.body()));
+        let mut response = HttpResponse::new(answer.body.clone());
+        *response.status_mut() = answer.status().try_into().unwrap();
+        if let Some(kind) = answer.header("content-type") {
+            let kind = kind.parse().unwrap();
+            response.headers_mut().insert("content-type", kind);
+        }
+        Ok(response)
     }
 
     /// Method and target of what arrived upstream, without anything that could be a credential.
@@ -144,6 +168,46 @@ fn curl_gets_a_token_by_basic_or_by_body_and_calls() {
     }
     let two = ["GET /v1/items/7?a=b", "HEAD /v1/items/8"];
     assert_eq!(stage.arrived(), [two, two].concat());
+}
+
+/// The `oauth2` crate, which knows no transport but the one it is given: here the bytes it asks for are
+/// sent to the gateway as they are. It encodes what it sends by `Basic`.
+#[test]
+fn the_oauth2_crate_gets_a_token_gives_it_back_and_understands_a_refusal() {
+    for stage in [Stage::new(), Stage::with_foreign_key()] {
+        for way in [AuthType::BasicAuth, AuthType::RequestBody] {
+            let client = |secret: &str| {
+                BasicClient::new(ClientId::new(stage.key.id.clone()))
+                    .set_client_secret(ClientSecret::new(secret.to_owned()))
+                    .set_auth_type(way.clone())
+                    .set_token_uri(TokenUrl::new("https://gate.test/oauth/token".into()).unwrap())
+                    .set_revocation_url(
+                        RevocationUrl::new("https://gate.test/oauth/revoke".into()).unwrap(),
+                    )
+            };
+            let send = |request: HttpRequest| stage.carry(&request);
+            let ours = client(&stage.key.secret);
+            let asked = ours.exchange_client_credentials();
+            let asked = asked.add_scope(Scope::new("items:read".into()));
+            let token = asked.request(&send).unwrap();
+            assert_eq!(token.scopes().map(Vec::len), Some(1));
+            assert!(token.expires_in().unwrap().as_secs() > 0);
+            let access = token.access_token().secret();
+            let status = || stage.gateway.ask("GET /v1/items/7", Some(access)).status();
+            assert_eq!(status(), 200);
+            let given = StandardRevocableToken::AccessToken(token.access_token().clone());
+            ours.revoke_token(given).unwrap().request(&send).unwrap();
+            assert_eq!(status(), 401);
+
+            let refused = client(&stage.other_secret)
+                .exchange_client_credentials()
+                .request(&send);
+            let Err(RequestTokenError::ServerResponse(said)) = refused else {
+                panic!("a wrong secret was not refused as the RFC says: {refused:?}");
+            };
+            assert_eq!(said.error(), &BasicErrorResponseType::InvalidClient);
+        }
+    }
 }
 
 /// A key from elsewhere opens wherever a key may be shown: at the token endpoint, and on a listener that

@@ -33,7 +33,7 @@ fn import(name: &str, text: &str, options: &Options) -> Result<Imported, Fault> 
         dimensions: dimensions
             .map(|name| (name, "Whose it is".to_owned()))
             .collect(),
-        own_endpoints: portcullis::admin::own_endpoints(),
+        own_endpoints: portcullis::admin::own_endpoints(&portcullis::settings::Tokens::default()),
     };
     let (plan, notes) = Plan::of(draft, way);
     let text = write(&plan);
@@ -48,7 +48,7 @@ fn decided(text: &str) -> Result<Policy, Faults> {
     };
     let context = Context {
         upstreams: None,
-        own_endpoints: portcullis::admin::own_endpoints(),
+        own_endpoints: portcullis::admin::own_endpoints(&portcullis::settings::Tokens::default()),
         ..Context::default()
     };
     compile(&[file], &context)

@@ -13,7 +13,11 @@ use serde_json::Value;
 
 use crate::harness::load::{Caller, all, run};
 use crate::harness::long::sized;
-use crate::harness::{Api, Client, Fixture, Gateway, Key, PATIENCE, Scripted, Upstream, request};
+use portcullis::words::{KeyId, Secret};
+
+use crate::harness::{
+    Api, Client, Fixture, Gateway, Key, Message, PATIENCE, Scripted, Upstream, request,
+};
 
 fn claims(token: &str) -> Value {
     let part = token.split('.').nth(1).expect("a JWT has three parts");
@@ -122,6 +126,177 @@ fn e23_what_a_token_opened_is_cut_with_it() {
     assert!(client.ends_within(PATIENCE));
     others.send("1\r\ny\r\n");
     assert_eq!(other.bytes(6), b"1\r\ny\r\n");
+}
+
+/// Asks the revocation endpoint with a key, as curl does.
+fn give_back(gateway: &Gateway, key: &Key, token: &str) -> Message {
+    let basic = key.basic();
+    let headers = [
+        ("Authorization", basic.as_str()),
+        ("Content-Type", "application/x-www-form-urlencoded"),
+    ];
+    let body = format!("token={token}&token_type_hint=access_token");
+    gateway.send(&request("POST /oauth/revoke", &headers, body.as_bytes()))
+}
+
+/// RFC 7009: what a client gives back is refused when the answer is there, and what it opened is cut;
+/// what is none, and what was given back before, is as good as given back.
+#[test]
+fn a_client_gives_back_a_token_of_its_own_and_of_nobody_else() {
+    let upstream = Scripted::start();
+    let mut gateway = Fixture::before(&upstream.url()).start();
+    let key = gateway.account("ci", &["reader"]);
+    let other = gateway.account("other", &["reader"]);
+    let (given, kept, theirs) = (
+        gateway.token(&key),
+        gateway.token(&key),
+        gateway.token(&other),
+    );
+    let mut stream = Client::connect(gateway.address());
+    let bearer = format!("Bearer {given}");
+    stream.send(request(
+        "GET /v1/items/7",
+        &[("Authorization", &bearer)],
+        b"",
+    ));
+    let mut connection = upstream.accept();
+    connection.head();
+    connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n");
+    stream.head();
+    assert_eq!(stream.bytes(6), b"1\r\nx\r\n");
+
+    let answer = give_back(&gateway, &key, &given);
+    assert_eq!((answer.status(), answer.body.len()), (200, 0));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let refused = gateway.ask("GET /v1/items/7", Some(&given));
+    assert_eq!(refused.status(), 401);
+    let decision = gateway.decision_of(&refused);
+    assert_eq!(decision["portcullis.reason"], "token_revoked");
+    assert!(stream.ends_within(PATIENCE), "what it opened goes on");
+
+    for token in [&given, "junk", &format!("{kept}x")] {
+        assert_eq!(give_back(&gateway, &key, token).status(), 200, "{token}");
+    }
+    let refused = give_back(&gateway, &key, &theirs);
+    assert_eq!(
+        (
+            refused.status(),
+            refused.json()["error"].as_str().map(str::to_owned)
+        ),
+        (400, Some("unauthorized_client".to_owned()))
+    );
+    let wrong = Key {
+        secret: other.secret.clone(),
+        id: key.id.clone(),
+    };
+    assert_eq!(give_back(&gateway, &wrong, &kept).status(), 401);
+    let listed = gateway.json(&["tokens", "list"]);
+    let state = |token: &str| {
+        let rows = listed.as_array().expect("a list").iter();
+        let row = rows.clone().find(|row| row["id"] == id(token));
+        row.map(|row| row["state"].clone())
+    };
+    assert_eq!(state(&given), Some("token_revoked".into()));
+
+    // Who it was stands in the trail, and it is so after a crash.
+    let trail = gateway.json(&["audit", "list", "--event", "token.revoke"]);
+    let record = &trail[0];
+    assert_eq!(
+        (
+            &record["portcullis.actor.kind"],
+            &record["portcullis.actor.account.name"]
+        ),
+        (&"client".into(), &"ci".into())
+    );
+    assert_eq!(record["portcullis.object.id"], id(&given).as_str());
+    assert_eq!(record["client.address"], "127.0.0.1");
+    assert_eq!(
+        record["portcullis.request_id"],
+        answer.header("x-request-id").expect("an id")
+    );
+    assert_eq!(trail.as_array().map(Vec::len), Some(1));
+    gateway.crash();
+    assert_eq!(status(&gateway, &given), 401);
+}
+
+#[test]
+fn without_a_store_no_token_is_given_back_and_the_answer_says_so() {
+    let upstream = Upstream::start();
+    let (id, secret) = (KeyId::random(), Secret::random());
+    let account = format!(
+        "accounts:\n  ci:\n    id: sa_ci\n    grants: [{{ role: reader }}]\n    keys: [{{ id: {id}, digest: '{}' }}]\n",
+        secret.digest()
+    );
+    let files = Fixture::new(&upstream)
+        .store("none")
+        .settings("tokens: { signing_key: signing.pem, issuer: 'https://gate.example.com' }")
+        .policy("people.yaml", &account)
+        .write();
+    files.write("signing.pem", &rcgen_ed25519());
+    set_private(&files.path("signing.pem"));
+    let gateway = Gateway::start(files);
+    let key = Key {
+        id: id.to_string(),
+        secret: secret.reveal().to_owned(),
+    };
+    let token = gateway.token(&key);
+    let refused = give_back(&gateway, &key, &token);
+    assert_eq!(refused.json()["error"], "unsupported_token_type");
+    assert_eq!(status(&gateway, &token), 200);
+    let metadata = gateway.ask("GET /.well-known/oauth-authorization-server", None);
+    assert!(metadata.json().get("revocation_endpoint").is_none());
+}
+
+fn rcgen_ed25519() -> String {
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("a key");
+    key.serialize_pem()
+}
+
+fn set_private(path: &std::path::Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let private = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(path, private).expect("a file of ours");
+}
+
+/// RFC 8414: told as the issuer says, whatever host is asked for; there only where the issuer is one that
+/// can be looked up.
+#[test]
+fn a_client_can_look_up_where_the_endpoints_are() {
+    let upstream = Upstream::start();
+    let path = "GET /.well-known/oauth-authorization-server";
+    let gateway = Fixture::new(&upstream)
+        .settings("tokens: { issuer: 'https://gate.example.com' }")
+        .start();
+    let answer = gateway.ask(path, None);
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    let found = answer.json();
+    assert_eq!(found["issuer"], "https://gate.example.com");
+    assert_eq!(
+        found["token_endpoint"],
+        "https://gate.example.com/oauth/token"
+    );
+    assert_eq!(
+        found["revocation_endpoint"],
+        "https://gate.example.com/oauth/revoke"
+    );
+    assert_eq!(
+        found["jwks_uri"],
+        "https://gate.example.com/.well-known/jwks.json"
+    );
+    assert!(
+        !answer.text().contains("items"),
+        "it tells permissions to strangers"
+    );
+    assert_eq!(
+        gateway
+            .ask("POST /.well-known/oauth-authorization-server", None)
+            .status(),
+        401
+    );
+    drop(gateway);
+    let gateway = Fixture::new(&upstream).start();
+    assert_eq!(gateway.ask(path, None).status(), 401);
 }
 
 /// The key set as anybody reads it.

@@ -263,7 +263,16 @@ impl<'a> Desk<'a> {
             O::DenialsFollow { after, filter } => Ok(denials::follow(self, after, &filter)),
             O::DenialsTop { filter } => denials::top(self, &filter),
             O::AuditList { filter } => audit::list(self, &filter),
-            O::AuditFollow { after, filter } => audit::follow(self, after, &filter),
+            O::AuditFollow {
+                after,
+                exported,
+                filter,
+            } => {
+                if let Some(after) = after.filter(|_| exported) {
+                    self.service.figures.exported(after);
+                }
+                audit::follow(self, after, &filter)
+            }
             O::AuditAnchor {} => audit::anchor(self),
             O::AuditVerify { after, anchors } => audit::verify(self, after, &anchors),
             O::Whoami {} => Ok(me::whoami(self)),

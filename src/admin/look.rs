@@ -221,7 +221,9 @@ pub(super) fn issue_token(
 
 /// What a token says, and whether it would be believed.
 pub(super) fn inspect_token(desk: &Desk<'_>, token: &Token) -> Value {
-    let inspect = |state| crate::oauth::inspect(&desk.service.verifier, state, &token.0, desk.now);
+    let service = desk.service;
+    let verifiers = (&*service.verifier, service.admin_verifier.as_deref());
+    let inspect = |state| crate::oauth::inspect(verifiers, state, &token.0, desk.now);
     let told = inspect(&desk.state);
     let account = told.get("account").and_then(Value::as_str);
     let account = account.and_then(|name| name.parse().ok());

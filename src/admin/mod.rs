@@ -30,6 +30,7 @@ mod roles;
 mod service;
 mod tokens;
 mod trail;
+mod upkeep;
 mod version;
 mod view;
 

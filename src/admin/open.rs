@@ -10,9 +10,10 @@ use zeroize::Zeroizing;
 
 use super::service::{Parts, Role};
 use super::{AdminError, ErrorKind, Service, control};
+use crate::audit::Figures;
 use crate::clock::Clock;
 use crate::directory::{Directory, SigningKey, SigningKeys};
-use crate::oauth::{JWKS_PATH, token};
+use crate::oauth::{self, JWKS_PATH, METADATA_PATH, revoke, token};
 use crate::policy::compile::Context;
 use crate::policy::{Policy, compile, folder};
 use crate::settings::{Control, Settings, StoreSetting, Tokens};
@@ -32,16 +33,19 @@ pub fn policy_context(settings: &Settings) -> Context {
     let upstreams = upstreams.map(|(name, upstream)| (name.clone(), upstream.rules.clone()));
     Context {
         upstreams: Some(upstreams.collect()),
-        own_endpoints: own_endpoints(),
+        own_endpoints: own_endpoints(&settings.tokens),
         files_only: settings.store == StoreSetting::None,
     }
 }
 
 /// The gateway's own endpoints on its listeners; they win over any route.
-pub fn own_endpoints() -> Vec<(Method, String)> {
-    let token = |method: &Method| (*method, token::PATH.to_owned());
-    let key_set = [Method::Get, Method::Head].map(|method| (method, JWKS_PATH.to_owned()));
-    Method::ALL.iter().map(token).chain(key_set).collect()
+pub fn own_endpoints(tokens: &Tokens) -> Vec<(Method, String)> {
+    let asked = [token::PATH, revoke::PATH];
+    let asked = asked.map(|path| Method::ALL.iter().map(|method| (*method, path.to_owned())));
+    let metadata = oauth::metadata(&tokens.issuer, true).map(|_| METADATA_PATH);
+    let told = [Some(JWKS_PATH), metadata].into_iter().flatten();
+    let told = told.map(|path| [Method::Get, Method::Head].map(|method| (method, path.to_owned())));
+    asked.into_iter().flatten().chain(told.flatten()).collect()
 }
 
 /// Opens what `settings` name, for a server, and puts `policy` in force.
@@ -120,6 +124,8 @@ pub fn open_files(policy: Arc<Policy>, clock: Clock) -> Result<Service, OpenErro
         keys: crate::settings::ApiKeys::default(),
         clock,
         role: Role::Offline,
+        admin_audience: None,
+        figures: Figures::default(),
     })?)
 }
 
@@ -147,6 +153,8 @@ fn open(
         keys: settings.keys,
         clock,
         role,
+        admin_audience: settings.admin.as_ref().map(|admin| admin.audience.clone()),
+        figures: Figures::default(),
     };
     let parts = match &settings.store {
         StoreSetting::None => {
@@ -162,7 +170,10 @@ fn open(
             let (store, pepper) = Sqlite::open(path, &pepper, now)?;
             let records = store.load()?;
             let signing = unwrap(&records, &pepper)?;
+            let figures = Figures::default();
+            figures.begin(store.audit_anchor(now)?.number);
             Parts {
+                figures,
                 pepper: Some(Arc::new(pepper)),
                 records,
                 ..parts(Box::new(store), signing)

@@ -307,6 +307,8 @@ operations! {
     /// Records above a number, oldest first, and what to ask for next.
     AuditFollow {
         #[serde(default)] after: Option<u64>,
+        /// Whether what comes up to `after` has been handed on to be kept elsewhere, all of it.
+        #[serde(default)] exported: bool,
         #[serde(default)] filter: audit::Filter,
     };
     /// The end of the audit trail, to be kept elsewhere.

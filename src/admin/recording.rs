@@ -62,8 +62,7 @@ impl Desk<'_> {
         if self.recorded.is_none_or(|number| number % CUT_EVERY != 0) {
             return;
         }
-        let (bounds, instance) = (&self.service.audit, self.service.instance());
-        if let Err(error) = self.inner.store.cut_audit(bounds, self.now, instance) {
+        if let Err(error) = self.service.cut_trail(&mut *self.inner.store, self.now) {
             tracing::warn!(%error, "the audit trail was not cut to its bounds");
         }
     }
@@ -72,7 +71,8 @@ impl Desk<'_> {
     pub(super) fn record(&mut self, outcome: Outcome) -> Result<(), AdminError> {
         let instance = self.service.instance();
         let entry = self.asked.entry((self.now, instance), outcome, None);
-        let written = self.inner.store.commit(None, slice::from_ref(&entry));
+        let (store, entries) = (&mut *self.inner.store, slice::from_ref(&entry));
+        let written = self.service.commit(store, None, entries);
         let number = written.map_err(|error| {
             AdminError::new(
                 ErrorKind::Unavailable,
@@ -95,7 +95,8 @@ impl Desk<'_> {
                 .entry((self.now, instance), Outcome::Success, Some(told))
         };
         let entries: Vec<_> = told.map(entry).collect();
-        match self.inner.store.commit(Some(change), &entries) {
+        let store = &mut *self.inner.store;
+        match self.service.commit(store, Some(change), &entries) {
             Ok(last) => {
                 trail::say_all(&entries, last);
                 self.recorded = last;

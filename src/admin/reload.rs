@@ -55,7 +55,7 @@ impl Service {
         let asked = Asked::by(actor, Trail::Change(POLICY_RELOAD), now);
         let entry = asked.entry((now, &self.instance), Outcome::Success, Some(told));
         let entries = slice::from_ref(&entry);
-        let written = inner.store.commit(change.as_ref(), entries);
+        let written = self.commit(&mut *inner.store, change.as_ref(), entries);
         trail::say(&entry, written.map_err(ReplaceError::Store)?);
         inner.records = after;
         inner.conflicts = built.conflicts;

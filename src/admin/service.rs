@@ -6,14 +6,13 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::desk::Desk;
 use super::trail::{self, Asked, Trail, Watches};
 use super::{Actor, AdminError, ErrorKind, Operation, Terms, reload};
-use crate::audit::Outcome;
+use crate::audit::{Figures, Outcome};
 use crate::clock::Clock;
 use crate::denials::Denials;
 use crate::directory::{Directory, Handle, SigningKeys, State};
@@ -66,20 +65,18 @@ pub(super) struct Parts {
     pub(super) keys: settings::ApiKeys,
     pub(super) clock: Clock,
     pub(super) role: Role,
+    /// Whom tokens of the admin API are for, if there is one.
+    pub(super) admin_audience: Option<String>,
+    pub(super) figures: Figures,
 }
-
-/// Most uses of keys that are written back while the lock is held: some milliseconds' worth, after which
-/// a revocation that waits has its turn.
-const WRITTEN_AT_ONCE: usize = 500;
-
-/// How long others may then take the lock: as long as it takes to wake them.
-const WRITING_RESTS: Duration = Duration::from_millis(1);
 
 /// Carries out what operators ask for.
 pub struct Service {
     pub(super) handle: Arc<Handle>,
     pub(super) pepper: Option<Arc<Pepper>>,
     pub(super) verifier: Arc<Verifier>,
+    /// Knows tokens of the admin API's audience only, where there is one.
+    pub(super) admin_verifier: Option<Arc<Verifier>>,
     pub(super) tokens: Tokens,
     /// How long keys may live.
     pub(super) keys: settings::ApiKeys,
@@ -90,6 +87,7 @@ pub struct Service {
     pub(super) policy_fault: Option<String>,
     pub(super) watches: Watches,
     pub(super) audit: settings::Audit,
+    pub(super) figures: Figures,
     pub(super) instance: String,
     inner: Mutex<Inner>,
     host: OnceLock<Arc<dyn Host>>,
@@ -122,6 +120,7 @@ impl Service {
                 .commit(change.as_ref(), std::slice::from_ref(entry));
             let number = written?;
             trail::say(entry, number);
+            parts.figures.wrote(1, number, now);
         }
         if let Some(change) = &change {
             parts.records.apply(change);
@@ -134,6 +133,13 @@ impl Service {
         Ok(Self {
             handle: Arc::new(Handle::new(state)),
             verifier: Arc::new(Verifier::new(&parts.tokens, parts.pepper.clone())),
+            admin_verifier: parts.admin_audience.map(|audience| {
+                let tokens = Tokens {
+                    audience,
+                    ..parts.tokens.clone()
+                };
+                Arc::new(Verifier::new(&tokens, parts.pepper.clone()))
+            }),
             pepper: parts.pepper,
             denials: Denials::new(parts.denials, parts.store.denial_groups()?),
             tokens: parts.tokens,
@@ -144,6 +150,7 @@ impl Service {
             policy_fault: parts.policy_fault,
             watches: Watches::default(),
             audit: parts.audit,
+            figures: parts.figures,
             instance,
             inner: Mutex::new(Inner {
                 store: parts.store,
@@ -167,6 +174,16 @@ impl Service {
     /// What tells credentials apart, with the pepper of the store.
     pub fn verifier(&self) -> &Arc<Verifier> {
         &self.verifier
+    }
+
+    /// The same for the tokens of the admin API, if the settings say that there is one.
+    pub fn admin_verifier(&self) -> Option<&Arc<Verifier>> {
+        self.admin_verifier.as_ref()
+    }
+
+    /// How the audit trail goes on.
+    pub fn audit_figures(&self) -> &Figures {
+        &self.figures
     }
 
     /// What key digests are made with; `None` without a store.
@@ -274,74 +291,9 @@ impl Service {
         Desk::new(self, self.lock()?, asked).record(outcome)
     }
 
-    /// Writes back when keys and accounts were last used, and returns how many keys that were. Part by
-    /// part, and who wants to change something comes between them.
-    ///
-    /// # Errors
-    ///
-    /// See [`StoreError`]; what was not written is written the next time.
-    pub fn flush_last_used(&self) -> Result<usize, StoreError> {
-        let state = self.handle.snapshot();
-        let keys = state.directory.keys();
-        let keys: Vec<_> = keys.filter(|key| key.last_used_at().is_some()).collect();
-        let mut count = 0;
-        for part in keys.chunks(WRITTEN_AT_ONCE) {
-            let mut inner = self.lock()?;
-            let used = super::keys::used_since(part, &inner.records);
-            if used.keys.len() + used.accounts.len() > 0 {
-                count += used.keys.len();
-                let change = Change::Used {
-                    keys: used.keys,
-                    accounts: used.accounts,
-                };
-                inner.store.commit(Some(&change), &[])?;
-                inner.records.apply(&change);
-            }
-            drop(inner);
-            if keys.len() > WRITTEN_AT_ONCE {
-                // A lock that is taken again at once is had by nobody else.
-                std::thread::sleep(WRITING_RESTS);
-            }
-        }
-        Ok(count)
-    }
-
-    /// Cuts off what of the audit trail is too old or too much, and returns how many records went.
-    ///
-    /// # Errors
-    ///
-    /// See [`StoreError`]; nothing was cut then.
-    pub fn cut_audit(&self) -> Result<u64, StoreError> {
-        let now = self.clock.now();
-        let mut inner = self.lock()?;
-        inner.store.cut_audit(&self.audit, now, &self.instance)
-    }
-
     /// What time it is for the service.
     pub fn now(&self) -> UnixTime {
         self.clock.now()
-    }
-
-    /// Writes the refusals that the store does not know yet.
-    ///
-    /// # Errors
-    ///
-    /// See [`StoreError`]; the refusals are in memory still.
-    pub fn save_denials(&self) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        self.denials.collect(now);
-        let mut inner = self.lock()?;
-        let batch = self.denials.unsaved();
-        if batch.is_empty() {
-            return Ok(());
-        }
-        let kept = inner
-            .store
-            .keep_denials(&batch, &self.denials.bounds(), now);
-        if kept.is_err() {
-            self.denials.not_saved(batch);
-        }
-        kept
     }
 
     /// The lock. Whoever held it when a thread died may have left the records half changed, so they

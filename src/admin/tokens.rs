@@ -23,6 +23,9 @@ use crate::words::{AccountName, TokenId};
 /// Most tokens that may be taken back one by one at a time: what is leaked by the thousand hangs on a key
 /// or an account, and those can be ended.
 const REVOKED_MAX: usize = 65_536;
+/// Most that clients may have taken back themselves: a client that makes tokens to give them back leaves
+/// room for an operator.
+pub(super) const REVOKED_BY_CLIENTS_MAX: usize = REVOKED_MAX / 2;
 
 /// Most tokens listed.
 const LISTED_MAX: usize = 10_000;
@@ -37,7 +40,7 @@ pub(super) fn list(desk: &Desk<'_>, of: Option<&AccountName>) -> Answer {
     let known = verified(desk);
     let mut taken_back: BTreeMap<_, _> = desk.records().revoked_tokens.clone();
     let mut tokens: Vec<Value> = Vec::new();
-    for identity in &known {
+    for (audience, identity) in &known {
         taken_back.remove(&identity.id);
         let account = desk.directory().account(&identity.account);
         let name = account.map(|account| &account.name);
@@ -52,6 +55,7 @@ pub(super) fn list(desk: &Desk<'_>, of: Option<&AccountName>) -> Answer {
         tokens.push(json!({
             "id": identity.id,
             "account": name,
+            "audience": audience,
             "key": identity.key,
             "scope": identity.scope,
             "issued_at": identity.issued_at,
@@ -66,6 +70,7 @@ pub(super) fn list(desk: &Desk<'_>, of: Option<&AccountName>) -> Answer {
             json!({
                 "id": id,
                 "account": null,
+                "audience": null,
                 "key": null,
                 "scope": null,
                 "issued_at": null,
@@ -79,24 +84,40 @@ pub(super) fn list(desk: &Desk<'_>, of: Option<&AccountName>) -> Answer {
     Ok(json!({ "tokens": tokens, "total": total }))
 }
 
-/// What the cache knows, newest first.
-fn verified(desk: &Desk<'_>) -> Vec<Arc<Identity>> {
-    let mut known = desk.service.verifier.verified();
-    known.sort_by_key(|identity| (std::cmp::Reverse(identity.issued_at), identity.id));
+/// What the caches know, the admin API's too, newest first; with whom each token is for.
+fn verified<'s>(desk: &Desk<'s>) -> Vec<(&'s str, Arc<Identity>)> {
+    let service = desk.service;
+    let verifiers = [Some(&service.verifier), service.admin_verifier.as_ref()];
+    let mut known: Vec<_> = verifiers
+        .into_iter()
+        .flatten()
+        .flat_map(|verifier| {
+            let known = verifier.verified().into_iter();
+            known.map(|identity| (verifier.audience(), identity))
+        })
+        .collect();
+    known.sort_by_key(|(_, identity)| (std::cmp::Reverse(identity.issued_at), identity.id));
     known
 }
 
 /// Takes one token back: the next request with it is refused, and what it opened is cut. A second time
 /// changes nothing.
 pub(super) fn revoke(desk: &mut Desk<'_>, id: TokenId) -> Answer {
-    let known = verified(desk).into_iter().find(|known| known.id == id);
+    let known = verified(desk).into_iter().map(|(_, known)| known);
+    let known = known.into_iter().find(|known| known.id == id);
     if let Some(end) = desk.records().revoked_tokens.get(&id) {
         return Ok(json!({ "id": id, "revoked": true, "expires_at": end }));
     }
     let alive = desk.records().revoked_tokens.values();
-    if alive.filter(|end| **end > desk.now).count() >= REVOKED_MAX {
+    let most = match desk.asked.actor() {
+        Actor::Client { .. } => REVOKED_BY_CLIENTS_MAX,
+        Actor::ControlSocket { .. } | Actor::Local { .. } | Actor::Api { .. } | Actor::Gateway => {
+            REVOKED_MAX
+        }
+    };
+    if alive.filter(|end| **end > desk.now).count() >= most {
         return Err(conflict(format!(
-            "{REVOKED_MAX} tokens are taken back already: end the key or disable the account they hang on"
+            "{most} tokens are taken back already: end the key or disable the account they hang on"
         )));
     }
     // Of one that nobody has shown yet it is not known when it runs out; none lives longer than this.

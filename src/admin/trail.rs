@@ -220,7 +220,7 @@ impl Asked {
     /// The same for what is no operation.
     pub(super) fn by(actor: &Actor, trail: Trail, now: UnixTime) -> Self {
         let request_id = match actor {
-            Actor::Api { request_id, .. } => *request_id,
+            Actor::Api { request_id, .. } | Actor::Client { request_id, .. } => *request_id,
             Actor::ControlSocket { .. } | Actor::Local { .. } | Actor::Gateway => {
                 RequestIds::new().next(now)
             }
@@ -343,6 +343,12 @@ impl Watches {
             Actor::ControlSocket { uid, pid, .. } => format!("{uid} {pid:?}"),
             Actor::Local { uid, .. } => format!("{uid}"),
             Actor::Api {
+                account_id,
+                key,
+                address,
+                ..
+            }
+            | Actor::Client {
                 account_id,
                 key,
                 address,

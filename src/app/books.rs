@@ -11,7 +11,9 @@ use crate::clock::Clock;
 use crate::forward::Upstreams;
 use crate::settings::Settings;
 use crate::telemetry::log::Log;
-use crate::telemetry::metrics::{AccountLabels, CacheFigures, DirectoryFigures, Metrics};
+use crate::telemetry::metrics::{
+    AccountLabels, AuditFigures, CacheFigures, DirectoryFigures, Metrics,
+};
 use crate::throttle::{Rates, Throttle};
 use crate::words::{KeyId, UnixTime};
 
@@ -58,11 +60,25 @@ pub(super) fn metrics(settings: &Settings, service: &Arc<Service>) -> Arc<Metric
 }
 
 /// Lets the metrics see what counts by itself.
-pub(super) fn watch(metrics: &Metrics, (log, service, upstreams): (&Log, &Service, &Upstreams)) {
+pub(super) fn watch(
+    metrics: &Metrics,
+    (log, service, upstreams): (&Log, &Arc<Service>, &Upstreams),
+) {
     metrics.watch_log(log.dropped());
     let denials = Arc::clone(service.denials());
     metrics.watch_denials(move || denials.lost());
     metrics.watch_upstreams(upstreams.each());
+    let service = Arc::clone(service);
+    metrics.watch_audit(move || {
+        let trail = service.audit_figures();
+        AuditFigures {
+            records: trail.records(),
+            failures: trail.failures(),
+            head: trail.head(),
+            head_at: trail.head_at(),
+            exported: trail.exported_through(),
+        }
+    });
 }
 
 /// What counts wrong credentials and requests.

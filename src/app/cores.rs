@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::{self, JoinHandle};
 
+use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::task::LocalSet;
 
@@ -19,6 +20,7 @@ use crate::forward::streams::Streams;
 use crate::forward::{Forwarder, Upstreams};
 use crate::gateway::Gateway;
 use crate::listener::{self, Bound};
+use crate::oauth::revoke::Revocations;
 use crate::record::Recorder;
 use crate::settings::{Settings, Tokens};
 use crate::shutdown::Tasks;
@@ -37,6 +39,8 @@ pub(super) struct Shared {
     pub(super) throttle: Arc<Throttle>,
     pub(super) rates: Arc<Rates>,
     pub(super) tokens: Arc<Tokens>,
+    pub(super) revocations: Revocations,
+    pub(super) metadata: Option<Arc<Value>>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) upstreams: Upstreams,
     pub(super) admission: Arc<Semaphore>,
@@ -127,6 +131,8 @@ fn gateway(shared: &Shared, log: LogHandle, tasks: &Tasks) -> Rc<Gateway> {
         verifier: Arc::clone(&shared.verifier),
         tokens: Arc::clone(&shared.tokens),
         token_turn: Semaphore::new(1),
+        revocations: shared.revocations.clone(),
+        metadata: shared.metadata.clone(),
         forwarder: Forwarder::new(&shared.upstreams, issuers.clone()),
         issuers,
         throttle: Arc::clone(&shared.throttle),

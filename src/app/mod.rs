@@ -15,6 +15,8 @@ mod descriptors;
 mod files;
 mod process;
 mod reload;
+mod revocations;
+mod signals;
 
 use std::fmt;
 use std::io::{self, Write};
@@ -36,10 +38,11 @@ use crate::admin::{self, Service};
 use crate::clock::Clock;
 use crate::forward::Upstreams;
 use crate::listener::{Bound, Door, tls};
+use crate::oauth::{self, revoke::Revocations};
 use crate::pem::Unusable;
 use crate::policy::reload::Watch;
 use crate::policy::{Policy, compile, folder};
-use crate::settings::Settings;
+use crate::settings::{Settings, StoreSetting};
 use crate::shutdown::Tasks;
 use crate::telemetry::health::{Check, Health};
 use crate::telemetry::log::Log;
@@ -160,12 +163,21 @@ pub fn start(
     let log = Log::start(decisions).map_err(system("cannot start the log"))?;
     books::watch(&metrics, (&log, &service, &upstreams));
     let (throttle, rates) = books::limits(&settings, &metrics);
+    let (revocations, given_back) = match settings.store {
+        StoreSetting::None => (Revocations::default(), None),
+        StoreSetting::Sqlite(_) => {
+            let (revocations, given_back) = Revocations::new();
+            (revocations, Some(given_back))
+        }
+    };
     let shared = Shared {
         state: Arc::clone(service.handle()),
         verifier: Arc::clone(service.verifier()),
         throttle,
         rates,
         tokens: Arc::new(settings.tokens.clone()),
+        revocations: revocations.clone(),
+        metadata: oauth::metadata(&settings.tokens.issuer, revocations.can_keep()).map(Arc::new),
         metrics: Arc::clone(&metrics),
         upstreams,
         admission: Arc::new(Semaphore::new(descriptors::places(&settings))),
@@ -197,6 +209,12 @@ pub fn start(
     let doors = doors.chain(running.admin_api()?).collect();
     running.certificates(doors, &metrics, &clock);
     running.control_plane(watch, &metrics, clock)?;
+    if let Some(given_back) = given_back {
+        let (service, stop) = (Arc::clone(&running.service), running.over.clone());
+        let _in_runtime = running.control.enter();
+        let keep = revocations::keep(service, given_back, stop);
+        running.tasks.spawn(keep);
+    }
     for core in 0..cores {
         let handle = cores::start(shared.clone(), running.log.handle(), &mut bound, core)
             .map_err(system(format_args!("cannot start core {core}")))?;
@@ -375,7 +393,7 @@ impl Running {
     /// When the system gives no way to hear signals.
     pub fn wait(self) -> Result<(), StartError> {
         let asked = self.asked_to_stop.clone();
-        let heard = self.control.block_on(until_asked(asked));
+        let heard = self.control.block_on(signals::until_asked(asked));
         heard.map_err(system("cannot listen for signals"))?;
         self.stop();
         Ok(())
@@ -423,29 +441,4 @@ impl fmt::Debug for Running {
             .field("addresses", &self.addresses)
             .finish_non_exhaustive()
     }
-}
-
-/// Returns when SIGTERM or SIGINT arrives, or an operator asks for a drain. Hears the second signal
-/// from then on.
-async fn until_asked(asked: CancellationToken) -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        () = asked.cancelled() => {}
-    }
-    let second = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        std::process::exit(0);
-    };
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "it outlives every task: it ends the process"
-    )]
-    tokio::spawn(second);
-    Ok(())
 }

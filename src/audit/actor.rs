@@ -44,6 +44,19 @@ pub enum Actor {
         /// The call.
         request_id: RequestId,
     },
+    /// An account that gave back a token of its own, at the revocation endpoint.
+    Client {
+        /// The account.
+        account: AccountName,
+        /// Its id, which outlives the name.
+        account_id: AccountId,
+        /// The key it showed.
+        key: Option<KeyId>,
+        /// Where the request came from.
+        address: IpAddr,
+        /// The request.
+        request_id: RequestId,
+    },
     /// The gateway itself: at start, or because a file changed.
     Gateway,
 }
@@ -65,7 +78,7 @@ impl Actor {
             Self::ControlSocket { uid, user, .. } | Self::Local { uid, user } => {
                 user.clone().unwrap_or_else(|| uid.to_string())
             }
-            Self::Api { account, .. } => account.to_string(),
+            Self::Api { account, .. } | Self::Client { account, .. } => account.to_string(),
             Self::Gateway => "gateway".to_owned(),
         }
     }
@@ -87,7 +100,9 @@ impl fmt::Display for Actor {
                 Some(user) => write!(f, "user {user}"),
                 None => write!(f, "user id {uid}"),
             },
-            Self::Api { account, .. } => write!(f, "account {account}"),
+            Self::Api { account, .. } | Self::Client { account, .. } => {
+                write!(f, "account {account}")
+            }
             Self::Gateway => f.write_str("the gateway"),
         }
     }

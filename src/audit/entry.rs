@@ -115,8 +115,17 @@ impl Entry {
                 key,
                 address,
                 request_id: _,
+            }
+            | Actor::Client {
+                account,
+                account_id,
+                key,
+                address,
+                request_id: _,
             } => {
-                put("portcullis.actor.kind", json!("api"));
+                let is_api = matches!(self.actor, Actor::Api { .. });
+                let kind = if is_api { "api" } else { "client" };
+                put("portcullis.actor.kind", json!(kind));
                 put("portcullis.actor.account.name", json!(account));
                 put("portcullis.actor.account.id", json!(account_id));
                 put("portcullis.actor.key_id", json!(key));

@@ -11,11 +11,13 @@
 mod actor;
 mod chain;
 mod entry;
+mod figures;
 mod filter;
 
 pub use actor::Actor;
 pub use chain::{Anchor, AnchorError, ChainKey, Ends, Hash};
 pub use entry::{Entry, Object, Outcome, Row};
+pub use figures::Figures;
 pub use filter::{Filter, PAGE_MAX};
 
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,7 @@
 //! `portcullis audit`: who changed what. Listed, followed, exported, and proven to be whole.
 
+mod cursor;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -141,6 +143,10 @@ pub(super) struct Verify {
 }
 
 impl Which {
+    fn is_everything(&self) -> bool {
+        self.account.is_none() && self.actor.is_none() && self.event.is_none()
+    }
+
     fn filter(&self) -> Filter {
         Filter {
             account: self.account.as_ref().map(ToString::to_string),
@@ -196,7 +202,11 @@ fn tail(which: &Which, context: &mut Context<'_>) -> Result<Exit, Failure> {
     let mut after = None;
     loop {
         let filter = which.filter();
-        let news = session.ask(Operation::AuditFollow { after, filter })?;
+        let news = session.ask(Operation::AuditFollow {
+            after,
+            exported: false,
+            filter,
+        })?;
         after = news.get("next").and_then(Value::as_u64);
         let records = news.get("records").and_then(Value::as_array);
         for record in records.into_iter().flatten() {
@@ -220,13 +230,14 @@ fn export(wanted: &Export, context: &mut Context<'_>) -> Result<Exit, Failure> {
     let reach = context.reach()?;
     let kept = wanted.cursor.as_deref();
     let mut after = match kept {
-        Some(file) => cursor(file)?,
+        Some(file) => cursor::read(file)?,
         None => wanted.after.unwrap_or(0),
     };
     let session = reach.session()?;
     loop {
         let operation = Operation::AuditFollow {
             after: Some(after),
+            exported: kept.is_some() && wanted.which.is_everything(),
             filter: wanted.which.filter(),
         };
         let page = session.ask(operation)?;
@@ -241,7 +252,7 @@ fn export(wanted: &Export, context: &mut Context<'_>) -> Result<Exit, Failure> {
         let next = page.get("next").and_then(Value::as_u64).unwrap_or(after);
         // Only what was handed on is behind the cursor.
         if let Some(file) = kept.filter(|_| next != after) {
-            keep(file, next)?;
+            cursor::keep(file, next)?;
         }
         after = next;
         if page.get("more") != Some(&Value::Bool(true)) {
@@ -251,37 +262,6 @@ fn export(wanted: &Export, context: &mut Context<'_>) -> Result<Exit, Failure> {
             std::thread::sleep(ASK_INTERVAL);
         }
     }
-}
-
-/// Where an export goes on; at the beginning if there is no such file yet.
-fn cursor(file: &Path) -> Result<u64, Failure> {
-    match fs::read_to_string(file) {
-        Ok(text) => text.trim().parse().map_err(|_| {
-            Failure::usage(format_args!(
-                "`{}` is no cursor: it should hold the number of a record",
-                file.display()
-            ))
-        }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
-        Err(error) => Err(Failure::usage(format_args!(
-            "could not read `{}`: {error}",
-            file.display()
-        ))),
-    }
-}
-
-/// Written beside its place and renamed: a half-written cursor would skip records.
-fn keep(file: &Path, number: u64) -> Result<(), Failure> {
-    let mut beside = file.as_os_str().to_owned();
-    beside.push(".new");
-    let written =
-        fs::write(&beside, format!("{number}\n")).and_then(|()| fs::rename(&beside, file));
-    written.map_err(|error| {
-        Failure::server(format_args!(
-            "could not write `{}`: {error}",
-            file.display()
-        ))
-    })
 }
 
 fn verify(wanted: &Verify, context: &mut Context<'_>) -> Result<Exit, Failure> {

@@ -19,7 +19,7 @@ use super::{Context, Exit, Failure};
 use crate::admin;
 use crate::app;
 use crate::policy::{self, Policy};
-use crate::settings::Settings;
+use crate::settings::{Settings, Tokens};
 use crate::words::{Faults, Level};
 use coverage::Percent;
 use report::{Report, SHOWN_OF_A_RULE_MAX};
@@ -174,7 +174,7 @@ fn settings_in(
 fn compiled(folder: &Path, settings: Option<&Settings>) -> Result<Policy, Faults> {
     let alone = || policy::compile::Context {
         upstreams: None,
-        own_endpoints: admin::own_endpoints(),
+        own_endpoints: admin::own_endpoints(&Tokens::default()),
         files_only: false,
     };
     let context = settings.map_or_else(alone, admin::policy_context);

@@ -24,7 +24,7 @@ use crate::admin;
 use crate::app::{self, Running};
 use crate::clock::Clock;
 use crate::policy;
-use crate::settings::Settings;
+use crate::settings::{Settings, Tokens};
 use crate::telemetry::log;
 use crate::words::{AccountName, Boundary, KeyId, RoleName};
 use folder::Folder;
@@ -194,7 +194,7 @@ impl Known {
         let files = policy::folder::read(folder)?;
         let anything = policy::compile::Context {
             upstreams: None,
-            own_endpoints: admin::own_endpoints(),
+            own_endpoints: admin::own_endpoints(&Tokens::default()),
             files_only: false,
         };
         let policy = policy::compile::compile(&files, &anything)?;

@@ -31,6 +31,7 @@ const LIST: View = View {
     columns: &[
         ("id", "id"),
         ("account", "account"),
+        ("for", "audience"),
         ("state", "state"),
         ("issued", "issued_at"),
         ("expires", "expires_at"),

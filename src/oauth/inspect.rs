@@ -11,19 +11,30 @@ use crate::verify::{Verifier, standing};
 use crate::words::UnixTime;
 
 /// Takes a token apart and judges it by `state`. Looking is no use of the key, and nothing is
-/// remembered.
+/// remembered. It may be for the audience of any of `verifiers`, the first of which reads it.
 ///
 /// The answer has `header` and `claims` as they stand in the token (`null` where there are none to
 /// read, and unverified unless `good`), `good`, and `reason`, which is `null` or the code of the
 /// reason a request with it would be refused for; and of a token that is ours `id`, `account`, `key`,
-/// `issued_at` and `expires_at`.
-pub fn inspect(verifier: &Verifier, state: &State, token: &str, now: UnixTime) -> Value {
+/// `audience`, `issued_at` and `expires_at`.
+pub fn inspect(
+    (verifier, other): (&Verifier, Option<&Verifier>),
+    state: &State,
+    token: &str,
+    now: UnixTime,
+) -> Value {
     let mut parts = token.split('.').map(object);
     let (header, claims) = (parts.next().flatten(), parts.next().flatten());
+    let mut audience = None;
     let identity = if token.len() > CREDENTIAL_BYTES_MAX {
         Err(Reason::CredentialMalformed)
     } else {
-        verifier.identity(token, state)
+        let audiences = [Some(verifier), other].into_iter().flatten();
+        let mut audiences = audiences.map(Verifier::audience);
+        verifier.identity_for(token, state, |stated| {
+            audience = audiences.find(|known| *known == stated);
+            audience.is_some()
+        })
     };
     let verdict = identity
         .as_ref()
@@ -48,6 +59,7 @@ pub fn inspect(verifier: &Verifier, state: &State, token: &str, now: UnixTime) -
             "account".into(),
             json!(account.map(|account| &account.name)),
         );
+        answer.insert("audience".into(), json!(audience));
         answer.insert("id".into(), json!(identity.id));
         answer.insert("key".into(), json!(identity.key));
         answer.insert("issued_at".into(), json!(identity.issued_at));
@@ -74,8 +86,9 @@ mod tests {
     fn a_token_is_told_and_judged_without_being_used() {
         let mut world = World::new();
         let token = world.token("ci", None);
-        let told =
-            |world: &World, token: &str| inspect(&world.verifier, &world.state(), token, START);
+        let told = |world: &World, token: &str| {
+            inspect((&world.verifier, None), &world.state(), token, START)
+        };
         let good = told(&world, &token);
         assert_eq!(
             (&good["good"], &good["reason"]),
@@ -113,7 +126,7 @@ mod tests {
             ("a".repeat(CREDENTIAL_BYTES_MAX + 1), "credential_malformed"),
             (format!("{}x", world.token("ci", None)), "signature_wrong"),
         ] {
-            let told = inspect(&world.verifier, &world.state(), &token, START);
+            let told = inspect((&world.verifier, None), &world.state(), &token, START);
             assert_eq!(
                 (&told["good"], &told["reason"]),
                 (&json!(false), &json!(reason)),

@@ -17,8 +17,10 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode};
 use serde::Serialize;
 
+pub(super) use form::form;
 use form::{Form, Shown, credential, read};
-use refusal::{Refusal, json};
+use refusal::json;
+pub(super) use refusal::{Refusal, empty};
 
 use super::mint::{MintError, MintRequest, joined, mint};
 use crate::credential::Credential;
@@ -124,33 +126,38 @@ pub fn answer(
         outcome: refusal.map_or("issued", Refusal::error),
         reason,
         hint: refusal.and_then(Refusal::hint),
-        was_guess: matches!(
-            reason,
-            Some(Reason::KeyUnknown | Reason::CredentialMalformed)
-        ),
+        was_guess: is_guess(reason),
         account: client.account,
         key: client.key,
     }
 }
 
+/// Whether a client was refused for a credential that nobody here has ever had.
+pub(super) fn is_guess(reason: Option<Reason>) -> bool {
+    matches!(
+        reason,
+        Some(Reason::KeyUnknown | Reason::CredentialMalformed)
+    )
+}
+
 /// Who asks, as far as it is known.
 #[derive(Default)]
-struct Client {
-    key: Option<KeyId>,
-    account: Option<Arc<Account>>,
+pub(super) struct Client {
+    pub(super) key: Option<KeyId>,
+    pub(super) account: Option<Arc<Account>>,
 }
 
 /// What every step needs.
-struct Desk<'s> {
-    verifier: &'s Verifier,
-    state: &'s State,
-    tokens: &'s Tokens,
-    now: UnixTime,
+pub(super) struct Desk<'s> {
+    pub(super) verifier: &'s Verifier,
+    pub(super) state: &'s State,
+    pub(super) tokens: &'s Tokens,
+    pub(super) now: UnixTime,
 }
 
 impl<'s> Desk<'s> {
     /// The key that was shown, if it and its account are good and may be used from here.
-    fn authenticate(
+    pub(super) fn authenticate(
         &self,
         request: &TokenRequest<'_>,
         form: &Form,
@@ -190,7 +197,7 @@ impl<'s> Desk<'s> {
     }
 
     /// Whether the account may have another token so soon. Asked before anything is signed.
-    fn admit(&self, request: &TokenRequest<'_>, key: &Key) -> Result<(), Refusal> {
+    pub(super) fn admit(&self, request: &TokenRequest<'_>, key: &Key) -> Result<(), Refusal> {
         let Some(limits) = request.limits else {
             return Ok(());
         };

@@ -126,6 +126,21 @@ pub struct CacheFigures {
     pub entries: u64,
 }
 
+/// How the audit trail goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AuditFigures {
+    /// Records written since the start.
+    pub records: u64,
+    /// Records that could not be written.
+    pub failures: u64,
+    /// The newest record.
+    pub head: u64,
+    /// When it was written.
+    pub head_at: UnixTime,
+    /// The newest record that is known to be kept elsewhere, too.
+    pub exported: u64,
+}
+
 /// What the directory holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DirectoryFigures {

@@ -7,6 +7,8 @@
 //!
 //! Not here: when to count. `record` does that, once per request.
 
+mod watched;
+
 use prometheus::proto::MetricType;
 use prometheus::{
     Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
@@ -14,16 +16,15 @@ use prometheus::{
 
 use super::doors::Doors;
 pub use super::event::{
-    AccountLabels, CacheFigures, Denied, DirectoryFigures, Finished, Outcome, Target, UpstreamError,
+    AccountLabels, AuditFigures, CacheFigures, Denied, DirectoryFigures, Finished, Outcome, Target,
+    UpstreamError,
 };
 pub use super::handles::{InFlight, UpstreamMetrics};
 use super::inventory::{Inventory, Policies};
 use super::maker::{Maker, as_int};
 use super::process::Process;
 use super::routes::Routes;
-use super::series::{AccountNames, Bounded, Pulled, as_float};
-use super::upstreams::UpstreamFigures;
-use crate::forward::pool::Upstreams;
+use super::series::{AccountNames, Bounded, as_float};
 use crate::policy::Policy;
 use crate::policy::compile::ROUTES_IN_SHADOW;
 use crate::policy::shadow::NotEnforced;
@@ -309,107 +310,6 @@ impl Metrics {
     /// A setting that weakens a promise is in force.
     pub fn unsafe_setting(&self, setting: &str) {
         self.unsafe_settings.with_label_values(&[setting]).set(1);
-    }
-
-    /// From now on every scrape asks `read` about the cache of verified tokens. To be called once.
-    pub fn watch_token_cache(
-        &self,
-        read: impl Fn() -> CacheFigures + Clone + Send + Sync + 'static,
-    ) {
-        let figure = |name: &str, help: &str, kind, pick: fn(CacheFigures) -> u64| {
-            let read = read.clone();
-            self.pull(name, help, kind, move || pick(read()));
-        };
-        let counter = MetricType::COUNTER;
-        figure(
-            "portcullis_token_cache_hits_total",
-            "Tokens found verified in memory.",
-            counter,
-            |c| c.hits,
-        );
-        figure(
-            "portcullis_token_cache_misses_total",
-            "Tokens that had to be verified.",
-            counter,
-            |c| c.misses,
-        );
-        figure(
-            "portcullis_token_cache_evictions_total",
-            "Verified tokens that made room for others.",
-            counter,
-            |c| c.evictions,
-        );
-        figure(
-            "portcullis_token_cache_entries",
-            "Verified tokens held.",
-            MetricType::GAUGE,
-            |c| c.entries,
-        );
-    }
-
-    /// From now on every scrape asks how many credentials were wrong, and how many times a source had
-    /// shown too many. To be called once.
-    pub fn watch_sources(
-        &self,
-        failures: impl Fn() -> u64 + Send + Sync + 'static,
-        throttlings: impl Fn() -> u64 + Send + Sync + 'static,
-    ) {
-        self.pull(
-            "portcullis_source_failures_total",
-            "Credentials that were wrong, and counted against their source.",
-            MetricType::COUNTER,
-            failures,
-        );
-        self.pull(
-            "portcullis_source_throttlings_total",
-            "Times a source had shown so many of them that nothing new of it was verified for a while.",
-            MetricType::COUNTER,
-            throttlings,
-        );
-    }
-
-    /// From now on every scrape asks `read` how many log lines were dropped. To be called once.
-    pub fn watch_log(&self, read: impl Fn() -> u64 + Send + Sync + 'static) {
-        self.pull(
-            "portcullis_log_records_dropped_total",
-            "Log lines dropped because whoever reads the log did not keep up.",
-            MetricType::COUNTER,
-            read,
-        );
-    }
-
-    /// From now on every scrape asks `read` how many refusals were counted and not kept. To be called
-    /// once.
-    pub fn watch_denials(&self, read: impl Fn() -> u64 + Send + Sync + 'static) {
-        self.pull(
-            "portcullis_denials_not_kept_total",
-            "Refusals that came too fast to be kept; they are counted and logged all the same.",
-            MetricType::COUNTER,
-            read,
-        );
-    }
-
-    /// From now on every scrape asks `upstreams` what they are at. To be called once.
-    pub fn watch_upstreams(&self, upstreams: &Upstreams) {
-        let registered = UpstreamFigures::new(upstreams.clone())
-            .and_then(|figures| self.registry.register(Box::new(figures)));
-        if let Err(error) = registered {
-            tracing::error!(%error, "what upstreams are at cannot be shown");
-        }
-    }
-
-    fn pull(
-        &self,
-        name: &str,
-        help: &str,
-        kind: MetricType,
-        read: impl Fn() -> u64 + Send + Sync + 'static,
-    ) {
-        let registered = Pulled::new(name, help, kind, move || as_float(read()))
-            .and_then(|pulled| self.registry.register(Box::new(pulled)));
-        if let Err(error) = registered {
-            tracing::error!(metric = name, %error, "the metric cannot be shown");
-        }
     }
 
     /// Everything, in Prometheus' text format (see [`CONTENT_TYPE`]).

@@ -88,7 +88,7 @@ impl Identity {
 pub(super) fn verify(
     token: &str,
     issuer: &str,
-    audience: &str,
+    is_for: impl FnOnce(&str) -> bool,
     keys: &SigningKeys,
 ) -> Result<Identity, Reason> {
     if *issuer_of(token).ok_or(Reason::TokenUnknown)? != *issuer {
@@ -110,7 +110,7 @@ pub(super) fn verify(
 
     let json = decode(claims).ok_or(Reason::TokenUnknown)?;
     let claims: Claims<'_> = serde_json::from_slice(&json).map_err(|_| Reason::TokenUnknown)?;
-    if claims.aud != audience {
+    if !is_for(&claims.aud) {
         return Err(Reason::AudienceWrong);
     }
     let digest: [u8; 32] = Sha256::digest(token).into();

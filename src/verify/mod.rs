@@ -183,12 +183,26 @@ impl Verifier {
     ///
     /// The reason it is no access token of ours.
     pub(crate) fn identity(&self, token: &str, state: &State) -> Result<Identity, Reason> {
-        jwt::verify(
-            token,
-            &self.issuer,
-            &self.audience,
-            state.directory.signing(),
-        )
+        self.identity_for(token, state, |audience| *audience == *self.audience)
+    }
+
+    /// The same for any audience that `is_for` admits.
+    ///
+    /// # Errors
+    ///
+    /// The reason it is no access token of ours.
+    pub(crate) fn identity_for(
+        &self,
+        token: &str,
+        state: &State,
+        is_for: impl FnOnce(&str) -> bool,
+    ) -> Result<Identity, Reason> {
+        jwt::verify(token, &self.issuer, is_for, state.directory.signing())
+    }
+
+    /// Whom the tokens are for that it believes.
+    pub fn audience(&self) -> &str {
+        &self.audience
     }
 
     fn digest(&self, token: &str) -> TokenDigest {

@@ -38,6 +38,14 @@ with session(secret, scope="items:read") as client:
     assert client.get(f"{gate}/v1/items/9").status_code == 200
     assert client.post(f"{gate}/v1/items").status_code == 403
 
+with session(secret) as client:
+    # What is given back is refused from then on.
+    client.fetch_token()
+    token = client.token["access_token"]
+    answer = client.revoke_token(f"{gate}/oauth/revoke", token=token, token_type_hint="access_token")
+    assert answer.status_code == 200, answer.text
+    assert client.get(f"{gate}/v1/items/9").status_code == 401
+
 with session(other_secret) as client:
     try:
         client.fetch_token()

@@ -1,21 +1,26 @@
-// openid-client, authenticated as METHOD says. There is no discovery document of OpenID here, so
-// the metadata of the server is written by hand.
+// openid-client, authenticated as METHOD says. Where the endpoints are it looks up at the issuer, which
+// leads to the gateway here.
 import assert from 'node:assert/strict';
 import * as client from 'openid-client';
 
 const { GATE, KEY, SECRET, OTHER_SECRET, METHOD } = process.env;
 
-function configured(secret) {
+const ISSUER = 'http://gate.example.com';
+const here = (url, options) => fetch(url.replace(ISSUER, GATE), options);
+
+async function configured(secret) {
   const basic = METHOD === 'client_secret_basic';
   const authentication = basic ? client.ClientSecretBasic : client.ClientSecretPost;
-  const server = { issuer: GATE, token_endpoint: `${GATE}/oauth/token` };
-  const configuration = new client.Configuration(server, KEY, undefined, authentication(secret));
-  // It insists on https otherwise, and this is 127.0.0.1.
-  client.allowInsecureRequests(configuration);
-  return configuration;
+  return client.discovery(new URL(ISSUER), KEY, undefined, authentication(secret), {
+    algorithm: 'oauth2',
+    // It insists on https otherwise, and this is 127.0.0.1.
+    execute: [client.allowInsecureRequests],
+    [client.customFetch]: here,
+  });
 }
 
-const configuration = configured(SECRET);
+const configuration = await configured(SECRET);
+assert.equal(configuration.serverMetadata().revocation_endpoint, `${ISSUER}/oauth/revoke`);
 const token = await client.clientCredentialsGrant(configuration, { scope: 'items:read' });
 assert.equal(token.scope, 'items:read');
 assert.ok(token.expiresIn() > 0);
@@ -35,7 +40,15 @@ await assert.rejects(call('DELETE', '/v1/items/7'), (error) => {
   return true;
 });
 
-await assert.rejects(client.clientCredentialsGrant(configured(OTHER_SECRET)), (error) => {
+// What is given back is refused from then on.
+await client.tokenRevocation(configuration, token.access_token);
+await assert.rejects(call('GET', '/v1/items/8'), (error) => {
+  assert.equal(error.status, 401, error);
+  return true;
+});
+
+const wrong = await configured(OTHER_SECRET);
+await assert.rejects(client.clientCredentialsGrant(wrong), (error) => {
   assert.equal(error.code, 'OAUTH_WWW_AUTHENTICATE_CHALLENGE', error);
   assert.equal(error.status, 401);
   assert.equal(error.cause[0].scheme, 'basic');

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::{Change, Held, before};
+use super::{By, Change, Held, before};
 use crate::harness::load::{Caller, all, run};
 use crate::harness::long::{passed, sized, told};
 use crate::harness::{Api, Gateway, request};
@@ -40,6 +40,7 @@ fn e21_no_call_sent_after_the_acknowledgement_passes() {
     for round in 0..rounds {
         let change = Change::ALL[round % Change::ALL.len()];
         let tally = round_of(&gateway, &format!("round-{round}"), change, each);
+        let (change, ..) = change;
         let late = tally.too_late.load(Ordering::SeqCst);
         assert_eq!(late, 0, "{change:?}: let through after it was acknowledged");
         after += tally.after.load(Ordering::SeqCst);
@@ -78,8 +79,13 @@ async fn call(mut caller: Caller, bytes: &[u8], tally: &Tally, (status, each): (
 }
 
 /// Each connection calls `each` times after the change, which is made when each has called some times.
-fn round_of(gateway: &Gateway, name: &str, change: Change, each: usize) -> Arc<Tally> {
-    let held = Held::new(gateway, name, change.is_by_group());
+fn round_of(
+    gateway: &Gateway,
+    name: &str,
+    (change, by, status): (Change, By, u16),
+    each: usize,
+) -> Arc<Tally> {
+    let held = Held::new(gateway, name, by);
     let bytes: Arc<[u8]> = {
         let bearer = format!("Bearer {}", held.token);
         request("GET /v1/quick", &[("Authorization", &bearer)], b"").into()
@@ -91,7 +97,7 @@ fn round_of(gateway: &Gateway, name: &str, change: Change, each: usize) -> Arc<T
             let (bytes, tally) = (Arc::clone(&bytes), Arc::clone(&tally));
             async move {
                 let caller = Caller::connect(address).await.expect("it listens");
-                call(caller, &bytes, &tally, (change.status(), each)).await;
+                call(caller, &bytes, &tally, (status, each)).await;
             }
         });
         let changer = async {

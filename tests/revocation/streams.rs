@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use super::kinds::Kind;
-use super::{Change, Held, before};
+use super::{By, Change, Held, before};
 use crate::harness::load::{Caller, Latencies, run};
 use crate::harness::long::{is_strict, passed, sized, told};
 use crate::harness::{Api, PATIENCE, allow_descriptors, request, until};
@@ -26,17 +26,13 @@ fn b38_every_change_cuts_every_kind_of_stream_of_its_account_and_no_other() {
         || api.counts().open.load(Ordering::SeqCst) + grpc.counts().open.load(Ordering::SeqCst);
     let kinds = Kind::ALL.len();
     run(async {
-        let kept = Held::new(&gateway, "kept", false);
+        let kept = Held::new(&gateway, "kept", By::Role);
         let mut others = JoinSet::new();
         for kind in Kind::ALL {
             others.spawn(kind.hold(address, kept.token.clone()));
         }
-        for change in Change::ALL {
-            let held = Held::new(
-                &gateway,
-                &format!("{change:?}").to_lowercase(),
-                change.is_by_group(),
-            );
+        for (change, by, _) in Change::ALL {
+            let held = Held::new(&gateway, &format!("{change:?}").to_lowercase(), by);
             let mut streams = JoinSet::new();
             for kind in Kind::ALL {
                 let token = held.token.clone();
@@ -88,8 +84,8 @@ fn b38_a_crowd_of_other_streams_delays_no_cut_and_is_not_touched() {
     let line = format!("POST /grpc/events/1000000/{gap}");
     run(async {
         let (cut, kept) = (
-            Held::new(&gateway, "cut", false),
-            Held::new(&gateway, "kept", false),
+            Held::new(&gateway, "cut", By::Role),
+            Held::new(&gateway, "kept", By::Role),
         );
         let crowd = Arc::<Crowd>::default();
         let mut theirs = JoinSet::new();

@@ -129,6 +129,7 @@ impl World {
             verifier: &self.verifier,
             issuers: &self.issuers,
             throttle: &self.throttle,
+            tells_metadata: false,
         };
         let asked = judge::Asked {
             parts,
@@ -143,6 +144,9 @@ impl World {
             Judgement::SigningKeys => {
                 let response = oauth::key_set(self.state.directory.signing());
                 return Ok(Answer::Issued { response });
+            }
+            Judgement::Revoke | Judgement::Metadata => {
+                panic!("revocations and metadata have tests of their own")
             }
             Judgement::Preflight(answer) => return Ok(Answer::Preflight(answer)),
             Judgement::Decided(Outcome::Allowed(permit)) => (permit, None),

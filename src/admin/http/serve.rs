@@ -53,7 +53,7 @@ pub(super) struct Peer(pub(super) SocketAddr);
 pub struct Api {
     pub(super) service: Arc<Service>,
     /// Knows tokens of its own audience only.
-    pub(super) verifier: Verifier,
+    pub(super) verifier: Arc<Verifier>,
     /// Whose sources have shown too many wrong credentials here.
     pub(super) throttle: Throttle,
     pub(super) failures: Rate,
@@ -119,7 +119,11 @@ impl Api {
             throttle: Throttle::new(),
             failures: listener(admin).limits.failures(),
             rates: Rates::new(None, settings.rates.token_endpoint),
-            verifier: Verifier::new(&tokens, service.pepper().cloned()),
+            // The service's, so that it can tell which tokens are out.
+            verifier: service.admin_verifier().map_or_else(
+                || Arc::new(Verifier::new(&tokens, service.pepper().cloned())),
+                Arc::clone,
+            ),
             service: Arc::clone(service),
             tokens,
             hosts: admin.hosts.clone(),

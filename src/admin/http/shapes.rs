@@ -219,6 +219,9 @@ pub(super) struct ListedToken {
     id: String,
     #[schema(required)]
     account: Option<String>,
+    /// Whom it is for: the APIs behind, or the admin API.
+    #[schema(required)]
+    audience: Option<String>,
     #[schema(required)]
     key: Option<String>,
     #[schema(required)]

@@ -5,8 +5,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::world::{POLICY, World};
-use crate::admin::ErrorKind;
-use crate::words::TokenId;
+use crate::admin::{Actor, ErrorKind, Operation};
+use crate::credential::Credential;
+use crate::oauth::{MintRequest, mint};
+use crate::reason::Reason;
+use crate::settings::Tokens;
+use crate::verify::Verifier;
+use crate::words::{RequestIds, TokenId};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -81,6 +86,131 @@ fn a_token_that_was_taken_back_is_forgotten_when_it_would_have_run_out() {
     assert_eq!(listed["total"], 2);
     let (kind, _) = world.refused(json!({ "operation": "tokens_list", "account": "nobody" }));
     assert_eq!(kind, ErrorKind::NotFound);
+}
+
+/// Tokens for the APIs behind and tokens for the admin API are listed together, each with whom it is for,
+/// and either can be looked at and taken back.
+#[test]
+fn tokens_of_the_admin_api_are_listed_inspected_and_taken_back_too() {
+    let settings = "store: sqlite:p.db\nadmin: { address: 127.0.0.1:0, audience: desk }";
+    let world = World::with(&[POLICY], settings);
+    world.create("ci", "operator");
+    let service = &world.service;
+    let state = service.handle().snapshot();
+    let made = |audience: &str| {
+        let id = TokenId::random();
+        let tokens = Tokens {
+            audience: audience.to_owned(),
+            ..Tokens::default()
+        };
+        let request = MintRequest {
+            id,
+            account: state.directory.account_named("ci").unwrap(),
+            key: None,
+            scope: None,
+            lifetime: Duration::from_secs(60),
+        };
+        let signer = state.directory.signing().current();
+        (
+            id,
+            mint(signer, &tokens, request, world.clock.now()).unwrap(),
+        )
+    };
+    let (behind, desk) = (made("portcullis"), made("desk"));
+    let (_, elsewhere) = made("another");
+    let use_at = |verifier: &Verifier, token: &str| {
+        let state = service.handle().snapshot();
+        let shown = Credential::Bearer(token);
+        verifier
+            .verify(&shown, &state, (world.clock.now(), None))
+            .map(|_| ())
+    };
+    let admin = service.admin_verifier().unwrap();
+    assert_eq!(use_at(service.verifier(), &behind.1), Ok(()));
+    assert_eq!(use_at(admin, &desk.1), Ok(()));
+    assert_eq!(use_at(admin, &behind.1), Err(Reason::AudienceWrong));
+    assert_eq!(
+        use_at(service.verifier(), &desk.1),
+        Err(Reason::AudienceWrong)
+    );
+    let rows = || {
+        let listed = world.done(json!({ "operation": "tokens_list", "account": "ci" }));
+        let rows = listed["tokens"].as_array().unwrap().clone();
+        let told = |row: &Value| {
+            (
+                row["audience"].clone(),
+                row["id"].clone(),
+                row["state"].clone(),
+            )
+        };
+        let mut rows: Vec<_> = rows.iter().map(told).collect();
+        rows.sort_by_key(|(audience, ..)| audience.to_string());
+        rows
+    };
+    let row = |audience: &str, id: TokenId, state: &str| (json!(audience), json!(id), json!(state));
+    assert_eq!(
+        rows(),
+        [
+            row("desk", desk.0, "good"),
+            row("portcullis", behind.0, "good")
+        ]
+    );
+    let inspect = |token: &str| {
+        let told = world.done(json!({ "operation": "tokens_inspect", "token": token }));
+        (told["audience"].clone(), told["reason"].clone())
+    };
+    assert_eq!(inspect(&desk.1), (json!("desk"), Value::Null));
+    assert_eq!(inspect(&behind.1), (json!("portcullis"), Value::Null));
+    assert_eq!(inspect(&elsewhere), (Value::Null, json!("audience_wrong")));
+
+    world.done(json!({ "operation": "tokens_revoke", "id": desk.0 }));
+    assert_eq!(use_at(admin, &desk.1), Err(Reason::TokenRevoked));
+    assert_eq!(use_at(service.verifier(), &behind.1), Ok(()));
+    assert_eq!(
+        rows(),
+        [
+            row("desk", desk.0, "token_revoked"),
+            row("portcullis", behind.0, "good")
+        ]
+    );
+}
+
+/// What clients give back themselves leaves room for an operator.
+#[test]
+fn a_client_that_gives_back_tokens_without_end_is_stopped_before_an_operator_is() {
+    let world = World::new(&[POLICY]);
+    world.create("ci", "operator");
+    let client = Actor::Client {
+        account: "ci".parse().unwrap(),
+        account_id: world.account("ci").id.clone(),
+        key: None,
+        address: [192, 0, 2, 1].into(),
+        request_id: RequestIds::new().next(world.clock.now()),
+    };
+    let most = crate::admin::tokens::REVOKED_BY_CLIENTS_MAX;
+    let end = world.clock.now().plus(DAY);
+    let many = (0..most).map(|_| (TokenId::random(), end)).collect();
+    world.service.lock().unwrap().records.revoked_tokens = many;
+    let revoke = |actor: &Actor| {
+        let operation = Operation::TokensRevoke {
+            id: TokenId::random(),
+        };
+        world
+            .service
+            .execute(operation, actor)
+            .map_err(|error| error.kind)
+    };
+    assert_eq!(revoke(&client), Err(ErrorKind::Conflict));
+    assert!(revoke(&Actor::local()).is_ok());
+    let listed = world.done(json!({ "operation": "audit_list", "filter": { "event": "token" } }));
+    let refused = &listed["records"][1];
+    assert_eq!(
+        (
+            &refused["portcullis.actor.kind"],
+            &refused["client.address"]
+        ),
+        (&json!("client"), &json!("192.0.2.1"))
+    );
 }
 
 #[test]

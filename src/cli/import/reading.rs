@@ -14,6 +14,7 @@ use crate::cli::arguments::method;
 use crate::import::foreign;
 use crate::import::openapi::{self, Options, Progress};
 use crate::import::{Draft, Notes, Plan, Way};
+use crate::settings::Tokens;
 use crate::words::{DimensionName, Method, UpstreamName};
 
 /// Methods that only read, unless somebody says which do.
@@ -141,7 +142,7 @@ impl Reading {
         let way = Way {
             upstream: upstream.clone(),
             dimensions: dimensions.into_iter().map(describe).collect(),
-            own_endpoints: admin::own_endpoints(),
+            own_endpoints: admin::own_endpoints(&Tokens::default()),
         };
         let (plan, notes) = Plan::of(draft, way);
         if plan.routes.is_empty() {

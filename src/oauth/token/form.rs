@@ -16,11 +16,13 @@ use crate::words::{KeyId, Secret};
 
 /// The parameters we know. One without a value is one that was not sent.
 #[derive(Default)]
-pub(super) struct Form {
+pub(in crate::oauth) struct Form {
     grant_type: Option<String>,
     client_id: Option<String>,
     pub(super) client_secret: Option<Zeroizing<String>>,
     pub(super) scope: Option<String>,
+    /// The token that is given back.
+    pub(in crate::oauth) token: Option<Zeroizing<String>>,
     /// Whom the token is to be for.
     pub(super) resource: Option<String>,
     /// How long it is to be good, at most.
@@ -29,6 +31,16 @@ pub(super) struct Form {
 
 /// Reads the request as far as that needs no secret.
 pub(super) fn read(request: &TokenRequest<'_>) -> Result<Form, Refusal> {
+    let form = form(request)?;
+    match form.grant_type.as_deref() {
+        Some("client_credentials") => Ok(form),
+        Some(_) => Err(Refusal::GrantType),
+        None => Err(Refusal::Request("the parameter grant_type is missing")),
+    }
+}
+
+/// The parameters of a request to any of the endpoints that clients ask.
+pub(in crate::oauth) fn form(request: &TokenRequest<'_>) -> Result<Form, Refusal> {
     if request.method != Method::POST {
         return Err(Refusal::Method);
     }
@@ -45,12 +57,7 @@ pub(super) fn read(request: &TokenRequest<'_>) -> Result<Form, Refusal> {
             "send the body as application/x-www-form-urlencoded",
         ));
     }
-    let form = Form::parse(request.body)?;
-    match form.grant_type.as_deref() {
-        Some("client_credentials") => Ok(form),
-        Some(_) => Err(Refusal::GrantType),
-        None => Err(Refusal::Request("the parameter grant_type is missing")),
-    }
+    Form::parse(request.body)
 }
 
 fn is_form(headers: &HeaderMap) -> bool {
@@ -79,6 +86,7 @@ impl Form {
                 "client_id" => form.client_id = plain(said),
                 "client_secret" => form.client_secret = said,
                 "scope" => form.scope = plain(said),
+                "token" => form.token = said,
                 "resource" => form.resource = plain(said),
                 "lifetime" => form.lifetime = plain(said).as_deref().map(seconds).transpose()?,
                 _ => {} // RFC 6749, 3.2: parameters nobody knows are ignored

@@ -14,7 +14,7 @@ use crate::words::RequestId;
 
 /// Why there is no token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(in crate::oauth) enum Refusal {
     Method,
     BodyTooLarge,
     /// In which way the request is not what the RFC asks for.
@@ -30,6 +30,12 @@ pub(super) enum Refusal {
     /// How long to wait, and the reason for the log.
     TooOften(Limited, Reason),
     NotReady,
+    /// The token was made for another account.
+    NotYours,
+    /// There is nowhere to write down that a token is taken back.
+    Unkept,
+    /// It could not be written down.
+    Unwritten,
 }
 
 impl Refusal {
@@ -62,7 +68,9 @@ impl Refusal {
             Self::Client(_) => "invalid_client",
             Self::Scope(..) => "invalid_scope",
             Self::Resource => "invalid_target",
-            Self::TooOften(..) | Self::NotReady => "temporarily_unavailable",
+            Self::TooOften(..) | Self::NotReady | Self::Unwritten => "temporarily_unavailable",
+            Self::NotYours => "unauthorized_client",
+            Self::Unkept => "unsupported_token_type",
         }
     }
 
@@ -74,10 +82,12 @@ impl Refusal {
             | Self::TwoCredentials
             | Self::GrantType
             | Self::Scope(..)
-            | Self::Resource => StatusCode::BAD_REQUEST,
+            | Self::Resource
+            | Self::NotYours
+            | Self::Unkept => StatusCode::BAD_REQUEST,
             Self::Client(_) => StatusCode::UNAUTHORIZED,
             Self::TooOften(..) => StatusCode::TOO_MANY_REQUESTS,
-            Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotReady | Self::Unwritten => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -96,26 +106,38 @@ impl Refusal {
             }
             Self::TooOften(..) => "this client asks for tokens too often, keep the one you have",
             Self::NotReady => "no token can be signed now",
+            Self::NotYours => "the token was made for another client",
+            Self::Unkept => {
+                "this gateway keeps no store, so its tokens end with their time or their key"
+            }
+            Self::Unwritten => "the token could not be taken back now, try again",
         }
     }
 
-    pub(super) fn reason(self) -> Reason {
+    pub(in crate::oauth) fn reason(self) -> Reason {
         match self {
             Self::Method => Reason::MethodNotAllowed,
             Self::BodyTooLarge => Reason::BodyTooLarge,
-            Self::Request(_) | Self::GrantType | Self::Resource => Reason::RequestMalformed,
+            Self::Request(_) | Self::GrantType | Self::Resource | Self::Unkept => {
+                Reason::RequestMalformed
+            }
+            Self::NotYours => Reason::PermissionMissing,
             Self::TwoCredentials => Reason::CredentialRepeated,
             Self::Client(reason) | Self::Scope(_, reason) | Self::TooOften(_, reason) => reason,
-            Self::NotReady => Reason::NotReady,
+            Self::NotReady | Self::Unwritten => Reason::NotReady,
         }
     }
 
     /// What the reason does not say.
-    pub(super) fn hint(self) -> Option<&'static str> {
+    pub(in crate::oauth) fn hint(self) -> Option<&'static str> {
         match self {
-            Self::Request(_) | Self::GrantType | Self::Scope(..) | Self::Resource => {
-                Some(self.description())
-            }
+            Self::Request(_)
+            | Self::GrantType
+            | Self::Scope(..)
+            | Self::Resource
+            | Self::NotYours
+            | Self::Unkept
+            | Self::Unwritten => Some(self.description()),
             Self::Method
             | Self::BodyTooLarge
             | Self::TwoCredentials
@@ -127,7 +149,7 @@ impl Refusal {
 
     /// The answer. RFC 6749 (5.2) allows more members than its own: by the id the true reason is
     /// found.
-    pub(super) fn response(self, id: &RequestId) -> Response<Bytes> {
+    pub(in crate::oauth) fn response(self, id: &RequestId) -> Response<Bytes> {
         #[derive(Serialize)]
         struct Body<'a> {
             error: &'static str,
@@ -156,6 +178,15 @@ impl Refusal {
 
 /// RFC 9110 asks for a challenge with every 401, however the client tried.
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"portcullis\"");
+
+/// Done, and nothing to say about it.
+pub(in crate::oauth) fn empty() -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    response
+}
 
 /// No answer of this endpoint may be kept by anybody.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes> {

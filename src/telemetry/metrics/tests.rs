@@ -76,9 +76,15 @@ fn every_name_is_valid_and_the_start_says_what_runs() {
         hits: 9,
         ..CacheFigures::default()
     });
+    metrics.watch_audit(|| AuditFigures {
+        head: 7,
+        ..AuditFigures::default()
+    });
     let text = metrics.render();
     for line in [
         "portcullis_path_refused_total{class=\"encoded_slash\"} 0",
+        "portcullis_audit_head 7",
+        "portcullis_audit_failures_total 0",
         "portcullis_config_reloads_total{result=\"failure\"} 0",
         "portcullis_log_records_dropped_total 3",
         "portcullis_token_cache_hits_total 9",

@@ -95,6 +95,7 @@ fn judged(parts: &Parts) -> Result<Permit, Reason> {
         verifier: &world.verifier,
         issuers: &issuers,
         throttle: &throttle,
+        tells_metadata: false,
     };
     let asked = Asked {
         parts,
@@ -117,7 +118,9 @@ fn judged(parts: &Parts) -> Result<Permit, Reason> {
         }
         Ok(Judgement::Decided(Outcome::Shadowed(..))) => panic!("no route is in shadow"),
         Ok(Judgement::Preflight(_)) => panic!("no route answers preflights"),
-        Ok(Judgement::Token | Judgement::SigningKeys) => Err(Reason::RouteMissing),
+        Ok(Judgement::Token | Judgement::Revoke | Judgement::SigningKeys | Judgement::Metadata) => {
+            Err(Reason::RouteMissing)
+        }
     }
 }
 

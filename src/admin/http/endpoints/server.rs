@@ -172,6 +172,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         reads: |asked| {
             Ok(Operation::AuditFollow {
                 after: asked.query("after")?,
+                exported: false,
                 filter: filter(asked)?,
             })
         },

@@ -1,0 +1,111 @@
+//! What is written without anybody asking: the last use of keys, refusals, and the bounds of the audit
+//! trail; and the one place where records of the trail are written and counted.
+
+use std::time::Duration;
+
+use super::Service;
+use crate::audit::Entry;
+use crate::store::{Change, Store, StoreError};
+use crate::words::UnixTime;
+
+/// Most uses of keys that are written back while the lock is held: some milliseconds' worth, after which
+/// a revocation that waits has its turn.
+const WRITTEN_AT_ONCE: usize = 500;
+
+/// How long others may then take the lock: as long as it takes to wake them.
+const WRITING_RESTS: Duration = Duration::from_millis(1);
+
+impl Service {
+    /// Writes `change` and `entries` in one transaction, and counts them. The last entry's number.
+    pub(super) fn commit(
+        &self,
+        store: &mut dyn Store,
+        change: Option<&Change>,
+        entries: &[Entry],
+    ) -> Result<Option<u64>, StoreError> {
+        let written = store.commit(change, entries);
+        match &written {
+            Ok(last) => self.figures.wrote(entries.len(), *last, self.clock.now()),
+            Err(_) => self.figures.failed(entries.len()),
+        }
+        written
+    }
+
+    /// Writes back when keys and accounts were last used, and returns how many keys that were. Part by
+    /// part, and who wants to change something comes between them.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`]; what was not written is written the next time.
+    pub fn flush_last_used(&self) -> Result<usize, StoreError> {
+        let state = self.handle.snapshot();
+        let keys = state.directory.keys();
+        let keys: Vec<_> = keys.filter(|key| key.last_used_at().is_some()).collect();
+        let mut count = 0;
+        for part in keys.chunks(WRITTEN_AT_ONCE) {
+            let mut inner = self.lock()?;
+            let used = super::keys::used_since(part, &inner.records);
+            if used.keys.len() + used.accounts.len() > 0 {
+                count += used.keys.len();
+                let change = Change::Used {
+                    keys: used.keys,
+                    accounts: used.accounts,
+                };
+                inner.store.commit(Some(&change), &[])?;
+                inner.records.apply(&change);
+            }
+            drop(inner);
+            if keys.len() > WRITTEN_AT_ONCE {
+                // A lock that is taken again at once is had by nobody else.
+                std::thread::sleep(WRITING_RESTS);
+            }
+        }
+        Ok(count)
+    }
+
+    /// Cuts off what of the audit trail is too old or too much, and returns how many records went.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`]; nothing was cut then.
+    pub fn cut_audit(&self) -> Result<u64, StoreError> {
+        let mut inner = self.lock()?;
+        self.cut_trail(&mut *inner.store, self.clock.now())
+    }
+
+    pub(super) fn cut_trail(
+        &self,
+        store: &mut dyn Store,
+        now: UnixTime,
+    ) -> Result<u64, StoreError> {
+        let cut = store.cut_audit(&self.audit, now, &self.instance)?;
+        if cut > 0 {
+            // That it was cut is a record, too.
+            let end = store.audit_anchor(now)?.number;
+            self.figures.wrote(1, Some(end), now);
+        }
+        Ok(cut)
+    }
+
+    /// Writes the refusals that the store does not know yet.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`]; the refusals are in memory still.
+    pub fn save_denials(&self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        self.denials.collect(now);
+        let mut inner = self.lock()?;
+        let batch = self.denials.unsaved();
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let kept = inner
+            .store
+            .keep_denials(&batch, &self.denials.bounds(), now);
+        if kept.is_err() {
+            self.denials.not_saved(batch);
+        }
+        kept
+    }
+}
