@@ -44,6 +44,7 @@ mod proof;
 mod protocols;
 mod readme;
 mod reference;
+mod remote;
 mod revocation;
 mod scenarios;
 mod schema;

@@ -4,7 +4,6 @@ mod cursor;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -17,8 +16,6 @@ use super::{Context, Exit, Failure};
 use crate::audit::{Anchor, Filter, PAGE_MAX};
 use crate::words::AccountName;
 
-/// How often the trail is asked what is new. Soon enough to look like at once.
-const ASK_INTERVAL: Duration = Duration::from_millis(300);
 /// Records that are listed when nothing is said.
 const LIMIT_DEFAULT: usize = 50;
 /// Most anchors of one file: one a day for a generation.
@@ -222,7 +219,7 @@ fn tail(which: &Which, context: &mut Context<'_>) -> Result<Exit, Failure> {
         if context.output.is_closed() {
             return Ok(Exit::Ok);
         }
-        std::thread::sleep(ASK_INTERVAL);
+        reach.rest();
     }
 }
 
@@ -259,7 +256,7 @@ fn export(wanted: &Export, context: &mut Context<'_>) -> Result<Exit, Failure> {
             if !wanted.follow {
                 return Ok(Exit::Ok);
             }
-            std::thread::sleep(ASK_INTERVAL);
+            reach.rest();
         }
     }
 }

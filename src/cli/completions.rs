@@ -1,12 +1,12 @@
-//! `portcullis completions` and `portcullis man`: made from the same tree that reads the command
-//! line, so they cannot say anything else.
+//! `portcullis completions` and `portcullis man`: from the same tree that reads the command line, so
+//! they cannot say anything else. A completion script asks this program; see `names`.
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clap_complete::Shell;
 
-use super::{Context, Exit, Failure, tree};
+use super::{Context, Exit, Failure, names, tree};
 
 /// Which shell.
 #[derive(Args, Debug)]
@@ -31,8 +31,7 @@ pub(super) struct Man {
 
 /// Prints a completion script.
 pub(super) fn run(completions: &Completions, context: &mut Context<'_>) -> Result<Exit, Failure> {
-    let mut script = Vec::new();
-    clap_complete::generate(completions.shell, &mut tree(), "portcullis", &mut script);
+    let script = names::script(&completions.shell.to_string())?;
     context.output.bytes(&script)?;
     Ok(Exit::Ok)
 }

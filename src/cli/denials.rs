@@ -1,7 +1,5 @@
 //! `portcullis denials`: refusals that happened, one by one, as they come, or counted.
 
-use std::time::Duration;
-
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
@@ -14,8 +12,6 @@ use crate::denials::Filter;
 use crate::reason::Reason;
 use crate::words::{AccountName, nearest};
 
-/// How often a server is asked what is new. Soon enough to look like at once.
-const ASK_INTERVAL: Duration = Duration::from_millis(300);
 /// Refusals that are listed when nothing is said.
 const LIMIT_DEFAULT: usize = 50;
 /// Most that is shown at once while following: somebody reads it.
@@ -211,7 +207,7 @@ fn tail(listed: &Listed, context: &mut Context<'_>) -> Result<Exit, Failure> {
         if context.output.is_closed() {
             return Ok(Exit::Ok);
         }
-        std::thread::sleep(ASK_INTERVAL);
+        reach.rest();
     }
 }
 

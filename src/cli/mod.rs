@@ -29,6 +29,7 @@ mod init;
 mod keys;
 mod login;
 mod matrix;
+mod names;
 mod output;
 mod place;
 mod remote;
@@ -51,8 +52,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use serde_json::Value;
 
 pub use failure::{Exit, Failure};
@@ -62,12 +62,9 @@ use crate::clock::Clock;
 use crate::settings::Settings;
 use crate::words::discreet;
 use handover::Form;
-use place::{By, Place};
+use place::{By, Place, file_of};
 use table::View;
 use transport::{Operation, Reach};
-
-/// Where the settings are looked for when nobody says, in this order.
-const SETTINGS_FILES: [&str; 2] = ["portcullis.yaml", "/etc/portcullis/portcullis.yaml"];
 
 /// Examples first: who asks for help wants to see the command he is about to type.
 const HELP: &str = "\
@@ -234,8 +231,12 @@ impl Command {
 
 /// Runs the command line `arguments` and says how it ended.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    if names::answer(&arguments, tree) {
+        return ExitCode::SUCCESS;
+    }
     let parsed = tree().try_get_matches_from(arguments);
-    let named = parsed.as_ref().ok().and_then(file_named);
+    let named = parsed.as_ref().ok().and_then(names::named_by);
     let parsed = parsed.and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
@@ -276,15 +277,6 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             drop(output.complain(format_args!("{error} {told}")));
             failure.exit.into()
         }
-    }
-}
-
-/// How a settings file was named, if it was.
-fn file_named(matches: &ArgMatches) -> Option<By> {
-    match matches.value_source("config")? {
-        ValueSource::CommandLine => Some(By::CommandLine),
-        ValueSource::EnvVariable => Some(By::Environment),
-        _ => None,
     }
 }
 
@@ -374,20 +366,7 @@ struct Confirmed;
 impl Context<'_> {
     /// The settings file: the one named, or the first that is there.
     fn settings_file(&self) -> Result<PathBuf, Failure> {
-        if let Some(file) = &self.config {
-            return Ok(file.clone());
-        }
-        let found = SETTINGS_FILES
-            .iter()
-            .map(PathBuf::from)
-            .find(|file| file.exists());
-        found.ok_or_else(|| {
-            Failure::usage(format_args!(
-                "no settings file: looked for {}; name one with `--config` or \
-                 `PORTCULLIS_CONFIG`, or write a first one with `portcullis init`",
-                SETTINGS_FILES.map(|file| format!("`{file}`")).join(" and "),
-            ))
-        })
+        file_of(self.config.as_ref())
     }
 
     /// The settings.

@@ -11,6 +11,9 @@ use super::contexts::{Contexts, Entry, LOCAL};
 use super::remote::{Key, Origin, Server};
 use super::{Exit, Failure, Output};
 
+/// Where the settings are looked for when nobody says, in this order.
+const SETTINGS_FILES: [&str; 2] = ["portcullis.yaml", "/etc/portcullis/portcullis.yaml"];
+
 /// Which server is meant, as the command line says.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct Place {
@@ -90,12 +93,12 @@ impl Place {
     ) -> Result<Option<Server>, Failure> {
         let key = self.key_file.as_ref();
         let mut key = || key.map(|file| Key::read(file, output)).transpose();
-        let (origin, entry) = match &found {
+        let (origin, entry) = match found {
             Found::Machine => return Ok(None),
-            Found::At(origin) => (origin.clone(), None),
+            Found::At(origin) => (origin, None),
             Found::Context(name) => {
                 let contexts = Contexts::load()?;
-                let entry = contexts.named(name)?;
+                let entry = contexts.named(&name)?;
                 (entry.server.clone(), Some(kept(entry)))
             }
         };
@@ -146,4 +149,26 @@ fn not_logged_in(origin: &Origin) -> Failure {
              one with `--key-file` or PORTCULLIS_KEY_FILE"
         ),
     )
+}
+
+/// The settings file: the one that is named, or the first that is there.
+///
+/// # Errors
+///
+/// When none is named, and none is there.
+pub(super) fn file_of(named: Option<&PathBuf>) -> Result<PathBuf, Failure> {
+    if let Some(file) = named {
+        return Ok(file.clone());
+    }
+    let found = SETTINGS_FILES
+        .iter()
+        .map(PathBuf::from)
+        .find(|file| file.exists());
+    found.ok_or_else(|| {
+        Failure::usage(format_args!(
+            "no settings file: looked for {}; name one with `--config` or `PORTCULLIS_CONFIG`, write a \
+             first one with `portcullis init`, or manage a server elsewhere with `portcullis login URL`",
+            SETTINGS_FILES.map(|file| format!("`{file}`")).join(" and "),
+        ))
+    })
 }

@@ -2,6 +2,7 @@
 //! process when none runs, or over the admin API of a server elsewhere.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -14,6 +15,11 @@ use crate::policy::Policy;
 use crate::settings::Settings;
 
 pub(super) use crate::admin::{Grant, ImportedKey, MatrixBy, Operation, Token};
+
+/// How often the server of this machine is asked what is new. Soon enough to look like at once.
+const REST_HERE: Duration = Duration::from_millis(300);
+/// How often one elsewhere is asked, with many perhaps who follow it.
+const REST_ELSEWHERE: Duration = Duration::from_secs(1);
 
 /// Where the state is that a command is about.
 pub(super) enum Reach {
@@ -49,6 +55,14 @@ impl Reach {
             },
             Self::Server(server) => server.ask(operation).map(Some),
         }
+    }
+
+    /// Waits before it is asked what is new since.
+    pub(super) fn rest(&self) {
+        std::thread::sleep(match self {
+            Self::Machine(_) => REST_HERE,
+            Self::Server(_) => REST_ELSEWHERE,
+        });
     }
 
     /// Several questions of one command. Without a server the store is opened once for all of them.

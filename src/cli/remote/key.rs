@@ -2,7 +2,7 @@
 //!
 //! `keys create` hands a key over in several forms: lines for a shell, JSON, YAML, a manifest. Rather
 //! than ask which it is, this looks for the one id and the one secret in it, which no other word looks
-//! like: both have a checksum.
+//! like: both have a checksum. The secret of a key made elsewhere looks like anything, so it is named.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -18,6 +18,10 @@ use crate::words::{KeyId, Secret};
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 /// Everybody may read it.
 const OTHERS_READ: u32 = 0o004;
+/// How secrets of ours begin.
+const SECRET_BEGINS: &str = "pcs_";
+/// What stands before one that has another form, on its line.
+const SECRET_IS: &str = "PORTCULLIS_KEY_SECRET=";
 
 /// A key, and what proves it.
 #[derive(Debug)]
@@ -63,8 +67,18 @@ impl Key {
         let words = || text.split(|c| !is_word(c));
         let mut ids: Vec<KeyId> = words().filter_map(|word| word.parse().ok()).collect();
         ids.dedup();
-        let mut secrets = words().filter_map(|word| Secret::parse(word).ok());
-        match (ids.as_slice(), secrets.next(), secrets.next()) {
+        let ours = words().filter(|word| word.starts_with(SECRET_BEGINS));
+        let mut secrets = ours.filter_map(|word| Secret::parse(word).ok());
+        let named = || {
+            let mut lines = text.lines();
+            let (_, secret) = lines.find_map(|line| line.split_once(SECRET_IS))?;
+            Secret::parse(secret.trim()).ok()
+        };
+        match (
+            ids.as_slice(),
+            secrets.next().or_else(named),
+            secrets.next(),
+        ) {
             ([id], Some(secret), None) => Ok(Self { id: *id, secret }),
             ([], Some(_), _) => Err(
                 "has a secret and no key id: `portcullis keys create NAME -o env --secret-file FILE` \
@@ -111,6 +125,9 @@ mod tests {
             let found = Key::find(&text).unwrap();
             assert_eq!((found.id, found.secret.reveal()), (id, plain), "{text}");
         }
+        let foreign = format!("PORTCULLIS_KEY_ID={id}\nPORTCULLIS_KEY_SECRET=a secret: of 2019\n");
+        let found = Key::find(&foreign).unwrap();
+        assert_eq!((found.id, found.secret.reveal()), (id, "a secret: of 2019"));
     }
 
     #[test]

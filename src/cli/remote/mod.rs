@@ -22,6 +22,7 @@ use tokio::runtime::Runtime;
 use super::transport::Operation;
 use super::{Exit, Failure};
 use crate::admin::{self, ErrorKind};
+use crate::reason::Reason;
 pub(super) use key::Key;
 pub(super) use origin::Origin;
 use token::Token;
@@ -176,7 +177,10 @@ impl Server {
             ));
         }
         if !answer.status.is_success() {
-            return Err(self.refusal(&answer));
+            return Err(match answer.status {
+                StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => self.not_ours(),
+                _ => self.refusal(&answer),
+            });
         }
         inner.token = Some(Token::read(&answer.body).ok_or_else(|| self.not_ours())?);
         Ok(true)
@@ -195,6 +199,10 @@ impl Server {
         let Ok(problem) = serde_json::from_slice::<Problem>(&answer.body) else {
             return self.not_ours();
         };
+        // A listener of the gateway, perhaps of the same one, has no such routes.
+        if problem.reason.as_deref() == Some(Reason::RouteMissing.public_code()) {
+            return self.not_ours();
+        }
         let said = problem.detail.or(problem.error_description);
         let said = said.unwrap_or_else(|| answer.status.to_string());
         let exit = problem.kind.map_or_else(|| exit(answer.status), Exit::from);
@@ -246,6 +254,7 @@ struct Problem {
     detail: Option<String>,
     error_description: Option<String>,
     kind: Option<ErrorKind>,
+    reason: Option<String>,
     request_id: Option<String>,
 }
 

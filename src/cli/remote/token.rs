@@ -58,7 +58,10 @@ impl Token {
 
 /// The request for a token, with the key it is made from.
 pub(super) fn request(key: &Key) -> Result<Request<Bytes>, Failure> {
-    let pair = Zeroizing::new(format!("{}:{}", key.id, key.secret.reveal()));
+    // RFC 6749, section 2.3.1: both halves are written as in a form first.
+    let secret = form_urlencoded::byte_serialize(key.secret.reveal().as_bytes());
+    let secret = Zeroizing::new(secret.collect::<String>());
+    let pair = Zeroizing::new(format!("{}:{}", key.id, *secret));
     let basic = Zeroizing::new(format!("Basic {}", STANDARD.encode(&*pair)));
     let mut basic = HeaderValue::from_str(&basic).map_err(Failure::server)?;
     basic.set_sensitive(true);

@@ -86,6 +86,10 @@ fn row(method: Method, template: &'static str, carries: Carries) -> Way {
 }
 
 /// The table.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one arm an operation, nothing between them"
+)]
 pub(super) fn of(operation: &Operation) -> Way {
     use Operation as O;
     const GET: Method = Method::GET;
@@ -245,6 +249,10 @@ mod tests {
     use super::*;
     use crate::admin::http::echo;
 
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a row an operation, nothing between them"
+    )]
     /// Each operation, with everything said that can be said from elsewhere, and once with as little as
     /// there has to be.
     fn samples() -> Vec<Operation> {
