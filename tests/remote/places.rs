@@ -217,6 +217,24 @@ fn two_logins_at_once_are_both_kept() {
     assert_eq!(names, ["local", "s0", "s1", "s2", "s3"]);
 }
 
+#[test]
+fn what_the_readme_does_from_elsewhere_works_as_it_is_printed() {
+    let (remote, desk) = (Remote::start(), Desk::new());
+    let readme = fs::read_to_string("README.md").unwrap();
+    let (_, rest) = readme
+        .split_once("\n## Manage it from elsewhere\n")
+        .unwrap();
+    let (_, block) = rest.split_once("```sh\n").unwrap();
+    let (block, _) = block.split_once("```").unwrap();
+    assert!(block.lines().count() > 4, "{block}");
+    for line in block.lines() {
+        let line = line.split(" #").next().unwrap();
+        let line = line.strip_prefix("portcullis ").unwrap();
+        let line = line.replace("https://gate.example.com:7081", &remote.url);
+        desk.ends(&line.replace("ops.key", remote.key.to_str().unwrap()), 0);
+    }
+}
+
 /// A gateway whose admin API speaks TLS, with a certificate for this machine that nobody has signed.
 fn secure() -> (Upstream, Gateway, PathBuf) {
     let upstream = Upstream::start();

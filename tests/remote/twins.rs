@@ -101,12 +101,15 @@ fn plain(value: Value) -> Value {
                 "last_used_from",
                 "living_keys",
                 "living_keys_total",
+                // Every question is a record of its own.
+                "records",
+                "through",
             ];
             let kept = fields.into_iter().filter(|(name, _)| {
                 !who.contains(&name.as_str())
                     && !name.starts_with("user.")
                     && !name.starts_with("portcullis.actor")
-                    && !name.starts_with("source.")
+                    && !name.starts_with("client.")
                     && !name.starts_with("event.")
                     && !name.starts_with("process.")
                     && !name.starts_with("portcullis.request_id")
@@ -187,7 +190,7 @@ const LINES: &[&str] = &[
     "tokens issue @ --lifetime 5m --scope items:read",
     "tokens issue @ --scope items:nope",
     "tokens list @",
-    "tokens revoke 3kTMd8Z0xV1bQyLw7nPsHc",
+    "tokens revoke 3kTMd8Z0xV1bQyLw7nP@",
     "tokens keys",
     "routes list",
     "routes match GET /v1/items/7",
