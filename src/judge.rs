@@ -25,7 +25,7 @@ use crate::oauth;
 use crate::reason::Reason;
 use crate::request::Target;
 use crate::throttle::Throttle;
-use crate::verify::{At, Verifier};
+use crate::verify::{At, Verifier, is_guess};
 use crate::words::{Method, Rate, UnixTime};
 
 /// What a judgement rests on besides the request.
@@ -153,7 +153,7 @@ impl Judge<'_> {
         }
         let caller = self.read(asked, &question).and_then(|credential| {
             let found = self.verifier.look(&credential, self.state, asked.at());
-            found.map_err(|refused| (refused.reason, refused.was_computed))
+            found.map_err(|refused| (refused.reason, refused.was_guess))
         });
         let was_guess = matches!(caller, Err((_, true)));
         let caller = caller.map_err(|(reason, _)| reason);
@@ -178,7 +178,7 @@ impl Judge<'_> {
             Foreign::Counts
         };
         let read = credential::read(&asked.parts.headers, asked.accepts, foreign);
-        read.map_err(|reason| (reason, reason == Reason::CredentialMalformed))
+        read.map_err(|reason| (reason, is_guess(reason)))
     }
 
     /// Decides on a request from a source that is throttled: only who brings what has been verified

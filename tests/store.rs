@@ -38,6 +38,7 @@ fn entry(event: &'static str) -> Entry {
         outcome: Outcome::Success,
         before: Value::Null,
         after: Value::Null,
+        repeated: None,
     }
 }
 

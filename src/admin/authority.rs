@@ -14,13 +14,16 @@
 mod demand;
 mod extent;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::desk::{Desk, conflict};
 use super::{AdminError, ErrorKind};
 use crate::policy::{Policy, own};
 use crate::store::{Change, Holder};
-use crate::words::{Account, AccountId, Caller, Evidence, Holding, PermissionId, RoleName};
+use crate::words::{
+    Account, AccountId, Caller, Evidence, Holding, PermissionId, PermissionSet, RoleName,
+};
 
 pub(super) use demand::check;
 use extent::Extent;
@@ -31,6 +34,8 @@ pub(super) use extent::Subject;
 pub struct Terms {
     /// Who asks, as the credential says.
     pub caller: Caller,
+    /// Where from, if anybody knows.
+    pub source: Option<IpAddr>,
     /// The policy the credential was read under: permissions are numbers of it.
     pub policy: Arc<Policy>,
     /// The versions of the thing that may be changed; any if nothing is said.
@@ -81,6 +86,8 @@ enum Reach {
 pub(super) struct Asker<'d> {
     account: &'d Arc<Account>,
     terms: &'d Terms,
+    /// What his key may be used for, now.
+    key: Option<&'d PermissionSet>,
     any: Option<PermissionId>,
     /// What lets him see, and no more, what he does not hold.
     any_to_see: Option<PermissionId>,
@@ -101,6 +108,7 @@ impl<'d> Asker<'d> {
         let account = account.filter(|account| account.enabled);
         let key = terms.caller.key.as_ref().map(|id| desk.directory().key(id));
         let key_is_good = key.is_none_or(|key| key.is_some_and(|key| !key.is_expired(desk.now)));
+        let key = key.flatten();
         // It may have been taken back while the request's body was on its way.
         let was_revoked = match &terms.caller.evidence {
             Evidence::Token { id, .. } => desk.directory().is_revoked(id),
@@ -111,9 +119,18 @@ impl<'d> Asker<'d> {
             let said = "the credential is not good any more";
             AdminError::new(ErrorKind::NotPermitted, said)
         })?;
+        // So may where it is good, and what for.
+        let own = key.and_then(|key| key.addresses.as_ref());
+        let admits =
+            |source| account.addresses.admit(source) && own.is_none_or(|rules| rules.admit(source));
+        if !terms.source.is_none_or(admits) {
+            let said = "calls from this address are not allowed";
+            return Err(AdminError::new(ErrorKind::NotPermitted, said));
+        }
         Ok(Self {
             account,
             terms,
+            key: key.and_then(|key| key.subset.as_ref()),
             any: desk.policy().permission_id("portcullis.grants:any"),
             any_to_see: desk.policy().permission_id("portcullis.grants:view"),
         })
@@ -121,9 +138,9 @@ impl<'d> Asker<'d> {
 
     /// Whether the credential may use a permission that a grant gives.
     fn gives(&self, holding: &Holding, permission: PermissionId) -> bool {
-        let subset = self.terms.caller.subset.as_ref();
-        holding.permissions.contains(permission)
-            && subset.is_none_or(|subset| subset.contains(permission))
+        let shown = self.terms.caller.subset.as_ref();
+        let mut limits = shown.into_iter().chain(self.key);
+        holding.permissions.contains(permission) && limits.all(|limit| limit.contains(permission))
     }
 
     /// His grants that give a permission.

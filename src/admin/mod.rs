@@ -26,6 +26,7 @@ mod operation;
 mod overlaps;
 mod recording;
 mod reload;
+mod repeats;
 mod roles;
 mod service;
 mod tokens;
@@ -48,7 +49,7 @@ pub use open::{
 };
 pub use operation::{Grant, HOST_ONLY, ImportedKey, MatrixBy, Operation, Token};
 pub use overlaps::{OVERLAPS_LISTED_MAX, overlaps};
-pub use service::{Host, ReplaceError, Service};
+pub use service::{AtDoor, Host, ReplaceError, Service};
 pub(crate) use version::version;
 
 /// What kind of no it is. Commands make an exit code of it.

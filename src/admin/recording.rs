@@ -4,6 +4,8 @@
 use std::slice;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::desk::{Answer, Desk};
 use super::trail::{self, Trail};
 use super::{AdminError, ErrorKind, Operation, authority};
@@ -17,7 +19,9 @@ const CUT_EVERY: u64 = 1000;
 impl Desk<'_> {
     /// Refuses what whoever asks may not ask for, and records that.
     pub(super) fn permit(&mut self, operation: &Operation) -> Result<(), AdminError> {
-        let permitted = authority::check(self, operation).map(|_| ());
+        let permitted = authority::check(self, operation).map(|_| Value::Null);
+        self.tell_refused(&permitted);
+        let permitted = permitted.map(drop);
         if permitted.is_err() && self.asked.trail != Trail::Nothing {
             self.record(trail::outcome(&permitted))?;
         }
@@ -40,6 +44,7 @@ impl Desk<'_> {
             Some(key.account.name.to_string())
         });
         let answer = self.execute_if_permitted(operation);
+        self.tell_refused(&answer);
         let due = match &answer {
             Ok(_) => self.recorded.is_none() && self.asked.begins(&self.service.watches, self.now),
             Err(_) => self.asked.trail != Trail::Nothing,
@@ -57,6 +62,16 @@ impl Desk<'_> {
         }
     }
 
+    /// A caller who may not is recorded whatever he asked for.
+    fn tell_refused(&mut self, answer: &Answer) {
+        let is_refused = answer
+            .as_ref()
+            .is_err_and(|error| error.kind == ErrorKind::NotPermitted);
+        if is_refused && self.asked.trail == Trail::Nothing {
+            self.asked.trail = Trail::Look("api.call");
+        }
+    }
+
     /// Now and then the trail is cut to its bounds, so that it has one between two rounds too.
     fn cut(&mut self) {
         if self.recorded.is_none_or(|number| number % CUT_EVERY != 0) {
@@ -67,10 +82,13 @@ impl Desk<'_> {
         }
     }
 
-    /// Records what was asked for, where nothing is changed.
+    /// Records what was asked for, where nothing is changed; what is asked again and again, together.
     pub(super) fn record(&mut self, outcome: Outcome) -> Result<(), AdminError> {
         let instance = self.service.instance();
         let entry = self.asked.entry((self.now, instance), outcome, None);
+        let Some(entry) = self.inner.repeats.take(entry) else {
+            return Ok(());
+        };
         let (store, entries) = (&mut *self.inner.store, slice::from_ref(&entry));
         let written = self.service.commit(store, None, entries);
         let number = written.map_err(|error| {

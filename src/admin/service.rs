@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use serde_json::{Value, json};
 
 use super::desk::Desk;
-use super::trail::{self, Asked, Trail, Watches};
+use super::repeats::Repeats;
+pub use super::trail::AtDoor;
+use super::trail::{self, Asked, Watches};
 use super::{Actor, AdminError, ErrorKind, Operation, Terms, reload};
 use crate::audit::{Figures, Outcome};
 use crate::clock::Clock;
@@ -100,6 +102,8 @@ pub(super) struct Inner {
     pub(super) records: Records,
     /// What could not be used of the files and the records when they were last put together.
     pub(super) conflicts: Vec<String>,
+    /// What was asked again and again of late.
+    pub(super) repeats: Repeats,
 }
 
 impl Service {
@@ -156,6 +160,7 @@ impl Service {
                 store: parts.store,
                 records: parts.records,
                 conflicts: built.conflicts,
+                repeats: Repeats::default(),
             }),
             host: OnceLock::new(),
         })
@@ -268,23 +273,26 @@ impl Service {
         }
     }
 
-    /// Records that `operation` was refused to `actor` before it came here: for not being allowed to
-    /// ask for it, say.
+    /// Records that `actor` was refused before what he asks for became an operation: for a wrong
+    /// secret, or for lack of the permission that its endpoint asks for.
     ///
     /// # Errors
     ///
     /// When the audit trail could not be written.
-    pub fn record_refusal(
+    pub fn record_at_door(
         &self,
-        operation: &Operation,
+        what: AtDoor,
         actor: &Actor,
-        refused: &AdminError,
+        outcome: Outcome,
     ) -> Result<(), AdminError> {
-        let asked = Asked::of(operation, actor, self.clock.now());
-        if asked.trail == Trail::Nothing {
-            return Ok(());
-        }
-        self.record(asked, trail::outcome::<()>(&Err(refused.clone())))
+        let mut asked = Asked::at_door(what, actor, self.clock.now());
+        let desk = self.lock()?;
+        let state = self.handle.snapshot();
+        asked.concerns(|key| {
+            let key = state.directory.key(&key.parse().ok()?)?;
+            Some(key.account.name.to_string())
+        });
+        Desk::new(self, desk, asked).record(outcome)
     }
 
     pub(super) fn record(&self, asked: Asked, outcome: Outcome) -> Result<(), AdminError> {

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{AdminError, Operation};
 use crate::audit::{Actor, Entry, Object, Outcome};
 use crate::store::Told;
-use crate::words::{RequestId, RequestIds, UnixTime};
+use crate::words::{KeyId, RequestId, RequestIds, UnixTime};
 
 /// How an operation is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,6 +191,15 @@ impl Operation {
     }
 }
 
+/// What was refused before it became an operation.
+#[derive(Clone, Copy, Debug)]
+pub enum AtDoor {
+    /// A call to the admin API, by the name of its endpoint.
+    Call(&'static str),
+    /// A wrong secret for this key.
+    Guess(KeyId),
+}
+
 /// Something that is asked for, as the trail has it.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
@@ -220,7 +229,9 @@ impl Asked {
     /// The same for what is no operation.
     pub(super) fn by(actor: &Actor, trail: Trail, now: UnixTime) -> Self {
         let request_id = match actor {
-            Actor::Api { request_id, .. } | Actor::Client { request_id, .. } => *request_id,
+            Actor::Api { request_id, .. }
+            | Actor::Client { request_id, .. }
+            | Actor::Stranger { request_id, .. } => *request_id,
             Actor::ControlSocket { .. } | Actor::Local { .. } | Actor::Gateway => {
                 RequestIds::new().next(now)
             }
@@ -268,6 +279,33 @@ impl Asked {
             outcome,
             before: told.before,
             after: told.after,
+            repeated: None,
+        }
+    }
+
+    /// A call that was refused before it became an operation.
+    pub(super) fn at_door(what: AtDoor, actor: &Actor, now: UnixTime) -> Self {
+        let (event, object) = match what {
+            AtDoor::Call(name) => (
+                "api.call",
+                Object {
+                    kind: "endpoint",
+                    name: Some(name.to_owned()),
+                    ..Object::default()
+                },
+            ),
+            AtDoor::Guess(key) => (
+                "key.guess",
+                Object {
+                    kind: "key",
+                    id: Some(key.to_string()),
+                    ..Object::default()
+                },
+            ),
+        };
+        Self {
+            object,
+            ..Self::by(actor, Trail::Look(event), now)
         }
     }
 
@@ -354,6 +392,7 @@ impl Watches {
                 address,
                 ..
             } => format!("{account_id} {key:?} {address}"),
+            Actor::Stranger { address, .. } => address.to_string(),
             Actor::Gateway => String::new(),
         };
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);

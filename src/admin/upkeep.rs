@@ -1,9 +1,9 @@
-//! What is written without anybody asking: the last use of keys, refusals, and the bounds of the audit
-//! trail; and the one place where records of the trail are written and counted.
+//! What is written without anybody asking: the last use of keys, refusals, what was asked again, and the
+//! bounds of the audit trail; and the one place where records of the trail are written and counted.
 
 use std::time::Duration;
 
-use super::Service;
+use super::{Service, repeats, trail};
 use crate::audit::Entry;
 use crate::store::{Change, Store, StoreError};
 use crate::words::UnixTime;
@@ -107,5 +107,35 @@ impl Service {
             self.denials.not_saved(batch);
         }
         kept
+    }
+
+    /// Tells the audit trail what was asked again and again, of those whose time is over; returns how
+    /// many records that took.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`]; it is told the next time.
+    pub fn tell_repeats(&self) -> Result<usize, StoreError> {
+        self.tell_repeats_over(self.clock.now())
+    }
+
+    /// The same at the end, whether or not their time is over.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`]; nobody will know how often it was, then.
+    pub fn tell_every_repeat(&self) -> Result<usize, StoreError> {
+        self.tell_repeats_over(self.clock.now().plus(repeats::WINDOW))
+    }
+
+    fn tell_repeats_over(&self, by: UnixTime) -> Result<usize, StoreError> {
+        let mut inner = self.lock()?;
+        let due = inner.repeats.due(by, self.clock.now());
+        if !due.is_empty() {
+            let last = self.commit(&mut *inner.store, None, &due)?;
+            trail::say_all(&due, last);
+        }
+        inner.repeats.told(by);
+        Ok(due.len())
     }
 }

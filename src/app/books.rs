@@ -140,13 +140,16 @@ pub(super) async fn keep(
             }
             _ = write_back.tick() => {
                 let service = Arc::clone(&service);
-                let written = tokio::task::spawn_blocking(move || service.flush_last_used());
+                let written = tokio::task::spawn_blocking(move || {
+                    let told = service.tell_repeats();
+                    service.flush_last_used().and_then(|used| told.map(|_| used))
+                });
                 let Ok(written) = written.await else {
                     continue;
                 };
                 metrics.store_is_up(written.is_ok());
                 if let Err(error) = written {
-                    tracing::warn!(%error, "the last use of keys was not written back");
+                    tracing::warn!(%error, "the last use of keys, or what was asked again, was not written back");
                 }
             }
         }

@@ -206,7 +206,7 @@ pub fn start(
         log,
     };
     let doors = bound.iter().map(|bound| Arc::clone(&bound.door));
-    let doors = doors.chain(running.admin_api()?).collect();
+    let doors = doors.chain(running.admin_api(&metrics)?).collect();
     running.certificates(doors, &metrics, &clock);
     running.control_plane(watch, &metrics, clock)?;
     if let Some(given_back) = given_back {
@@ -312,14 +312,15 @@ impl Running {
     }
 
     /// Starts the admin API, on threads of its own, if there is to be one.
-    fn admin_api(&mut self) -> Result<Option<Arc<Door>>, StartError> {
+    fn admin_api(&mut self, metrics: &Arc<Metrics>) -> Result<Option<Arc<Door>>, StartError> {
         let Some(settings) = &self.settings.admin else {
             return Ok(None);
         };
         let what = format!("cannot listen on {} for the admin API", settings.address);
         let listener = Arc::new(admin::http::listener(settings));
         let door = Door::open(listener).map_err(unusable(&self.settings))?;
-        let api = admin::http::Api::new(settings, &self.settings, &self.service);
+        let records = admin::http::Records::new(self.log.handle(), Arc::clone(metrics));
+        let api = admin::http::Api::new(settings, &self.settings, &self.service, records);
         let (address, thread) =
             admin::http::start(api, Arc::clone(&door), self.over.clone()).map_err(system(what))?;
         self.addresses.admin = Some(address);
@@ -421,6 +422,9 @@ impl Running {
         self.tasks.stop().cancel();
         self.control
             .block_on(self.tasks.finish(Duration::from_secs(1)));
+        if let Err(error) = self.service.tell_every_repeat() {
+            tracing::warn!(%error, "the audit trail was not told how often things were asked again");
+        }
         if let Err(error) = self.service.flush_last_used() {
             tracing::warn!(%error, "the last use of keys was not written back");
         }

@@ -57,6 +57,13 @@ pub enum Actor {
         /// The request.
         request_id: RequestId,
     },
+    /// Somebody at the admin API who is nobody we know.
+    Stranger {
+        /// Where the call came from.
+        address: IpAddr,
+        /// The call.
+        request_id: RequestId,
+    },
     /// The gateway itself: at start, or because a file changed.
     Gateway,
 }
@@ -72,13 +79,14 @@ impl Actor {
     }
 
     /// What records are found by: the user's name, or his id where it has none, the account's name,
-    /// or `gateway`.
+    /// a stranger's address, or `gateway`.
     pub fn label(&self) -> String {
         match self {
             Self::ControlSocket { uid, user, .. } | Self::Local { uid, user } => {
                 user.clone().unwrap_or_else(|| uid.to_string())
             }
             Self::Api { account, .. } | Self::Client { account, .. } => account.to_string(),
+            Self::Stranger { address, .. } => address.to_string(),
             Self::Gateway => "gateway".to_owned(),
         }
     }
@@ -103,6 +111,7 @@ impl fmt::Display for Actor {
             Self::Api { account, .. } | Self::Client { account, .. } => {
                 write!(f, "account {account}")
             }
+            Self::Stranger { address, .. } => write!(f, "a stranger at {address}"),
             Self::Gateway => f.write_str("the gateway"),
         }
     }

@@ -64,6 +64,9 @@ pub struct Entry {
     pub before: Value,
     /// What is after.
     pub after: Value,
+    /// How often it was asked again like this, and since when, if this is the record of all of them; it
+    /// says the rest of the last.
+    pub repeated: Option<(u64, UnixTime)>,
 }
 
 impl Entry {
@@ -131,6 +134,13 @@ impl Entry {
                 put("portcullis.actor.key_id", json!(key));
                 put("client.address", json!(address));
             }
+            Actor::Stranger {
+                address,
+                request_id: _,
+            } => {
+                put("portcullis.actor.kind", json!("stranger"));
+                put("client.address", json!(address));
+            }
             Actor::Gateway => put("portcullis.actor.kind", json!("gateway")),
         }
         put("portcullis.object.kind", json!(self.object.kind));
@@ -139,6 +149,9 @@ impl Entry {
         put("portcullis.account.name", json!(self.object.account));
         put("portcullis.asked", json!(self.words.as_deref().map(cut)));
         put("portcullis.request_id", json!(self.request_id));
+        let (count, since) = self.repeated.unzip();
+        put("portcullis.repeated", json!(count));
+        put("portcullis.repeated_since", json!(since));
         let instance = Some(&self.instance).filter(|instance| !instance.is_empty());
         put("service.instance.id", json!(instance));
         fields
@@ -198,6 +211,7 @@ mod tests {
             outcome: Outcome::Success,
             before: Value::Null,
             after,
+            repeated: None,
         }
     }
 

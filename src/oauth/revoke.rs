@@ -19,7 +19,7 @@ use crate::credential::Credential;
 use crate::directory::State;
 use crate::reason::Reason;
 use crate::settings::Tokens;
-use crate::verify::Verifier;
+use crate::verify::{Verifier, is_guess};
 use crate::words::{Account, KeyId, RequestId, TokenId, UnixTime};
 
 /// Where the revocation endpoint is.
@@ -84,7 +84,7 @@ pub fn answer(
         hint: refusal.and_then(Refusal::hint),
         account: client.account,
         key: client.key,
-        was_guess: token::is_guess(reason),
+        was_guess: reason.is_some_and(is_guess),
     }
 }
 

@@ -30,7 +30,7 @@ use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::settings::Tokens;
 use crate::throttle::Rates;
-use crate::verify::{Verifier, touch};
+use crate::verify::{Verifier, is_guess, touch};
 use crate::words::{Account, KeyId, Permission, PermissionSet, RequestId, TokenId, UnixTime};
 
 /// Where the token endpoint is.
@@ -126,18 +126,10 @@ pub fn answer(
         outcome: refusal.map_or("issued", Refusal::error),
         reason,
         hint: refusal.and_then(Refusal::hint),
-        was_guess: is_guess(reason),
+        was_guess: reason.is_some_and(is_guess),
         account: client.account,
         key: client.key,
     }
-}
-
-/// Whether a client was refused for a credential that nobody here has ever had.
-pub(super) fn is_guess(reason: Option<Reason>) -> bool {
-    matches!(
-        reason,
-        Some(Reason::KeyUnknown | Reason::CredentialMalformed)
-    )
 }
 
 /// Who asks, as far as it is known.

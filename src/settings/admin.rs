@@ -1,13 +1,17 @@
 //! `admin`: where the admin API listens, and what its tokens and its names are.
 
 use std::net::SocketAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
 
 use super::keys::{ADDRESS, AUDIENCE};
 use super::listener::{TLS, tls};
 use super::load::{Reader, address, claim};
+use super::rates::{RATE, rate};
 use super::{ADMIN_AUDIENCE_DEFAULT, ADMIN_DEFAULT, ListenerTls, Tokens};
-use crate::words::{Fault, Faults};
-use crate::yaml::shape::{Keys, Known, Preset, Shape, Word};
+use crate::words::{Fault, Faults, Rate};
+use crate::yaml::shape::{Keys, Known, NETWORK, Preset, Shape, Word};
 use crate::yaml::{Fields, Node, Value, quoted};
 
 pub(super) const KEYS: Keys = Keys {
@@ -31,6 +35,17 @@ pub(super) const KEYS: Keys = Keys {
             "Whom tokens for the admin API are for, their `aud`. Not the `audience` of `tokens`: a token for one is refused by the other.",
         )
         .or(Preset::Word(ADMIN_AUDIENCE_DEFAULT)),
+        Known::new(
+            "trusted_proxies",
+            Shape::filled_list(&Shape::Text(NETWORK)),
+            "Peers whose `X-Forwarded-For` is believed. Nobody's is by default.",
+        ),
+        Known::new(
+            "rate",
+            RATE,
+            "What each account may ask of the admin API; without it as many as 1000 at once.",
+        )
+        .or(Preset::Word(RATE_WRITTEN)),
     ],
     later: &[],
     rules: &[],
@@ -44,6 +59,13 @@ const HOST: Word = Word::ruled(
 );
 const HOST_PATTERN: &str = "[a-z0-9][a-z0-9.-]{0,252}";
 
+/// What one account may ask of the admin API. Every change is written to the disk, and every sensitive
+/// look is recorded: a script that makes ten thousand accounts is done in two minutes, and one that ran
+/// wild leaves the others their turn and the audit trail its length.
+const RATE_DEFAULT: Rate = Rate::new(100, Duration::from_secs(1)).at_once(1000);
+/// The same, as it is written in a file.
+const RATE_WRITTEN: &str = "100/s";
+
 /// The admin API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
@@ -55,6 +77,10 @@ pub struct Admin {
     pub hosts: Vec<String>,
     /// `aud` of tokens for it.
     pub audience: String,
+    /// Peers that are believed about where requests come from.
+    pub trusted_proxies: Vec<IpNet>,
+    /// What each account may ask of it.
+    pub rate: Rate,
 }
 
 impl Default for Admin {
@@ -64,6 +90,8 @@ impl Default for Admin {
             tls: None,
             hosts: Vec::new(),
             audience: ADMIN_AUDIENCE_DEFAULT.to_owned(),
+            trusted_proxies: Vec::new(),
+            rate: RATE_DEFAULT,
         }
     }
 }
@@ -96,6 +124,12 @@ pub(super) fn read(
     admin.hosts = hosts(fields.get("hosts"), faults);
     if let Some(audience) = claim(fields.get("audience"), "an audience", faults) {
         admin.audience = audience;
+    }
+    if let Some(node) = fields.get("trusted_proxies") {
+        admin.trusted_proxies = node.networks(faults);
+    }
+    if let Some(rate) = fields.get("rate").and_then(|node| rate(node, faults)) {
+        admin.rate = rate;
     }
     if admin.audience == tokens.audience {
         let message = format!(
@@ -140,7 +174,9 @@ fn is_host(text: &str) -> bool {
 mod tests {
     use std::path::Path;
 
+    use super::RATE_WRITTEN;
     use crate::settings::Settings;
+    use crate::words::Rate;
 
     fn read(text: &str) -> Result<Settings, String> {
         let text = format!("upstreams: {{ a: {{ url: http://127.0.0.1:1 }} }}\n{text}");
@@ -158,6 +194,14 @@ mod tests {
         assert_eq!(admin.audience, "desk");
         assert!(admin.tls.is_some());
         let plain = read("admin: {}\n").unwrap().admin.unwrap();
+        assert_eq!(
+            RATE_WRITTEN.parse::<Rate>().unwrap().at_once(1000),
+            plain.rate
+        );
+        let behind = read("admin: { trusted_proxies: [10.0.0.0/8], rate: 5/m }\n").unwrap();
+        let behind = behind.admin.unwrap();
+        assert_eq!(behind.trusted_proxies, ["10.0.0.0/8".parse().unwrap()]);
+        assert_eq!(behind.rate.to_string(), "5/m");
         assert_eq!(plain.audience, "portcullis-admin");
         assert!(read("").unwrap().admin.is_none(), "nobody asked for it");
     }

@@ -34,7 +34,7 @@ const BODY_BYTES_DEFAULT: Option<u64> = None;
 /// not counted. An office behind one address has hundreds.
 const CONNECTIONS_PER_SOURCE_DEFAULT: usize = 1000;
 /// Credentials of one source that may be wrong within [`FAILURES_WINDOW_DEFAULT`] before nothing new of it
-/// is verified: a fleet of a hundred clients whose key has just been expired, and who each try ten
+/// is verified: a fleet of a hundred clients whose key has just been deleted, and who each try ten
 /// times, passes; whoever guesses is left with one guess in 60 ms.
 const FAILURES_DEFAULT: usize = 1000;
 /// The time those are counted over.

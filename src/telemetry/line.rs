@@ -27,6 +27,10 @@ pub enum Event {
     TokenIssued,
     /// A token was refused.
     TokenRefused,
+    /// The admin API did what it was asked.
+    Admin,
+    /// The admin API did not.
+    AdminRefused,
 }
 
 impl Event {
@@ -37,6 +41,8 @@ impl Event {
             Self::Failed => "http.failed",
             Self::TokenIssued => "token.issued",
             Self::TokenRefused => "token.refused",
+            Self::Admin => "admin.access",
+            Self::AdminRefused => "admin.refused",
         }
     }
 }
@@ -52,23 +58,27 @@ pub enum Decision {
     Deny(Reason),
     /// Let through, and would have been refused.
     ShadowDeny(Reason),
+    /// Not done, for something other than a decision: the admin API's word for it.
+    Refuse(&'static str),
 }
 
 impl Decision {
     const fn name(self) -> &'static str {
         match self {
             Self::Allow | Self::AllowInVain(_) => "allow",
-            Self::Deny(_) => "deny",
+            Self::Deny(_) | Self::Refuse(_) => "deny",
             Self::ShadowDeny(_) => "shadow_deny",
         }
     }
 
-    const fn reason(self) -> Option<Reason> {
+    /// The one word for why not, as logs and metrics have it.
+    pub const fn word(self) -> Option<&'static str> {
         match self {
             Self::Allow => None,
             Self::AllowInVain(reason) | Self::Deny(reason) | Self::ShadowDeny(reason) => {
-                Some(reason)
+                Some(reason.code())
             }
+            Self::Refuse(word) => Some(word),
         }
     }
 
@@ -82,7 +92,7 @@ impl Decision {
             Self::Deny(reason) | Self::AllowInVain(reason) if reason.status().is_server_error() => {
                 "ERROR"
             }
-            Self::AllowInVain(_) | Self::Deny(_) | Self::ShadowDeny(_) => "WARN",
+            Self::AllowInVain(_) | Self::Deny(_) | Self::ShadowDeny(_) | Self::Refuse(_) => "WARN",
         }
     }
 }
@@ -213,7 +223,8 @@ impl Line<'_> {
             Decision::Allow
             | Decision::AllowInVain(_)
             | Decision::Deny(_)
-            | Decision::ShadowDeny(_) => self.decision.severity(),
+            | Decision::ShadowDeny(_)
+            | Decision::Refuse(_) => self.decision.severity(),
         }
     }
 
@@ -269,9 +280,9 @@ fn print_request(object: &mut Object<'_>, line: &Line<'_>) {
 
 fn print_decision(object: &mut Object<'_>, line: &Line<'_>) {
     object.plain(key!("portcullis.decision"), line.decision.name());
-    if let Some(reason) = line.decision.reason() {
-        object.plain(key!("error.type"), reason.code());
-        object.plain(key!("portcullis.reason"), reason.code());
+    if let Some(word) = line.decision.word() {
+        object.plain(key!("error.type"), word);
+        object.plain(key!("portcullis.reason"), word);
     }
     if let Some(ended) = line.ended {
         object.plain(key!("portcullis.ended"), ended.row().0);

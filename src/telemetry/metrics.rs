@@ -14,6 +14,8 @@ use prometheus::{
     Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
 };
 
+use http::StatusCode;
+
 use super::doors::Doors;
 pub use super::event::{
     AccountLabels, AuditFigures, CacheFigures, Denied, DirectoryFigures, Finished, Outcome, Target,
@@ -49,6 +51,7 @@ pub struct Metrics {
     shadowed: Bounded<4>,
     authz: Histogram,
     token_requests: IntCounterVec,
+    admin_requests: IntCounterVec,
     paths_refused: IntCounterVec,
     policies: Policies,
     inventory: Inventory,
@@ -104,6 +107,11 @@ impl Metrics {
                 "portcullis_token_requests_total",
                 "Requests to the token endpoint; the outcome is `issued` or the OAuth error.",
                 &["grant_type", "outcome"],
+            )?,
+            admin_requests: make.counters(
+                "portcullis_admin_requests_total",
+                "Requests to the admin API, by endpoint; the reason is empty where it was done.",
+                &["endpoint", "code", "reason"],
             )?,
             paths_refused: make.counters(
                 "portcullis_path_refused_total",
@@ -220,6 +228,20 @@ impl Metrics {
         };
         self.token_requests
             .with_label_values(&[grant_type, outcome])
+            .inc();
+    }
+
+    /// The admin API answered, or somebody left before it did. `endpoint` is one of its own names, and
+    /// empty where nobody stands for what was asked.
+    pub fn admin_request(
+        &self,
+        endpoint: &'static str,
+        code: Option<StatusCode>,
+        reason: &'static str,
+    ) {
+        let code = code.as_ref().map_or("", StatusCode::as_str);
+        self.admin_requests
+            .with_label_values(&[endpoint, code, reason])
             .inc();
     }
 

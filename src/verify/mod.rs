@@ -107,9 +107,7 @@ impl Verifier {
             Credential::Absent => Ok(None),
             Credential::Bearer(token) => self.token(token, state, at).map(Some),
             Credential::Key { id, secret } => {
-                let key = self
-                    .key(id, secret, state, at.0)
-                    .map_err(Refused::computed)?;
+                let key = self.key(id, secret, state, at.0).map_err(Refused::of_key)?;
                 Ok(Some(by_key(key, at)))
             }
         }
@@ -263,25 +261,41 @@ impl fmt::Debug for Verifier {
 pub(crate) struct Refused {
     /// Why.
     pub(crate) reason: Reason,
-    /// Whether it had to be verified to find that out. A token that ran out while we knew it is no
-    /// guess, and cost no more than one that is good.
-    pub(crate) was_computed: bool,
+    /// Whether it is held against its source.
+    pub(crate) was_guess: bool,
 }
 
 impl Refused {
+    /// A token that had to be verified to find that out: nobody here has seen it, and it has cost a
+    /// signature.
     fn computed(reason: Reason) -> Self {
         Self {
             reason,
-            was_computed: true,
+            was_guess: true,
         }
     }
 
+    /// A token that ran out while we knew it is no guess, and cost no more than one that is good.
     fn known(reason: Reason) -> Self {
         Self {
             reason,
-            was_computed: false,
+            was_guess: false,
         }
     }
+
+    fn of_key(reason: Reason) -> Self {
+        Self {
+            reason,
+            was_guess: is_guess(reason),
+        }
+    }
+}
+
+/// Says whether a key, or what has the form of no credential, is held against the source that shows it,
+/// here and at token endpoints: whether nobody here has ever had it. Who knows the secret of a key that
+/// has run out has not guessed, and a whole fleet of such clients does not shut out those beside them.
+pub(crate) const fn is_guess(reason: Reason) -> bool {
+    matches!(reason, Reason::KeyUnknown | Reason::CredentialMalformed)
 }
 
 /// The caller a key speaks for; this is a use of it.

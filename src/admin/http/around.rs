@@ -1,6 +1,7 @@
 //! What is the same for every request: its id, its host, the headers of its answer; and what is
 //! answered beside the table: nothing here, another method, the document, a token.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -10,25 +11,50 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::endpoint::Verb;
-use super::problem::Problem;
-use super::serve::{Api, BASE, DOCUMENT, collect, peer};
+use super::guard::{Refused, Whom};
+use super::problem::{Problem, Refusal};
+use super::record::{Notes, Place, Ticket};
+use super::serve::{Api, BASE, DOCUMENT, Peer, collect};
 use super::{document, endpoints, guard};
+use crate::decision::Denial;
 use crate::oauth;
+use crate::source;
 use crate::words::RequestId;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What every request meets and every answer carries.
+/// What every request meets and every answer carries. A source that is throttled hears so before it
+/// hears anything else; only the token endpoint asks for itself, because there the credential may stand
+/// in the body.
 pub(super) async fn around(
     State(api): State<Arc<Api>>,
     mut request: Request,
     next: Next,
 ) -> Response {
     let id = api.request_id();
-    request.extensions_mut().insert(id);
-    let mut response = match guard::host(request.headers(), request.uri(), &api.hosts) {
-        Ok(()) => next.run(request).await,
-        Err(problem) => problem.response(id.as_str()),
+    let peer = request.extensions().get::<Peer>();
+    let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0.ip());
+    let source = source::of(peer, &api.trusted_proxies, request.headers()).address;
+    let mut ticket = Ticket::new(&api, id, source, &request);
+    let notes = ticket.notes().clone();
+    let extensions = request.extensions_mut();
+    extensions.insert(id);
+    extensions.insert(Source(source));
+    extensions.insert(notes.clone());
+    let host = guard::host(request.headers(), request.uri(), &api.hosts);
+    let is_token = host.is_ok() && request.uri().path() == oauth::token::PATH;
+    let held = match is_token {
+        true => Ok(()),
+        false => guard::throttle(&api, request.headers(), source),
+    };
+    let refused = match (held, host) {
+        (Err(denial), _) => Some(Refusal::Decision(denial)),
+        (Ok(()), Err(problem)) => Some(problem.into()),
+        (Ok(()), Ok(())) => None,
+    };
+    let mut response = match refused {
+        Some(refusal) => refusal.response(&id, &notes),
+        None => answered(next.run(request).await, &id, &notes),
     };
     let headers = response.headers_mut();
     for (name, value) in CARRIED {
@@ -37,7 +63,29 @@ pub(super) async fn around(
     if let Ok(id) = HeaderValue::from_str(id.as_str()) {
         headers.insert(REQUEST_ID, id);
     }
+    ticket.answered(&response);
     response
+}
+
+/// The answer, if somebody stands for it. What nobody does was added beside the table, where no guard
+/// is, and does not go out.
+fn answered(response: Response, id: &RequestId, notes: &Notes) -> Response {
+    if notes.is_answered() {
+        return response;
+    }
+    tracing::error!("a route of the admin API stands beside its table: its answer is kept back");
+    let said = "the gateway failed: see the server's log";
+    Refusal::from(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, said)).response(id, notes)
+}
+
+/// Where a request comes from: its peer, or whom a trusted peer speaks for.
+#[derive(Clone, Copy, Debug)]
+struct Source(IpAddr);
+
+/// Where a request comes from.
+pub(super) fn source_of(extensions: &http::Extensions) -> IpAddr {
+    let told = extensions.get::<Source>();
+    told.expect("`around` gives every request one").0
 }
 
 /// Nothing here is a page, a script or a picture for anybody, and nothing is to be kept.
@@ -66,7 +114,13 @@ pub(super) fn id_of(request: &Request) -> RequestId {
 
 pub(super) async fn unknown(request: Request) -> Response {
     let said = "there is nothing here: `/api/v1/openapi.json` says what there is";
-    Problem::new(StatusCode::NOT_FOUND, said).response(id_of(&request).as_str())
+    refused(&request, Problem::new(StatusCode::NOT_FOUND, said))
+}
+
+fn refused(request: &Request, problem: Problem) -> Response {
+    let notes = Notes::of(request);
+    notes.at(Place::Nobody);
+    Refusal::from(problem).response(&id_of(request), &notes)
 }
 
 pub(super) async fn other_method(request: Request) -> Response {
@@ -77,7 +131,7 @@ pub(super) async fn other_method(request: Request) -> Response {
         Ok(allowed) => problem.with(header::ALLOW, allowed),
         Err(_) => problem,
     };
-    problem.response(id_of(&request).as_str())
+    refused(&request, problem)
 }
 
 /// The methods of a path.
@@ -110,20 +164,22 @@ fn allowed(path: &str) -> String {
     methods.join(", ")
 }
 
-pub(super) async fn description() -> Response {
+pub(super) async fn description(request: Request) -> Response {
+    Notes::of(&request).at(Place::Document);
     let json = [(header::CONTENT_TYPE, "application/json")];
     (json, document::text()).into_response()
 }
 
 /// `POST /oauth/token` for the audience of the admin API.
 pub(super) async fn token(State(api): State<Arc<Api>>, request: Request) -> Response {
-    let id = id_of(&request);
+    let (id, notes) = (id_of(&request), Notes::of(&request));
+    notes.at(Place::Token);
     let (parts, body) = request.into_parts();
     let body = match collect(body).await {
         Ok(body) => body,
-        Err(problem) => return problem.response(id.as_str()),
+        Err(problem) => return Refusal::from(problem).response(&id, &notes),
     };
-    let source = peer(&parts.extensions).ip().to_canonical();
+    let source = source_of(&parts.extensions);
     let (state, now) = (guard::state(&api), api.service.now());
     let request = oauth::TokenRequest {
         id: &id,
@@ -135,20 +191,27 @@ pub(super) async fn token(State(api): State<Arc<Api>>, request: Request) -> Resp
         limits: Some(oauth::token::Limits {
             held: api.throttle.holds(source, api.failures, now),
             rates: &api.rates,
-            tells_rates: true,
+            tells_rates: api.tells_rates,
         }),
     };
     let answer = oauth::answer(&api.verifier, &state, &api.tokens, &request, now);
     if answer.was_guess {
         api.throttle.failed(source, api.failures, now);
     }
-    let (account, key) = (answer.account.as_ref(), answer.key);
-    tracing::info!(
-        request_id = %id,
-        account = account.map(|account| account.name.as_str()),
-        key = key.as_ref().map(crate::words::KeyId::as_str),
-        outcome = answer.outcome,
-        "token asked for the admin API"
-    );
+    notes.shows(answer.account.clone(), answer.key);
+    if let Some(reason) = answer.reason {
+        let denial = Denial {
+            hint: answer.hint,
+            ..Denial::new(reason)
+        };
+        notes.denied(&denial);
+        let whom = match (answer.key, answer.account) {
+            (key, Some(account)) => Whom::Known { account, key },
+            (Some(key), None) => guard::guesses(&state, key, reason),
+            (None, None) => Whom::Nobody,
+        };
+        let refused = Refused::new(denial, whom);
+        api.keep(&refused, Place::Token, (id, source)).await;
+    }
     answer.response.map(Body::from)
 }

@@ -1,5 +1,7 @@
 //! What an endpoint is: a row of the table that router, guard and document are made from.
 
+use std::fmt;
+
 use http::{Method, StatusCode};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -102,6 +104,12 @@ impl Verb {
             Self::Patch => Method::PATCH,
             Self::Delete => Method::DELETE,
         }
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Endpoint").field(&self.id).finish()
     }
 }
 

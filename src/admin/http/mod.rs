@@ -22,11 +22,13 @@ mod guard;
 mod page;
 mod problem;
 mod read;
+mod record;
 mod serve;
 mod shapes;
 
 pub use document::document;
 pub use page::cursor;
+pub use record::Records;
 pub use serve::{Api, listener, start};
 
 #[cfg(test)]

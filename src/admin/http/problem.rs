@@ -4,8 +4,11 @@ use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Map, Value, json};
 
+use super::record::Notes;
 use crate::admin::{AdminError, ErrorKind};
+use crate::decision::Denial;
 use crate::reject::PROBLEM_JSON;
+use crate::words::RequestId;
 
 /// A refusal that is no decision: a request nobody can read, a thing that is not there, a conflict.
 #[derive(Debug)]
@@ -84,6 +87,60 @@ impl Problem {
             response.headers_mut().insert(name, value);
         }
         response
+    }
+}
+
+/// Why a request is not answered as it would like.
+pub(super) enum Refusal {
+    Decision(Box<Denial>),
+    Problem(Problem),
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl From<AdminError> for Refusal {
+    fn from(error: AdminError) -> Self {
+        Self::Problem(error.into())
+    }
+}
+
+impl Refusal {
+    /// The answer; why is noted.
+    pub(super) fn response(self, id: &RequestId, notes: &Notes) -> Response<Body> {
+        match self {
+            Self::Decision(denial) => {
+                notes.denied(&denial);
+                crate::reject::respond(&denial, id).map(Body::from)
+            }
+            Self::Problem(problem) => {
+                notes.refused(word(problem.0.status));
+                problem.response(id.as_str())
+            }
+        }
+    }
+}
+
+/// The word that logs and counts have for a status that is no decision's.
+fn word(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::BAD_REQUEST => "bad_request",
+        StatusCode::FORBIDDEN => "forbidden",
+        StatusCode::NOT_FOUND => "not_found",
+        StatusCode::METHOD_NOT_ALLOWED => "method_not_allowed",
+        StatusCode::REQUEST_TIMEOUT => "request_timeout",
+        StatusCode::CONFLICT => "conflict",
+        StatusCode::PRECONDITION_FAILED => "precondition_failed",
+        StatusCode::PAYLOAD_TOO_LARGE => "payload_too_large",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported_media_type",
+        StatusCode::MISDIRECTED_REQUEST => "misdirected_request",
+        StatusCode::UNPROCESSABLE_ENTITY => "unprocessable_entity",
+        StatusCode::SERVICE_UNAVAILABLE => "service_unavailable",
+        StatusCode::INTERNAL_SERVER_ERROR => "internal_server_error",
+        _ => "other",
     }
 }
 

@@ -15,23 +15,26 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{self, MethodRouter};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use ipnet::IpNet;
 use serde_json::Value;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::again::{self, Answers, Begun};
-use super::around::{around, description, id_of, other_method, token, unknown};
+use super::around::{around, description, id_of, other_method, source_of, token, unknown};
 use super::endpoint::{Answer, Endpoint, Verb};
-use super::problem::Problem;
+use super::guard::Whom;
+use super::problem::{Problem, Refusal};
 use super::read::{Asked, BODY_BYTES_MAX};
+use super::record::{Notes, Place, Records};
 use super::{door, endpoints, guard};
-use crate::admin::{Actor, AdminError, ErrorKind, Page, Service, Terms};
+use crate::admin::{AdminError, ErrorKind, Page, Service, Terms};
 use crate::listener::Door;
 use crate::oauth;
 use crate::settings::{Admin, Listener, Settings, Tokens};
 use crate::throttle::{Rates, Throttle};
 use crate::verify::Verifier;
-use crate::words::{Caller, Rate, RequestId, RequestIds};
+use crate::words::{Rate, RequestId, RequestIds};
 
 /// Where it all is.
 pub(super) const BASE: &str = "/api/v1";
@@ -62,6 +65,13 @@ pub struct Api {
     pub(super) hosts: Vec<String>,
     /// What may be asked for again.
     again: Arc<Answers>,
+    /// Peers that are believed about where requests come from.
+    pub(super) trusted_proxies: Vec<IpNet>,
+    /// Whether who asks too often is told how often it may be.
+    pub(super) tells_rates: bool,
+    /// `http` or `https`.
+    pub(super) scheme: &'static str,
+    pub(super) records: Records,
     ids: Mutex<RequestIds>,
 }
 
@@ -110,7 +120,12 @@ pub fn listener(admin: &Admin) -> Listener {
 
 impl Api {
     /// The admin API of `service`, without a socket.
-    pub fn new(admin: &Admin, settings: &Settings, service: &Arc<Service>) -> Arc<Self> {
+    pub fn new(
+        admin: &Admin,
+        settings: &Settings,
+        service: &Arc<Service>,
+        records: Records,
+    ) -> Arc<Self> {
         let tokens = Tokens {
             audience: admin.audience.clone(),
             ..settings.tokens.clone()
@@ -118,7 +133,11 @@ impl Api {
         Arc::new(Self {
             throttle: Throttle::new(),
             failures: listener(admin).limits.failures(),
-            rates: Rates::new(None, settings.rates.token_endpoint),
+            rates: Rates::new(Some(admin.rate), settings.rates.token_endpoint),
+            tells_rates: settings.rates.headers,
+            trusted_proxies: admin.trusted_proxies.clone(),
+            scheme: if admin.tls.is_some() { "https" } else { "http" },
+            records,
             // The service's, so that it can tell which tokens are out.
             verifier: service.admin_verifier().map_or_else(
                 || Arc::new(Verifier::new(&tokens, service.pepper().cloned())),
@@ -155,11 +174,7 @@ impl Api {
         for (path, route) in paths {
             router = router.route(&format!("{BASE}{path}"), route);
         }
-        router
-            .fallback(unknown)
-            .method_not_allowed_fallback(other_method)
-            .layer(middleware::from_fn_with_state(Arc::clone(&self), around))
-            .with_state(self)
+        guarded(router, &self)
     }
 
     pub(super) fn request_id(&self) -> RequestId {
@@ -173,10 +188,11 @@ impl Api {
         params: RawPathParams,
         request: Request,
     ) -> Response {
-        let id = id_of(&request);
-        match self.answer(endpoint, params, request, id).await {
+        let (id, notes) = (id_of(&request), Notes::of(&request));
+        notes.at(Place::Row(endpoint));
+        match self.answer(endpoint, params, request, (id, &notes)).await {
             Ok(response) => response,
-            Err(refusal) => refusal.response(&id),
+            Err(refusal) => refusal.response(&id, &notes),
         }
     }
 
@@ -185,13 +201,23 @@ impl Api {
         endpoint: &'static Endpoint,
         params: RawPathParams,
         request: Request,
-        id: RequestId,
+        (id, notes): (RequestId, &Notes),
     ) -> Result<Response, Refusal> {
         let (parts, body) = request.into_parts();
         let state = guard::state(&self);
-        let peer = peer(&parts.extensions);
-        let caller = guard::caller(&self, &state, endpoint, (&parts.headers, peer))
-            .map_err(Refusal::Decision)?;
+        let source = source_of(&parts.extensions);
+        let caller = match guard::caller(&self, &state, endpoint, (&parts.headers, source)) {
+            Ok(caller) => caller,
+            Err(refused) => {
+                if let Whom::Known { account, key } = &refused.whom {
+                    notes.shows(Some(Arc::clone(account)), *key);
+                }
+                self.keep(&refused, Place::Row(endpoint), (id, source))
+                    .await;
+                return Err(Refusal::Decision(refused.denial));
+            }
+        };
+        notes.saw(&caller);
         let body = read_body(endpoint, &parts.headers, body).await?;
         let digest = again::asked(&parts.method, &parts.uri.to_string(), &body);
         let path = params
@@ -212,9 +238,10 @@ impl Api {
                 return Ok(response);
             }
         };
-        let actor = actor(&caller, peer, id);
+        let actor = guard::actor(&caller.account, caller.key, (source, id));
         let terms = Terms {
             caller,
+            source: Some(source),
             policy: Arc::clone(&state.policy),
             if_match: versions(&parts.headers),
             page: page.asked(),
@@ -254,47 +281,13 @@ impl Api {
     }
 }
 
-/// Why a request is not answered as it would like.
-enum Refusal {
-    Decision(Box<crate::decision::Denial>),
-    Problem(Problem),
-}
-
-impl From<Problem> for Refusal {
-    fn from(problem: Problem) -> Self {
-        Self::Problem(problem)
-    }
-}
-
-impl From<AdminError> for Refusal {
-    fn from(error: AdminError) -> Self {
-        Self::Problem(error.into())
-    }
-}
-
-impl Refusal {
-    fn response(self, id: &RequestId) -> Response {
-        match self {
-            Self::Decision(denial) => crate::reject::respond(&denial, id).map(Body::from),
-            Self::Problem(problem) => problem.response(id.as_str()),
-        }
-    }
-}
-
-/// Whom a connection comes from.
-pub(super) fn peer(extensions: &http::Extensions) -> SocketAddr {
-    let told = extensions.get::<Peer>();
-    told.map_or(([0, 0, 0, 0], 0).into(), |told| told.0)
-}
-
-fn actor(caller: &Caller, peer: SocketAddr, request_id: RequestId) -> Actor {
-    Actor::Api {
-        account: caller.account.name.clone(),
-        account_id: caller.account.id.clone(),
-        key: caller.key,
-        address: peer.ip().to_canonical(),
-        request_id,
-    }
+/// Routes with what every request meets around them, and an answer for those that no route is for.
+pub(super) fn guarded(router: Router<Arc<Api>>, api: &Arc<Api>) -> Router {
+    router
+        .fallback(unknown)
+        .method_not_allowed_fallback(other_method)
+        .layer(middleware::from_fn_with_state(Arc::clone(api), around))
+        .with_state(Arc::clone(api))
 }
 
 /// The body, if the endpoint reads one; JSON and no longer than may be.

@@ -1,9 +1,11 @@
 //! The admin API without a socket: every endpoint in the table, whoever asks.
 
 mod foreign;
+mod refusals;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
 
 use axum::body::Body;
 use http::{Request, StatusCode};
@@ -14,10 +16,12 @@ use serde_json::{Value, json};
 
 use super::endpoint::{Endpoint, Verb};
 use super::read::Asked;
-use super::{Api, endpoints};
+use super::{Api, Records, endpoints};
 use crate::admin::tests::world::{FILED, POLICY, World};
 use crate::admin::{HOST_ONLY, Operation};
-use crate::settings::{Admin, Settings};
+use crate::settings::Settings;
+use crate::telemetry::log::Log;
+use crate::telemetry::metrics::{AccountLabels, Metrics};
 use crate::words::KeyId;
 
 /// An answer: status, headers, body.
@@ -26,22 +30,94 @@ type Told = (StatusCode, http::HeaderMap, Value);
 struct Desk {
     world: World,
     api: Arc<Api>,
+    metrics: Arc<Metrics>,
+    log: Option<Log>,
+    written: Written,
+}
+
+/// What was written to the decision log.
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Desk {
     fn new() -> Self {
-        Self::on(&[POLICY, FILED])
+        Self::with("", &[POLICY, FILED])
     }
 
     fn on(policy: &[&str]) -> Self {
+        Self::with("", policy)
+    }
+
+    /// One whose admin API has these settings.
+    fn set(admin: &str) -> Self {
+        Self::with(admin, &[POLICY, FILED])
+    }
+
+    fn with(admin: &str, policy: &[&str]) -> Self {
         let world = World::new(policy);
         let settings = Settings::from_text(
             std::path::Path::new("portcullis.yaml"),
-            "upstreams: { a: { url: http://127.0.0.1:1 } }\n",
+            &format!("upstreams: {{ a: {{ url: http://127.0.0.1:1 }} }}\nadmin: {{ {admin} }}\n"),
         );
+        let settings = settings.unwrap();
+        let admin = settings.admin.as_ref().unwrap();
         let service = Arc::clone(&world.service);
-        let api = Api::new(&Admin::default(), &settings.unwrap(), &service);
-        Self { world, api }
+        let (metrics, written) = (
+            Arc::new(Metrics::new(AccountLabels::Off)),
+            Written::default(),
+        );
+        let log = Log::start(written.clone()).unwrap();
+        let records = Records::new(log.handle(), Arc::clone(&metrics));
+        let api = Api::new(admin, &settings, &service, records);
+        Self {
+            world,
+            api,
+            metrics,
+            log: Some(log),
+            written,
+        }
+    }
+
+    /// The lines that the log has by now. It is closed then.
+    fn lines(&mut self) -> Vec<Value> {
+        assert!(
+            self.log
+                .take()
+                .unwrap()
+                .stop(std::time::Duration::from_secs(20))
+        );
+        let written = self.written.0.lock().unwrap();
+        let lines = written.split(|byte| *byte == b'\n');
+        let lines = lines.filter(|line| !line.is_empty());
+        lines
+            .map(|line| serde_json::from_slice(line).unwrap())
+            .collect()
+    }
+
+    /// The records of the audit trail of these events, oldest first: event, outcome, actor.
+    fn trail(&self, events: &[&str]) -> Vec<Value> {
+        let asked = json!({ "operation": "audit_follow", "after": 0, "filter": { "limit": 1000 } });
+        let mut records = self.world.done(asked)["records"]
+            .as_array()
+            .unwrap()
+            .clone();
+        let named = |record: &Value| {
+            let name = record["event.name"].as_str().unwrap();
+            events.contains(&name.strip_prefix("audit.").unwrap())
+        };
+        records.retain(named);
+        records
     }
 
     /// An account with these grants, and what it shows.
@@ -64,27 +140,30 @@ impl Desk {
     }
 
     fn send(&self, request: Request<Body>) -> Told {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let router = Arc::clone(&self.api).router();
-        runtime.block_on(async {
-            let answer = TowerToHyperService::new(router)
-                .call(request)
-                .await
-                .unwrap();
-            let (parts, body) = answer.into_parts();
-            let body = body.collect().await.unwrap().to_bytes();
-            let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-            (parts.status, parts.headers, body)
-        })
+        send_to(Arc::clone(&self.api).router(), request)
     }
 
     fn ask(&self, line: &str, key: &str, body: Option<&Value>) -> Told {
         self.send(request(line, &[("x-api-key", key)], body))
     }
+}
+
+fn send_to(router: axum::Router, request: Request<Body>) -> Told {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let answer = TowerToHyperService::new(router)
+            .call(request)
+            .await
+            .unwrap();
+        let (parts, body) = answer.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        (parts.status, parts.headers, body)
+    })
 }
 
 fn request(line: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Request<Body> {

@@ -155,6 +155,7 @@ pub(super) fn entry_of(event: &'static str, at: UnixTime, instance: &str, after:
         outcome: Outcome::Success,
         before: Value::Null,
         after,
+        repeated: None,
     }
 }
 
