@@ -220,6 +220,7 @@ fn counts(c: &mut Criterion) {
     let denied = Finished {
         outcome: Outcome::Denied(Denied {
             reason: Reason::PermissionMissing,
+            status: Reason::PermissionMissing.status(),
             permission: "repos:edit",
             account: Some("ci"),
         }),

@@ -111,20 +111,27 @@ impl Judge<'_> {
         } else {
             head.path_and_query.clone()
         });
+        let held = self.throttle.holds(asked.source, asked.failures, asked.now);
         let lookup = policy
             .find(Some(head.host), head.method, read.path())
-            .map_err(|_| Box::new(Denial::new(Reason::HostUnknown)))?;
+            .map_err(|_| {
+                let unknown = || Box::new(Denial::new(Reason::HostUnknown));
+                self.not_held(asked, held).err().unwrap_or_else(unknown)
+            })?;
         // Our own endpoints win over any route that overlaps them.
         let is_read = matches!(head.method, Method::Get | Method::Head);
         let signs = || self.state.directory.signing().current().is_some();
-        match read.path() {
+        let own = match read.path() {
+            // These two ask for themselves: there the credential may stand in the body.
             oauth::token::PATH => return Ok(Judgement::Token),
             oauth::revoke::PATH => return Ok(Judgement::Revoke),
-            oauth::JWKS_PATH if is_read && signs() => return Ok(Judgement::SigningKeys),
-            oauth::METADATA_PATH if is_read && self.tells_metadata => {
-                return Ok(Judgement::Metadata);
-            }
-            _ => {}
+            oauth::JWKS_PATH if is_read && signs() => Some(Judgement::SigningKeys),
+            oauth::METADATA_PATH if is_read && self.tells_metadata => Some(Judgement::Metadata),
+            _ => None,
+        };
+        if let Some(own) = own {
+            self.not_held(asked, held)?;
+            return Ok(own);
         }
         let question = Question {
             policy,
@@ -144,7 +151,6 @@ impl Judge<'_> {
                 None => {}
             }
         }
-        let held = self.throttle.holds(asked.source, asked.failures, asked.now);
         if let Some(wait) = held.filter(|_| !decision::goes_on_regardless(&question)) {
             return Ok(Judgement::Decided(self.held(asked, &question, wait)));
         }
@@ -164,6 +170,21 @@ impl Judge<'_> {
                 .failed(asked.source, asked.failures, asked.now);
         }
         Ok(Judgement::Decided(outcome))
+    }
+
+    /// Refuses a source that is throttled what nobody is asked for a credential for, unless it shows one
+    /// that has been verified before.
+    #[inline]
+    fn not_held(&self, asked: &Asked<'_>, held: Option<Duration>) -> Result<(), Box<Denial>> {
+        let Some(wait) = held else {
+            return Ok(());
+        };
+        let shown = credential::read(&asked.parts.headers, asked.accepts, Foreign::Counts);
+        let shown = shown.unwrap_or(Credential::Absent);
+        match self.verifier.remembered(&shown, self.state, asked.at()) {
+            Err(Reason::SourceThrottled) => Err(Box::new(Denial::throttled(wait))),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     /// The credential of a request; if it is none, also whether that is a guess.

@@ -4,6 +4,7 @@
 //! spreads connections and a connection never changes its core. The price of that is that a second
 //! process may bind the same port unnoticed; a plain bind before the shared ones keeps it out.
 
+pub mod aside;
 mod certificate;
 mod handshake;
 mod proxy;

@@ -216,8 +216,9 @@ impl Recorder {
             .denial
             .as_ref()
             .and_then(|denial| first_needed(denial));
-        let denied = verdict.reason().map(|reason| Denied {
-            reason,
+        let denied = verdict.denial.as_ref().map(|denial| Denied {
+            reason: denial.reason,
+            status: denial.status(),
             permission: permission.unwrap_or_default(),
             account: verdict
                 .account

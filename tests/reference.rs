@@ -6,7 +6,7 @@ use portcullis::schema::Kind;
 use serde_json::Value;
 
 /// Where the keys stand in a schema.
-const LISTS: [(Kind, &str); 6] = [
+const LISTS: [(Kind, &str); 7] = [
     (
         Kind::Policy,
         "/properties/routes/additionalProperties/anyOf/3/properties",
@@ -20,6 +20,7 @@ const LISTS: [(Kind, &str); 6] = [
         Kind::Settings,
         "/properties/listeners/items/properties/limits/properties",
     ),
+    (Kind::Settings, "/properties/admin/anyOf/1/properties"),
     (Kind::Settings, "/properties/denials/anyOf/1/properties"),
     (Kind::Settings, "/properties/audit/anyOf/0/properties"),
 ];

@@ -13,17 +13,15 @@
 
 mod demand;
 mod extent;
+mod last;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::desk::{Desk, conflict};
+use super::desk::Desk;
 use super::{AdminError, ErrorKind};
-use crate::policy::{Policy, own};
-use crate::store::{Change, Holder};
-use crate::words::{
-    Account, AccountId, Caller, Evidence, Holding, PermissionId, PermissionSet, RoleName,
-};
+use crate::policy::Policy;
+use crate::words::{Account, Caller, Evidence, Holding, PermissionId, PermissionSet};
 
 pub(super) use demand::check;
 use extent::Extent;
@@ -211,105 +209,4 @@ impl Desk<'_> {
             .map(|terms| terms.page.clone())
             .unwrap_or_default()
     }
-
-    /// Refuses a change after which nobody could manage the gateway over the admin API. On this
-    /// machine it may be made.
-    ///
-    /// # Errors
-    ///
-    /// A conflict that says who is the last one.
-    pub(super) fn keep_an_administrator(&self, change: &Change) -> Result<(), AdminError> {
-        if self.terms.is_none() || takes_nothing(change) {
-            return Ok(());
-        }
-        let policy = self.policy();
-        let loses = who_loses(change);
-        // Most often an administrator asks, and somebody else loses something: then it is he who stays.
-        let asks = self.terms.map(|terms| &terms.caller.account.id);
-        let asks = asks.and_then(|id| self.directory().account(id));
-        if loses.is_some()
-            && asks.is_some_and(|account| {
-                loses != Some(&account.id) && is_administrator(policy, account)
-            })
-        {
-            return Ok(());
-        }
-        let accounts = self.directory().accounts();
-        let now: Vec<_> = accounts
-            .filter(|account| is_administrator(policy, account))
-            .collect();
-        let Some(first) = now.first() else {
-            return Ok(());
-        };
-        if loses.is_some() && now.iter().any(|account| loses != Some(&account.id)) {
-            return Ok(());
-        }
-        let mut after = self.records().clone();
-        after.apply(change);
-        let mut resolver = crate::directory::Resolver::new(policy, &after);
-        let stays = now.iter().any(|account| {
-            let left = resolver.account(&account.id, &account.name);
-            left.is_some_and(|account| is_administrator(policy, &account))
-        });
-        if stays {
-            return Ok(());
-        }
-        Err(conflict(format!(
-            "account `{}` is the last administrator: give another account role `{}` everywhere \
-             first, or do this on the gateway's own machine",
-            first.name,
-            own::ADMIN_ROLE
-        )))
-    }
-}
-
-/// Whether an account is enabled and holds everything of the gateway's own, everywhere.
-fn is_administrator(policy: &Policy, account: &Account) -> bool {
-    let role: Option<RoleName> = own::ADMIN_ROLE.parse().ok();
-    let all = role.and_then(|role| policy.own_role(&role));
-    let holds_all = |holding: &Holding| {
-        holding.within.is_everywhere()
-            && all
-                .as_ref()
-                .is_some_and(|all| all.iter().all(|id| holding.permissions.contains(id)))
-    };
-    account.enabled && account.holdings.iter().any(holds_all)
-}
-
-/// Whether a change takes nothing away from anybody, or only what may always be taken: keys.
-/// The one account a change takes something from, where it can be no other: to ask what the others would
-/// have left takes a copy of everything.
-fn who_loses(change: &Change) -> Option<&AccountId> {
-    if let Change::SetEnabled { id, .. }
-    | Change::DeleteAccount { id, .. }
-    | Change::RemoveMember { account: id, .. }
-    | Change::Ungrant {
-        holder: Holder::Account(id),
-        ..
-    } = change
-    {
-        return Some(id);
-    }
-    None
-}
-
-fn takes_nothing(change: &Change) -> bool {
-    matches!(
-        change,
-        Change::CreateAccount(_)
-            | Change::UpdateAccount { .. }
-            | Change::Grant { .. }
-            | Change::CreateKey(_)
-            | Change::UpdateKey { .. }
-            | Change::ExpireKey { .. }
-            | Change::EndFileKey { .. }
-            | Change::RotateKey { .. }
-            | Change::CreateRole(_)
-            | Change::CreateGroup(_)
-            | Change::UpdateGroup { .. }
-            | Change::AddMember { .. }
-            | Change::Used { .. }
-            | Change::AddSigningKey(_)
-            | Change::SetEnabled { enabled: true, .. }
-    )
 }

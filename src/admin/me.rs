@@ -55,7 +55,7 @@ pub(super) fn whoami(desk: &Desk<'_>) -> Value {
 fn user(actor: &Actor) -> Value {
     let id = match actor {
         Actor::ControlSocket { uid, .. } | Actor::Local { uid, .. } => Some(*uid),
-        Actor::Api { .. } | Actor::Client { .. } | Actor::Gateway => None,
+        Actor::Api { .. } | Actor::Client { .. } | Actor::Stranger { .. } | Actor::Gateway => None,
     };
     json!({ "account": null, "actor": actor.to_string(), "uid": id })
 }

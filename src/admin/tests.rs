@@ -3,6 +3,7 @@
 mod apply;
 mod audit;
 mod keys;
+mod last;
 mod roles;
 mod tokens;
 pub(super) mod world;

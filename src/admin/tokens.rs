@@ -111,9 +111,11 @@ pub(super) fn revoke(desk: &mut Desk<'_>, id: TokenId) -> Answer {
     let alive = desk.records().revoked_tokens.values();
     let most = match desk.asked.actor() {
         Actor::Client { .. } => REVOKED_BY_CLIENTS_MAX,
-        Actor::ControlSocket { .. } | Actor::Local { .. } | Actor::Api { .. } | Actor::Gateway => {
-            REVOKED_MAX
-        }
+        Actor::ControlSocket { .. }
+        | Actor::Local { .. }
+        | Actor::Api { .. }
+        | Actor::Stranger { .. }
+        | Actor::Gateway => REVOKED_MAX,
     };
     if alive.filter(|end| **end > desk.now).count() >= most {
         return Err(conflict(format!(

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
+
 use crate::policy::Route;
 use crate::policy::cors::Cors;
 use crate::reason::Reason;
@@ -33,6 +35,9 @@ pub struct Denial {
     pub limited: Option<Limited>,
     /// What exactly is malformed, in words of ours.
     pub hint: Option<&'static str>,
+    /// The status it is told with, where that is not the one of its reason: at token endpoints, which have
+    /// a vocabulary of their own.
+    pub told_with: Option<StatusCode>,
 }
 
 /// How long somebody has to wait who did something too often.
@@ -68,6 +73,20 @@ impl Denial {
             class: None,
             limited: None,
             hint: None,
+            told_with: None,
+        }
+    }
+
+    /// The status it is told with.
+    pub fn status(&self) -> StatusCode {
+        self.told_with.unwrap_or(self.reason.status())
+    }
+
+    /// The refusal of a source that has to wait for so long.
+    pub fn throttled(wait: Duration) -> Self {
+        Self {
+            limited: Some(Limited { wait, quota: None }),
+            ..Self::new(Reason::SourceThrottled)
         }
     }
 

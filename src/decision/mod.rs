@@ -90,10 +90,7 @@ pub fn goes_on_regardless(question: &Question<'_>) -> bool {
 
 /// The refusal of a request whose source is throttled, before anything else is asked.
 pub fn throttled(question: &Question<'_>, wait: Duration) -> Box<Denial> {
-    let denial = Denial {
-        limited: Some(Limited { wait, quota: None }),
-        ..Denial::new(Reason::SourceThrottled)
-    };
+    let denial = Denial::throttled(wait);
     Box::new(told(
         question,
         matched(question.policy, question.lookup).as_ref(),

@@ -115,7 +115,7 @@ pub struct Record {
     pub decision: Decision,
     /// The reason's code, as in the decision log.
     pub reason: String,
-    /// The status that belongs to the reason.
+    /// The status it was told with; in shadow, the one it would have been.
     pub status: u16,
     /// Its method.
     pub method: String,
@@ -231,7 +231,7 @@ impl Record {
                 (None, false) => Decision::Deny,
             },
             reason: denial.reason.code().to_owned(),
-            status: denial.reason.status().as_u16(),
+            status: denial.status().as_u16(),
             method: refused
                 .method
                 .as_str()

@@ -51,6 +51,7 @@ impl Gateway {
         verdict.account = answer.account;
         verdict.key = answer.key;
         denied(verdict, answer.reason, answer.hint);
+        told_with(verdict, &answer.response);
         answer.response.map(Outgoing::full)
     }
 
@@ -80,7 +81,10 @@ impl Gateway {
         denied(verdict, answer.reason, answer.hint);
         let (token, account) = match (answer.step, answer.account) {
             (Step::TakeBack(token), Some(account)) => (token, account),
-            (Step::Say(response), _) => return response.map(Outgoing::full),
+            (Step::Say(response), _) => {
+                told_with(verdict, &response);
+                return response.map(Outgoing::full);
+            }
             (Step::TakeBack(_), None) => {
                 denied(verdict, Some(Reason::NotReady), None);
                 return oauth::revoke::not_done(&id).map(Outgoing::full);
@@ -166,4 +170,11 @@ fn denied(verdict: &mut Verdict, reason: Option<Reason>, hint: Option<&'static s
             ..Denial::new(reason)
         })
     });
+}
+
+/// Notes the status that the answer has in the words of RFC 6749, which is not always its reason's.
+fn told_with(verdict: &mut Verdict, response: &Response<Bytes>) {
+    if let Some(denial) = &mut verdict.denial {
+        denial.told_with = Some(response.status());
+    }
 }

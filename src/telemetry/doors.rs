@@ -15,6 +15,8 @@ const SAY_EVERY: u64 = 10_000;
 pub enum Closed {
     /// The source has all the connections it may have.
     Source,
+    /// All connections there may be were taken, and another was let in.
+    Crowded,
     /// A peer that has to say whom it speaks for did not, or not in words we know.
     ProxyHeader,
     /// The TLS handshake failed, or was not done in time.
@@ -29,8 +31,9 @@ pub enum Closed {
 
 impl Closed {
     /// Every cause.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Source,
+        Self::Crowded,
         Self::ProxyHeader,
         Self::Handshake,
         Self::Flood,
@@ -42,6 +45,7 @@ impl Closed {
     pub const fn code(self) -> &'static str {
         match self {
             Self::Source => "source",
+            Self::Crowded => "crowded",
             Self::ProxyHeader => "proxy_header",
             Self::Handshake => "handshake",
             Self::Flood => "flood",

@@ -52,6 +52,8 @@ pub enum Outcome<'a> {
 pub struct Denied<'a> {
     /// The reason.
     pub reason: Reason,
+    /// The status it is told with.
+    pub status: StatusCode,
     /// The permission the route asks for; empty if it asks for none.
     pub permission: &'a str,
     /// The account, as stored, if the caller is known.

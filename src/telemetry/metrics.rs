@@ -203,7 +203,7 @@ impl Metrics {
             Outcome::Allowed => {}
             Outcome::Denied(denied) => self.denied.add([
                 denied.reason.code(),
-                denied.reason.status().as_str(),
+                denied.status.as_str(),
                 method.map_or("_OTHER", Method::as_str),
                 target.name(),
                 denied.permission,

@@ -12,26 +12,23 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::{StatusCode, header};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::health::{Health, Question};
 use super::metrics::{CONTENT_TYPE, Metrics};
 use super::probe::{ProbeError, Probes};
+use crate::listener::aside::{Aside, Bounds};
 
-/// Most connections at once: two scrapers, a kubelet and a curious person, with room to spare.
-const CONNECTIONS_MAX: usize = 64;
-
-/// Longest time a client may take for the head of a request, and between two requests. Above the
-/// usual scrape interval there is nothing to win by keeping a connection.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Rest after the system had no descriptor for a connection: it will not have one at once.
-const ACCEPT_REST: Duration = Duration::from_millis(100);
+/// Two scrapers, a kubelet and a curious person, with room to spare; and half of it for one address, as
+/// behind a node's proxy all of them have the same. Above the usual scrape interval there is nothing to
+/// win by keeping a connection.
+const BOUNDS: Bounds = Bounds {
+    connections: 64,
+    per_source: 32,
+    head: Duration::from_secs(30),
+    taking: Duration::from_secs(30),
+};
 
 /// What the ops port tells about.
 #[derive(Clone, Debug)]
@@ -57,48 +54,10 @@ impl Ops {
             .with_state(self)
     }
 
-    /// Answers on `listener` until `stop`, then lets what is under way end.
+    /// Answers on `listener` until `stop`, then lets what is under way end, if it does soon.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
-        let router = self.router();
-        let mut connections = JoinSet::new();
-        loop {
-            let has_room = connections.len() < CONNECTIONS_MAX;
-            let accepted = tokio::select! {
-                () = stop.cancelled() => break,
-                // What has ended is taken off the set, so that it does not grow.
-                Some(_) = connections.join_next() => continue,
-                accepted = listener.accept(), if has_room => accepted,
-            };
-            match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(answer(stream, router.clone(), stop.clone()));
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the ops port cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_REST).await;
-                }
-            }
-        }
-        connections.join_all().await;
-    }
-}
-
-/// Answers the requests of one connection.
-async fn answer(stream: TcpStream, router: Router, stop: CancellationToken) {
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = &mut connection => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection to the ops port ended badly");
+        let aside = Aside::plain("the ops port", BOUNDS, Arc::clone(&self.metrics));
+        aside.serve(listener, self.router(), stop).await;
     }
 }
 

@@ -158,6 +158,7 @@ fn fill(store: &Path, count: usize) {
             outcome: Outcome::Success,
             before: Value::Null,
             after: json!({ "description": "One of many, with as many words as people write" }),
+            repeated: None,
         }
     };
     for begin in (0..count).step_by(AT_ONCE) {

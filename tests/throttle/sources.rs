@@ -1,7 +1,7 @@
 //! E15 to E17: wrong credentials cost their source, and nobody else.
 
 use super::{from, said, token, wait};
-use crate::harness::{Fixture, Gateway, Key, Upstream, http2, load, request};
+use crate::harness::{Fixture, Gateway, ITEMS, Key, Upstream, http2, load, request};
 
 const BAD: &str = "192.0.2.1";
 const GOOD: &str = "192.0.2.2";
@@ -153,6 +153,79 @@ fn e15_the_token_endpoint_counts_and_is_counted() {
     assert_eq!(answer.status(), 200);
 }
 
+#[test]
+fn e15_a_throttled_source_hears_so_before_it_hears_anything_else() {
+    let upstream = Upstream::start();
+    let policy = format!("hosts: [gate.test]\n{ITEMS}");
+    let gateway = Fixture::new(&upstream)
+        .policy("items.yaml", &policy)
+        .listener(LIMITS)
+        .start();
+    gateway.account("reader", &["reader"]);
+    let ask = |source: &str, host: &str, line: &str, more: &[(&str, &str)]| {
+        let headers = [&[("X-Forwarded-For", source), ("Host", host)], more].concat();
+        gateway.send(&request(line, &headers, b"")).status()
+    };
+    let keys = "GET /.well-known/jwks.json";
+    let junk = [("Authorization", "Bearer junk")];
+    assert_eq!(ask(BAD, "gate.test", keys, &[]), 200);
+    assert_eq!(ask(BAD, "other.test", "GET /v1/items/7", &[]), 421);
+    for _ in 0..3 {
+        assert_eq!(ask(BAD, "gate.test", "GET /v1/items/7", &junk), 401);
+    }
+    assert_eq!(ask(BAD, "gate.test", keys, &[]), 429);
+    assert_eq!(ask(BAD, "other.test", "GET /v1/items/7", &[]), 429);
+    assert_eq!(ask(GOOD, "gate.test", keys, &[]), 200);
+    assert_eq!(ask(GOOD, "other.test", "GET /v1/items/7", &[]), 421);
+}
+
+#[test]
+fn the_right_secret_of_a_key_that_has_ended_is_held_against_nobody_at_either_door() {
+    let upstream = Upstream::start();
+    let gateway = start(&upstream);
+    let key = gateway.account("owner", &["reader"]);
+    gateway.cli(&["keys", "expire", &key.id]);
+    let basic = [("Authorization", key.basic())];
+    let basic = basic
+        .each_ref()
+        .map(|(name, value)| (*name, value.as_str()));
+    for _ in 0..4 {
+        let answer = from(&gateway, BAD, "GET /v1/items/7", &basic);
+        assert_eq!(said(&answer), (401, "token_invalid".to_owned()));
+        assert_eq!(token(&gateway, BAD, &key.basic()).status(), 401);
+    }
+    let metrics = gateway.ops("/metrics");
+    let failures = "portcullis_source_failures_total 0";
+    assert!(metrics.text().contains(failures), "{}", metrics.text());
+}
+
+#[test]
+fn what_is_kept_of_a_refused_token_has_the_status_that_was_sent() {
+    let upstream = Upstream::start();
+    let gateway = start(&upstream);
+    let key = gateway.account("owner", &["reader"]);
+    gateway.json(&["keys", "update", &key.id, "--allow-from", "198.51.100.0/24"]);
+    let answer = token(&gateway, BAD, &key.basic());
+    assert_eq!(answer.status(), 401);
+    let id = answer.header("x-request-id").unwrap().to_owned();
+    let kept = gateway.json(&["denials", "list"]);
+    let kept = kept["denials"].as_array().or(kept.as_array()).unwrap();
+    let kept = kept
+        .iter()
+        .find(|one| one["request_id"] == *id || one["id"] == *id);
+    let kept = kept.expect("the refusal is kept");
+    assert_eq!(
+        (&kept["status"], &kept["reason"]),
+        (&401.into(), &"address_not_allowed".into())
+    );
+    let counted = gateway.ops("/metrics");
+    let counted = counted.text();
+    let mut lines = counted
+        .lines()
+        .filter(|line| line.contains("reason=\"address_not_allowed\""));
+    assert!(lines.all(|line| line.contains("code=\"401\"")), "{counted}");
+}
+
 /// E16.
 #[test]
 fn e16_a_64_is_one_source_and_http2_counts_as_well() {
@@ -239,7 +312,7 @@ fn a_client_whose_token_ran_out_or_whose_key_is_gone_is_no_guesser() {
 #[test]
 fn shadow_throttles_nobody() {
     let upstream = Upstream::start();
-    let policy = crate::harness::ITEMS.replace(
+    let policy = ITEMS.replace(
         "GET /v1/items/{id}: items:read",
         "GET /v1/items/{id}: { needs: items:read, shadow: true }",
     );

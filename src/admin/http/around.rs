@@ -14,9 +14,10 @@ use super::endpoint::Verb;
 use super::guard::{Refused, Whom};
 use super::problem::{Problem, Refusal};
 use super::record::{Notes, Place, Ticket};
-use super::serve::{Api, BASE, DOCUMENT, Peer, collect};
+use super::serve::{Api, BASE, DOCUMENT, collect};
 use super::{document, endpoints, guard};
 use crate::decision::Denial;
+use crate::listener::aside::Client;
 use crate::oauth;
 use crate::source;
 use crate::words::RequestId;
@@ -32,8 +33,8 @@ pub(super) async fn around(
     next: Next,
 ) -> Response {
     let id = api.request_id();
-    let peer = request.extensions().get::<Peer>();
-    let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0.ip());
+    let client = request.extensions().get::<Client>();
+    let peer = client.map_or(IpAddr::from([0, 0, 0, 0]), |client| client.peer.ip());
     let source = source::of(peer, &api.trusted_proxies, request.headers()).address;
     let mut ticket = Ticket::new(&api, id, source, &request);
     let notes = ticket.notes().clone();
@@ -81,6 +82,13 @@ fn answered(response: Response, id: &RequestId, notes: &Notes) -> Response {
 /// Where a request comes from: its peer, or whom a trusted peer speaks for.
 #[derive(Clone, Copy, Debug)]
 struct Source(IpAddr);
+
+/// Whoever sent it has shown a good credential.
+pub(super) fn is_known(extensions: &http::Extensions) {
+    if let Some(client) = extensions.get::<Client>() {
+        client.is_known();
+    }
+}
 
 /// Where a request comes from.
 pub(super) fn source_of(extensions: &http::Extensions) -> IpAddr {
@@ -199,9 +207,13 @@ pub(super) async fn token(State(api): State<Arc<Api>>, request: Request) -> Resp
         api.throttle.failed(source, api.failures, now);
     }
     notes.shows(answer.account.clone(), answer.key);
+    if answer.reason.is_none() {
+        is_known(&parts.extensions);
+    }
     if let Some(reason) = answer.reason {
         let denial = Denial {
             hint: answer.hint,
+            told_with: Some(answer.response.status()),
             ..Denial::new(reason)
         };
         notes.denied(&denial);

@@ -18,7 +18,10 @@ const ALWAYS: [(u16, &str); 8] = [
     (404, "It is not there, or the caller does not see it"),
     (408, "The body took too long"),
     (421, "The admin API is not asked by this name"),
-    (429, "Too many wrong credentials from there"),
+    (
+        429,
+        "Too many wrong credentials from there, or more than the account may ask",
+    ),
     (503, "It cannot be done now; ask again"),
 ];
 /// Answers of endpoints that read a body.

@@ -191,15 +191,8 @@ fn standing(api: &Api, state: &State, headers: &HeaderMap, source: IpAddr) -> St
 pub(super) fn throttle(api: &Api, headers: &HeaderMap, source: IpAddr) -> Result<(), Box<Denial>> {
     match standing(api, &state(api), headers, source) {
         Standing::Free | Standing::Known(_) => Ok(()),
-        Standing::Held(wait) => Err(held(wait)),
+        Standing::Held(wait) => Err(Box::new(Denial::throttled(wait))),
     }
-}
-
-fn held(wait: Duration) -> Box<Denial> {
-    Box::new(Denial {
-        limited: Some(Limited { wait, quota: None }),
-        ..Denial::new(Reason::SourceThrottled)
-    })
 }
 
 /// Who asks, if he may ask at this endpoint at all, and this often; how far is said by
@@ -215,11 +208,27 @@ pub(super) fn caller(
     (headers, source): (&HeaderMap, IpAddr),
 ) -> Result<Caller, Refused> {
     let found = match standing(api, state, headers, source) {
-        Standing::Held(wait) => return Err(held(wait).into()),
+        Standing::Held(wait) => return Err(Box::new(Denial::throttled(wait)).into()),
         Standing::Known(found) => found.map_err(|reason| Box::new(Denial::new(reason)))?,
         Standing::Free => verify(api, state, (headers, source))?,
     };
     admit(api, state, endpoint, (found, source))
+}
+
+/// The same once a body has come, which may have taken its time: what was taken back meanwhile is taken
+/// back. It was counted when it began.
+///
+/// # Errors
+///
+/// The refusal, as the decision has it.
+pub(super) fn again(
+    api: &Api,
+    state: &State,
+    endpoint: &Endpoint,
+    (headers, source): (&HeaderMap, IpAddr),
+) -> Result<Caller, Refused> {
+    let found = verify(api, state, (headers, source))?;
+    permit(state, endpoint, (found, source))
 }
 
 fn verify(
@@ -262,10 +271,6 @@ fn admit(
     endpoint: &Endpoint,
     (caller, source): (Caller, IpAddr),
 ) -> Result<Caller, Refused> {
-    let whom = Whom::Known {
-        account: Arc::clone(&caller.account),
-        key: caller.key,
-    };
     // Counted before it is refused: what may not be done may not be tried as often as one likes.
     let now = api.service.now();
     let counted = api.rates.admit(iter::empty(), Some(&caller.account), now);
@@ -278,8 +283,25 @@ fn admit(
             }),
             ..Denial::because(Reason::RateLimited, over.whose.words())
         };
+        let whom = Whom::Known {
+            account: Arc::clone(&caller.account),
+            key: caller.key,
+        };
         return Err(Refused::new(denial, whom));
     }
+    permit(state, endpoint, (caller, source))
+}
+
+/// Whether a caller holds what an endpoint asks for, and may call from where he is.
+fn permit(
+    state: &State,
+    endpoint: &Endpoint,
+    (caller, source): (Caller, IpAddr),
+) -> Result<Caller, Refused> {
+    let whom = Whom::Known {
+        account: Arc::clone(&caller.account),
+        key: caller.key,
+    };
     let needed = match endpoint.permission {
         None => None,
         Some(name) => match state.policy.permission_id(name) {

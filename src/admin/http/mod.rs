@@ -15,7 +15,6 @@
 mod again;
 mod around;
 mod document;
-mod door;
 mod endpoint;
 mod endpoints;
 mod guard;

@@ -35,6 +35,10 @@ impl Records {
     pub fn new(log: LogHandle, metrics: Arc<Metrics>) -> Self {
         Self { log, metrics }
     }
+
+    pub(super) fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
 }
 
 /// Who answers, as far as lines and counts tell them apart.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -21,20 +21,23 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::again::{self, Answers, Begun};
-use super::around::{around, description, id_of, other_method, source_of, token, unknown};
+use super::around::{
+    around, description, id_of, is_known, other_method, source_of, token, unknown,
+};
 use super::endpoint::{Answer, Endpoint, Verb};
-use super::guard::Whom;
+use super::guard::{Refused, Whom};
 use super::problem::{Problem, Refusal};
 use super::read::{Asked, BODY_BYTES_MAX};
 use super::record::{Notes, Place, Records};
-use super::{door, endpoints, guard};
+use super::{endpoints, guard};
 use crate::admin::{AdminError, ErrorKind, Page, Service, Terms};
 use crate::listener::Door;
+use crate::listener::aside::{Aside, Bounds};
 use crate::oauth;
 use crate::settings::{Admin, Listener, Settings, Tokens};
 use crate::throttle::{Rates, Throttle};
 use crate::verify::Verifier;
-use crate::words::{Rate, RequestId, RequestIds};
+use crate::words::{Caller, Rate, RequestId, RequestIds};
 
 /// Where it all is.
 pub(super) const BASE: &str = "/api/v1";
@@ -44,12 +47,16 @@ pub(super) const DOCUMENT: &str = "/openapi.json";
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Operations at work or waiting for the store at once. They take turns there anyway.
 const BLOCKING_MAX: usize = 8;
-/// How long what is under way may take to end when the gateway goes.
-pub(super) const GRACE: Duration = Duration::from_secs(5);
-
-/// Whom a connection comes from.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Peer(pub(super) SocketAddr);
+/// How long operations at work may take to end when the gateway goes.
+const GRACE: Duration = Duration::from_secs(5);
+/// Consoles, scripts and pipelines of one gateway, many times over; of one source as many as one machine
+/// runs of those. A minute to take an answer whole is enough for the largest page over a bad line.
+const BOUNDS: Bounds = Bounds {
+    connections: 256,
+    per_source: 64,
+    head: Duration::from_secs(30),
+    taking: Duration::from_secs(60),
+};
 
 /// The admin API.
 #[derive(Debug)]
@@ -95,13 +102,15 @@ pub fn start(
         .thread_name("admin")
         .enable_all()
         .build()?;
+    let aside = Aside::plain("the admin API", BOUNDS, api.records.metrics());
+    let aside = Aside::behind(door, aside);
     let router = api.router();
     let thread = thread::Builder::new()
         .name("admin-api".to_owned())
         .spawn(move || {
             runtime.block_on(async {
                 match tokio::net::TcpListener::from_std(socket) {
-                    Ok(listener) => door::serve(listener, door, router, stop).await,
+                    Ok(listener) => aside.serve(listener, router, stop).await,
                     Err(error) => tracing::error!(%error, "the admin API cannot listen"),
                 }
             });
@@ -114,6 +123,7 @@ pub fn start(
 pub fn listener(admin: &Admin) -> Listener {
     Listener {
         tls: admin.tls.clone(),
+        trusted_proxies: admin.trusted_proxies.clone(),
         ..Listener::plain(admin.address)
     }
 }
@@ -204,21 +214,19 @@ impl Api {
         (id, notes): (RequestId, &Notes),
     ) -> Result<Response, Refusal> {
         let (parts, body) = request.into_parts();
-        let state = guard::state(&self);
         let source = source_of(&parts.extensions);
-        let caller = match guard::caller(&self, &state, endpoint, (&parts.headers, source)) {
-            Ok(caller) => caller,
-            Err(refused) => {
-                if let Whom::Known { account, key } = &refused.whom {
-                    notes.shows(Some(Arc::clone(account)), *key);
-                }
-                self.keep(&refused, Place::Row(endpoint), (id, source))
-                    .await;
-                return Err(Refusal::Decision(refused.denial));
-            }
-        };
-        notes.saw(&caller);
+        let shown = (&parts.headers, source);
+        let asked = (endpoint, notes, (id, source));
+        let mut state = guard::state(&self);
+        let caller = guard::caller(&self, &state, endpoint, shown);
+        let mut caller = self.admitted(caller, asked).await?;
+        is_known(&parts.extensions);
         let body = read_body(endpoint, &parts.headers, body).await?;
+        if endpoint.body.is_some() {
+            state = guard::state(&self);
+            let again = guard::again(&self, &state, endpoint, shown);
+            caller = self.admitted(again, asked).await?;
+        }
         let digest = again::asked(&parts.method, &parts.uri.to_string(), &body);
         let path = params
             .iter()
@@ -262,6 +270,26 @@ impl Api {
             Err(AdminError::new(ErrorKind::Unavailable, said))
         })?;
         Ok(respond(endpoint, answer, &page, &parts.uri))
+    }
+
+    /// Notes who asks, and keeps it if he may not.
+    async fn admitted(
+        &self,
+        caller: Result<Caller, Refused>,
+        (endpoint, notes, asked): (&'static Endpoint, &Notes, (RequestId, IpAddr)),
+    ) -> Result<Caller, Refusal> {
+        let refused = match caller {
+            Ok(caller) => {
+                notes.saw(&caller);
+                return Ok(caller);
+            }
+            Err(refused) => refused,
+        };
+        if let Whom::Known { account, key } = &refused.whom {
+            notes.shows(Some(Arc::clone(account)), *key);
+        }
+        self.keep(&refused, Place::Row(endpoint), asked).await;
+        Err(Refusal::Decision(refused.denial))
     }
 
     /// Whether this was asked before, where that can be said.

@@ -59,6 +59,7 @@ fn finished<'a>(target: Target<'a>, status: u16, outcome: Outcome<'a>) -> Finish
 fn denied<'a>(reason: Reason, account: Option<&'a str>) -> Denied<'a> {
     Denied {
         reason,
+        status: reason.status(),
         permission: "devices:edit",
         account,
     }

@@ -1,11 +1,17 @@
 //! A refusal leaves a line, a count and, where somebody may want to know of it in a year, a record; and
 //! nobody can push the trail out by asking for refusals.
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body::Frame;
 use serde_json::{Value, json};
 
 use super::{Desk, Told, request};
+use crate::admin::{Actor, Operation};
 
 /// A request from `source`, as a trusted proxy says.
 fn from(desk: &Desk, source: &str, line: &str, more: &[(&str, &str)]) -> Told {
@@ -254,4 +260,122 @@ fn a_route_beside_the_table_answers_nobody() {
     let (status, _, told) = super::send_to(router, request("GET /beside", &[], None));
     assert_eq!(status, 500, "{told}");
     assert!(!told.to_string().contains("\"told\""));
+}
+
+#[test]
+fn a_throttled_source_hears_so_before_it_hears_anything_else() {
+    let desk = Desk::set("trusted_proxies: [0.0.0.0]");
+    let root = desk.administrator();
+    let ask = |source: &str, line: &str, more: &[(&str, &str)]| from(&desk, source, line, more).0;
+    let limit = crate::settings::ListenerLimits::default().failures_per_source;
+    for _ in 0..limit {
+        assert_eq!(
+            ask("192.0.2.1", "GET /accounts", &[("x-api-key", "x")]),
+            401
+        );
+    }
+    let foreign = |source: &str| {
+        let headers = [("x-forwarded-for", source), ("x-api-key", "x")];
+        let mut request = request("GET /accounts", &headers, None);
+        let host = request.headers_mut();
+        host.insert("host", "evil.example".parse().unwrap());
+        desk.send(request).0
+    };
+    for (source, lines) in [("192.0.2.1", [429; 4]), ("192.0.2.2", [401, 200, 404, 405])] {
+        let asked = [
+            ask(source, "GET /accounts", &[]),
+            ask(source, "GET /openapi.json", &[]),
+            ask(source, "GET /nothing", &[]),
+            ask(source, "PUT /accounts", &[]),
+        ];
+        assert_eq!(asked.map(|status| status.as_u16()), lines, "{source}");
+    }
+    assert_eq!((foreign("192.0.2.1"), foreign("192.0.2.2")).0, 429);
+    assert_eq!(foreign("192.0.2.2"), 421);
+    // Who is not in use is not known there, and is let in from elsewhere; then he is.
+    assert_eq!(
+        ask("192.0.2.1", "GET /accounts", &[("x-api-key", &root)]),
+        429
+    );
+    assert_eq!(
+        ask("192.0.2.2", "GET /accounts", &[("x-api-key", &root)]),
+        200
+    );
+    assert_eq!(
+        ask("192.0.2.1", "GET /accounts", &[("x-api-key", &root)]),
+        200
+    );
+}
+
+/// A body that does something before it comes.
+struct Slow<F>(F);
+
+impl<F: FnMut() -> Option<String> + Unpin> http_body::Body for Slow<F> {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready((self.0)().map(|piece| Ok(Frame::data(piece.into()))))
+    }
+}
+
+/// What is taken back while a body is on its way is taken back when it has come.
+#[test]
+fn a_credential_is_judged_again_when_a_slow_body_has_come() {
+    let elsewhere = json!(["198.51.100.0/24"]);
+    let taken = |key: &str| {
+        [
+            ("the key", json!({ "operation": "keys_expire", "key": key })),
+            (
+                "the account",
+                json!({ "operation": "accounts_disable", "name": "root" }),
+            ),
+            (
+                "what the key may do",
+                json!({ "operation": "keys_update", "key": key, "only": ["portcullis.accounts:view"] }),
+            ),
+            (
+                "where the key is good",
+                json!({ "operation": "keys_update", "key": key, "allow_from": elsewhere }),
+            ),
+            (
+                "where the account is good",
+                json!({ "operation": "accounts_update", "name": "root", "allow_from": elsewhere }),
+            ),
+        ]
+    };
+    for number in 0..taken("").len() {
+        let desk = Desk::set("trusted_proxies: [0.0.0.0]");
+        let root = desk.administrator();
+        let [(what, take)] = &taken(root.split_once('.').unwrap().0)[number..=number] else {
+            unreachable!("one of them");
+        };
+        let take: Operation = serde_json::from_value(take.clone()).unwrap();
+        let (service, name) = (desk.world.service.clone(), format!("new{number}"));
+        let mut whole = Some((take, json!({ "name": name }).to_string()));
+        // It comes when what it rests on has gone: the body is asked for after the credential.
+        let slow = Slow(move || {
+            let (take, piece) = whole.take()?;
+            service.execute(take, &Actor::local()).unwrap();
+            Some(piece)
+        });
+        let headers = [
+            ("x-forwarded-for", "192.0.2.1"),
+            ("x-api-key", root.as_str()),
+        ];
+        let mut request = request("POST /accounts", &headers, Some(&json!({})));
+        *request.body_mut() = axum::body::Body::new(slow);
+        let (status, _, told) = desk.send(request);
+        assert!(
+            matches!(status.as_u16(), 401 | 403),
+            "{what}: {status} {told}"
+        );
+        let made = desk
+            .world
+            .ask(json!({ "operation": "accounts_show", "name": name }));
+        assert!(made.is_err(), "{what}");
+    }
 }

@@ -1,0 +1,287 @@
+//! G10: over the admin API nobody shuts the last administrator out, whichever way he tries.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::world::{POLICY, World};
+use crate::admin::{Actor, AdminError, ErrorKind, Operation, Terms};
+use crate::credential::Credential;
+use crate::words::{KeyId, RequestIds, Secret};
+
+/// Where the administrator asks from.
+const HOME: &str = "10.1.2.3";
+
+/// A gateway whose only administrator holds his role by a role of his own, in a group, all of it applied
+/// from files; and beside it what operations can be tried on.
+struct Stage {
+    world: World,
+    key: Value,
+}
+
+/// What an operation does to the last administrator.
+enum Row {
+    /// Each of these is refused.
+    Refused(Vec<Value>),
+    /// Each of these is done, and he can get in as before.
+    Done(Vec<Value>),
+    /// Nothing of his is taken by it, done or not.
+    Harmless(Value),
+    /// It is done, and then nobody can: that is a promise, too.
+    ShutsOut(Value),
+}
+
+impl Stage {
+    fn new() -> Self {
+        let world = World::new(&[POLICY]);
+        world.done(
+            json!({ "operation": "accounts_apply", "set": "team", "manifest": manifest(true) }),
+        );
+        let key = world.done(json!({ "operation": "keys_create", "account": "root" }));
+        world.done(json!({ "operation": "accounts_create", "name": "other" }));
+        Self { world, key }
+    }
+
+    fn terms(&self, source: &str) -> Option<Terms> {
+        let state = self.world.service.handle().snapshot();
+        let text = |name: &str| self.key[name].as_str().unwrap();
+        let id: KeyId = text("id").parse().unwrap();
+        let secret = Secret::parse(text("secret")).unwrap();
+        let shown = Credential::Key { id, secret };
+        let source = Some(source.parse().unwrap());
+        let at = (self.world.clock.now(), source);
+        let caller = self.world.service.verifier().verify(&shown, &state, at);
+        Some(Terms {
+            caller: caller.ok()??,
+            source,
+            policy: Arc::clone(&state.policy),
+            if_match: None,
+            page: crate::admin::Page::default(),
+        })
+    }
+
+    fn ask_from(&self, source: &str, operation: &Value) -> Result<Value, AdminError> {
+        let terms = self.terms(source).ok_or_else(|| {
+            AdminError::new(
+                ErrorKind::NotPermitted,
+                "the credential is not good any more",
+            )
+        })?;
+        let actor = Actor::Api {
+            account: "root".parse().unwrap(),
+            account_id: terms.caller.account.id.clone(),
+            key: terms.caller.key,
+            address: terms.source.unwrap(),
+            request_id: RequestIds::new().next(self.world.clock.now()),
+        };
+        let operation: Operation = serde_json::from_value(operation.clone()).unwrap();
+        self.world.service.execute_for(operation, &actor, &terms)
+    }
+
+    fn ask(&self, operation: &Value) -> Result<Value, AdminError> {
+        self.ask_from(HOME, operation)
+    }
+
+    /// Whether the administrator gets in, and may still do what only he may.
+    fn is_open(&self) -> bool {
+        let renews = json!({ "operation": "signing_keys_list" });
+        let gives =
+            json!({ "operation": "accounts_grant", "name": "other", "role": "portcullis-viewer" });
+        self.ask(&renews).is_ok() && self.ask(&gives).is_ok()
+    }
+}
+
+fn manifest(whole: bool) -> Value {
+    let place = |line: u32| json!(format!("team.yaml:{line}:1"));
+    let include = if whole {
+        json!(["portcullis-admin"])
+    } else {
+        json!([])
+    };
+    json!({
+        "roles": [{ "place": place(1), "name": "boss", "description": "", "permissions": [],
+            "include": include, "api_access": true }],
+        "groups": [{ "place": place(2), "name": "bosses", "description": "", "members": ["root"],
+            "grants": [{ "place": place(3), "role": "boss", "within": {} }] }],
+        "accounts": [{ "place": place(4), "name": "root", "description": "", "allow_from": [],
+            "grants": [] }],
+    })
+}
+
+/// Everything of the gateway's own, resource by resource.
+fn every_resource() -> Vec<String> {
+    let own = crate::policy::own::permissions().iter();
+    let resources = own.map(|(name, _)| name.as_str().split_once(':').unwrap().0);
+    resources.map(|resource| format!("{resource}:*")).collect()
+}
+
+/// What is tried of an operation. One that has no row fails the test.
+#[expect(clippy::too_many_lines, reason = "a table")]
+fn row(name: &str, stage: &Stage) -> Row {
+    use Row::{Done, Harmless, Refused, ShutsOut};
+    let key = &stage.key["id"];
+    match name {
+        "AccountsUpdate" => Refused(vec![
+            json!({ "name": "root", "allow_from": ["192.0.2.0/24"] }),
+            json!({ "name": "root", "allow_from": ["10.1.2.4/32", "2001:db8::/32"], "description": "x" }),
+        ]),
+        "KeysUpdate" => Refused(vec![
+            json!({ "key": key, "only": ["portcullis.keys:edit"] }),
+            json!({ "key": key, "only": ["devices:*"], "allow_from": [] }),
+            json!({ "key": key, "allow_from": ["192.0.2.0/24"] }),
+        ]),
+        "AccountsDisable" | "AccountsDelete" => Refused(vec![json!({ "name": "root" })]),
+        "AccountsApply" => Refused(vec![
+            json!({ "set": "team", "manifest": manifest(false) }),
+            json!({ "set": "team", "manifest": {}, "prune": true }),
+        ]),
+        "RolesUpdate" => Refused(vec![
+            json!({ "name": "boss", "include": [] }),
+            json!({ "name": "boss", "include": ["portcullis-viewer"] }),
+        ]),
+        "RolesDelete" => Refused(vec![json!({ "name": "boss", "force": true })]),
+        "GroupsRemove" => Refused(vec![json!({ "group": "bosses", "account": "root" })]),
+        "GroupsUngrant" => Refused(vec![json!({ "name": "bosses", "role": "boss" })]),
+        "GroupsDelete" => Refused(vec![json!({ "name": "bosses" })]),
+        // Of who holds it by a group there is nothing to take; see the test of two.
+        "AccountsUngrant" => Harmless(json!({ "name": "root", "role": "boss" })),
+        "KeysExpire" => ShutsOut(json!({ "key": key })),
+        // The secret of the next one is in the answer.
+        "KeysRotate" => Done(vec![json!({ "key": key, "overlap_seconds": 3600 })]),
+        "AccountsCreate" => Done(vec![json!({ "name": "new" })]),
+        "AccountsEnable" => Done(vec![json!({ "name": "root" })]),
+        "AccountsGrant" => Done(vec![json!({ "name": "root", "role": "reader" })]),
+        "KeysCreate" => Done(vec![json!({ "account": "root", "only": ["devices:view"] })]),
+        "RolesCreate" => Done(vec![json!({ "name": "new", "include": ["boss"] })]),
+        "GroupsCreate" => Done(vec![json!({ "name": "new" })]),
+        "GroupsAdd" => Done(vec![json!({ "group": "bosses", "account": "other" })]),
+        "GroupsGrant" => Done(vec![json!({ "name": "bosses", "role": "reader" })]),
+        "SigningKeysRotate" => Done(vec![json!({})]),
+        "TokensIssue" => Done(vec![json!({ "account": "root" })]),
+        "TokensRevoke" => Harmless(json!({ "id": "0000000000000000000000" })),
+        "KeysImport" => Harmless(json!({ "account": "root", "keys": [] })),
+        "AccountsShow" => Harmless(json!({ "name": "root" })),
+        "RolesShow" => Harmless(json!({ "name": "boss" })),
+        "GroupsShow" => Harmless(json!({ "name": "bosses" })),
+        "KeysShow" => Harmless(json!({ "key": key })),
+        "TokensInspect" => Harmless(json!({ "token": "x" })),
+        "RoutesMatch" | "Explain" => Harmless(json!({ "method": "GET", "target": "/x" })),
+        "PermissionsWho" => Harmless(json!({ "permission": "devices:view" })),
+        "DenialsExplain" => Harmless(json!({ "id": "019aab5f-2c1e-7d53-9f0a-5b1c6e2d4f70" })),
+        "AccountsList" | "KeysList" | "RolesList" | "GroupsList" | "TokensList"
+        | "SigningKeysList" | "RoutesList" | "RoutesOverlaps" | "PermissionsList"
+        | "RoutesMatrix" | "AllowedList" | "DenialsList" | "DenialsFollow" | "DenialsTop"
+        | "AuditList" | "AuditFollow" | "AuditAnchor" | "AuditVerify" | "Status" | "Reload"
+        | "Drain" | "Whoami" => Harmless(json!({})),
+        other => panic!("say in this table whether `{other}` can shut the last administrator out"),
+    }
+}
+
+fn named(name: &str, mut fields: Value) -> Value {
+    let mut operation = String::new();
+    for letter in name.chars() {
+        if letter.is_uppercase() && !operation.is_empty() {
+            operation.push('_');
+        }
+        operation.push(letter.to_ascii_lowercase());
+    }
+    fields["operation"] = json!(operation);
+    fields
+}
+
+#[test]
+fn no_operation_shuts_the_last_administrator_out_but_the_end_of_his_key() {
+    for name in Operation::NAMES {
+        let stage = Stage::new();
+        assert!(stage.is_open());
+        match row(name, &stage) {
+            Row::Refused(each) => {
+                for fields in each {
+                    let operation = named(name, fields);
+                    let refused = stage.ask(&operation);
+                    let error = refused.expect_err(&format!("{operation}"));
+                    assert_eq!(error.kind, ErrorKind::Conflict, "{operation}: {error}");
+                    assert!(
+                        error.message.contains("last administrator"),
+                        "{operation}: {error}"
+                    );
+                    assert!(stage.is_open(), "{operation}");
+                }
+            }
+            Row::Done(each) => {
+                for fields in each {
+                    let operation = named(name, fields);
+                    stage.ask(&operation).expect(&format!("{operation}"));
+                    assert!(stage.is_open(), "{operation}");
+                }
+            }
+            Row::Harmless(fields) => {
+                let operation = named(name, fields);
+                drop(stage.ask(&operation));
+                assert!(stage.is_open(), "{operation}");
+            }
+            Row::ShutsOut(fields) => {
+                let operation = named(name, fields);
+                stage.ask(&operation).expect(&format!("{operation}"));
+                assert!(!stage.is_open());
+            }
+        }
+    }
+}
+
+#[test]
+fn addresses_may_be_said_that_leave_him_in() {
+    let stage = Stage::new();
+    let key = &stage.key["id"];
+    for operation in [
+        json!({ "operation": "accounts_update", "name": "root", "allow_from": ["10.0.0.0/8"] }),
+        // Wider than before, though not where he is: whoever could call still can.
+        json!({ "operation": "accounts_update", "name": "root", "allow_from": ["10.0.0.0/7"] }),
+        json!({ "operation": "keys_update", "key": key, "allow_from": ["10.1.0.0/16"] }),
+        json!({ "operation": "keys_update", "key": key, "only": every_resource() }),
+        json!({ "operation": "keys_update", "key": key, "only": [] }),
+    ] {
+        let done = stage.ask(&operation);
+        assert!(done.is_ok(), "{operation}: {done:?}");
+        assert!(stage.is_open(), "{operation}");
+    }
+    // And from elsewhere nothing is done in his name.
+    let refused = stage.ask_from("192.0.2.1", &json!({ "operation": "signing_keys_list" }));
+    assert_eq!(refused.unwrap_err().kind, ErrorKind::NotPermitted);
+    // On the machine itself it may be done.
+    stage
+        .world
+        .done(json!({ "operation": "accounts_disable", "name": "root" }));
+    assert!(!stage.is_open());
+}
+
+#[test]
+fn another_administrator_counts_if_he_can_get_in() {
+    let stage = Stage::new();
+    let gives =
+        json!({ "operation": "accounts_grant", "name": "other", "role": "portcullis-admin" });
+    stage.ask(&gives).unwrap();
+    let takes = json!({ "operation": "groups_remove", "group": "bosses", "account": "root" });
+    let refused = stage.ask(&takes).unwrap_err();
+    assert!(refused.message.contains("and a key, first"), "{refused}");
+    let narrow =
+        json!({ "operation": "keys_create", "account": "other", "only": ["portcullis.keys:*"] });
+    stage.ask(&narrow).unwrap();
+    stage.ask(&takes).unwrap_err();
+    let whole = stage
+        .ask(&json!({ "operation": "keys_create", "account": "other" }))
+        .unwrap();
+    let ungrant =
+        json!({ "operation": "accounts_ungrant", "name": "other", "role": "portcullis-admin" });
+    stage.ask(&takes).unwrap();
+    // Now the other one is the last, and this one may not even ask.
+    assert_eq!(
+        stage.ask(&ungrant).unwrap_err().kind,
+        ErrorKind::NotPermitted
+    );
+    let stage = Stage {
+        key: whole,
+        ..stage
+    };
+    assert_eq!(stage.ask(&ungrant).unwrap_err().kind, ErrorKind::Conflict);
+}
