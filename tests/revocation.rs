@@ -32,6 +32,7 @@ fn before(api: &Api, grpc: &Api) -> Fixture {
     Fixture::before(&api.url())
         .policy("items.yaml", POLICY)
         .listener(LISTENER)
+        .upstream("connections: 11000")
         .upstream_at("grpc", &format!("{}, http2: true", grpc.url()))
         .settings("log: { decisions: denied }\nmax_connections: 11000")
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::resolve::Resolver;
+use super::shards::Shards;
 use super::{Directory, Key, LastUse, SigningKeys, StoredDigest};
 use crate::policy::{FileAccount, Policy};
 use crate::store::{KeyRecord, Records};
@@ -36,7 +37,11 @@ impl Directory {
     ) -> Built {
         let mut resolver = Resolver::new(policy, records);
         resolver.index();
+        let accounts = records.accounts.len() + policy.accounts.len();
         let mut directory = Self {
+            accounts: Shards::with_room(accounts),
+            names: Shards::with_room(accounts),
+            keys: Shards::with_room(records.keys().len()),
             signing,
             revoked: Arc::new(records.revoked_tokens.keys().copied().collect()),
             ..Self::default()

@@ -22,6 +22,20 @@ pub(super) struct Shards<K, V> {
     hasher: RandomState,
 }
 
+impl<K, V> Shards<K, V> {
+    /// Room for so many from the beginning: maps that grow step by step leave as much behind as they
+    /// take in the end.
+    pub(super) fn with_room(entries: usize) -> Self {
+        let hasher = RandomState::default();
+        let each = entries / SHARDS;
+        let empty = || Arc::new(HashMap::with_capacity_and_hasher(each, hasher.clone()));
+        Self {
+            maps: std::iter::repeat_with(empty).take(SHARDS).collect(),
+            hasher,
+        }
+    }
+}
+
 impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
     pub(super) fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<&V>
     where
@@ -64,12 +78,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
 
 impl<K, V> Default for Shards<K, V> {
     fn default() -> Self {
-        let hasher = RandomState::default();
-        let empty = || Arc::new(HashMap::with_hasher(hasher.clone()));
-        Self {
-            maps: std::iter::repeat_with(empty).take(SHARDS).collect(),
-            hasher,
-        }
+        Self::with_room(0)
     }
 }
 

@@ -47,7 +47,7 @@ impl Records {
     }
 
     /// All keys, by id.
-    pub fn keys(&self) -> impl Iterator<Item = &KeyRecord> {
+    pub fn keys(&self) -> impl ExactSizeIterator<Item = &KeyRecord> {
         self.keys.values()
     }
 

@@ -45,7 +45,8 @@ fn e31_a_flood_of_the_token_endpoint_leaves_what_is_forwarded_alone() {
             ));
         let gateway = Gateway::start_unheard(files.write());
         let key = gateway.account("ci", &["reader"]);
-        judge(what, || measure(&gateway, &key))
+        let token = gateway.token(&key);
+        judge(what, || measure(&gateway, &key, &token))
     });
     passed("E31", &said.join("; "));
 }
@@ -80,8 +81,8 @@ fn judge(what: &str, measure: impl Fn() -> Seen) -> String {
     unreachable!("it ends by an assertion")
 }
 
-fn measure(gateway: &Gateway, key: &Key) -> Seen {
-    let bearer = format!("Bearer {}", gateway.token(key));
+fn measure(gateway: &Gateway, key: &Key, token: &str) -> Seen {
+    let bearer = format!("Bearer {token}");
     let quick = request("GET /v1/quick", &[("Authorization", &bearer)], b"");
     let (address, rounds) = (gateway.address(), sized(2, ROUNDS));
     run(async {
