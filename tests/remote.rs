@@ -132,30 +132,15 @@ fn an_integration_lives_and_dies_by_commands_from_elsewhere() {
     remote.ends("can-i GET /v1/items/7 --as ci", 0);
 
     // Watched.
-    let listed = remote.json("keys list ci");
-    assert_eq!(listed[0]["last_used_from"], "127.0.0.1");
-    let refused = gateway.ask("DELETE /v1/items/7", Some(&token));
-    let id = refused.header("x-request-id").unwrap();
-    let (printed, _) = remote.ends(&format!("explain {id}"), 1);
-    assert!(printed.contains("items:delete"), "{printed}");
-    let (printed, _) = remote.ends("denials list --account ci", 0);
-    assert!(printed.contains("permission_missing"), "{printed}");
+    is_watched(&remote, &token);
 
     // Rotated without an outage.
     let new = remote.key_of(&format!("keys rotate {} --overlap 1h", old.id));
     let after = gateway.token(&new);
     assert_eq!([may(&token), may(&after)], [200, 200]);
     let listed = remote.json("keys list ci");
-    let states: Vec<_> = listed
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|key| &key["state"])
-        .collect();
-    assert!(
-        states.iter().any(|state| **state == "expiring"),
-        "{states:?}"
-    );
+    let mut states = listed.as_array().unwrap().iter().map(|key| &key["state"]);
+    assert!(states.any(|state| state == "expiring"), "{listed}");
 
     // Who changed what.
     let records = remote.json("audit list --account ci --event key.rotate");
@@ -182,6 +167,18 @@ fn an_integration_lives_and_dies_by_commands_from_elsewhere() {
     tail.kill().unwrap();
     tail.wait().unwrap();
     assert!(!gateway.printed().contains(&new.secret));
+}
+
+/// What the account does, and what it is refused, is seen from elsewhere.
+fn is_watched(remote: &Remote, token: &str) {
+    let listed = remote.json("keys list ci");
+    assert_eq!(listed[0]["last_used_from"], "127.0.0.1");
+    let refused = remote.gateway.ask("DELETE /v1/items/7", Some(token));
+    let id = refused.header("x-request-id").unwrap();
+    let (printed, _) = remote.ends(&format!("explain {id}"), 1);
+    assert!(printed.contains("items:delete"), "{printed}");
+    let (printed, _) = remote.ends("denials list --account ci", 0);
+    assert!(printed.contains("permission_missing"), "{printed}");
 }
 
 /// The key in what `-o env` writes.

@@ -381,7 +381,7 @@ impl Context<'_> {
         }
         let found = self.place.find(self.named)?;
         let reach = match self.place.server(found, self.output)? {
-            Some(server) => Reach::Server(server),
+            Some(server) => Reach::Server(Box::new(server)),
             None => Reach::Machine(Box::new(self.settings()?)),
         };
         Ok(Rc::clone(self.reach.insert(Rc::new(reach))))

@@ -213,7 +213,7 @@ fn reach(words: Vec<OsString>, tree: fn() -> Command) -> Option<Reach> {
     let mut output = Output::to(writers, Format::Name, Talk::Quiet, UnixTime::default());
     let found = place.find(named_by(&matches)).ok()?;
     match place.server(found, &mut output).ok()? {
-        Some(server) => Some(Reach::Server(server)),
+        Some(server) => Some(Reach::Server(Box::new(server))),
         None => {
             let file = matches.get_one::<std::path::PathBuf>("config").cloned();
             let settings = Settings::load(&file_of(file.as_ref()).ok()?).ok()?;

@@ -17,11 +17,15 @@ const SETTINGS_FILES: [&str; 2] = ["portcullis.yaml", "/etc/portcullis/portculli
 /// Which server is meant, as the command line says.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct Place {
-    /// Ask the admin API of this server, and not the server of this machine [env: PORTCULLIS_SERVER]
+    #[arg(
+        help = "Ask the admin API of this server, and not the server of this machine [env: PORTCULLIS_SERVER=]"
+    )]
     #[arg(long, global = true, value_name = "URL", conflicts_with = "context")]
     #[arg(help_heading = "Servers elsewhere")]
     pub(super) server: Option<String>,
-    /// Ask the server of this context, `local` for the one of this machine [env: PORTCULLIS_CONTEXT]
+    #[arg(
+        help = "Ask the server of this context, `local` for the one of this machine [env: PORTCULLIS_CONTEXT=]"
+    )]
     #[arg(long, global = true, value_name = "NAME")]
     #[arg(help_heading = "Servers elsewhere")]
     pub(super) context: Option<String>,

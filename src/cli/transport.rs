@@ -26,7 +26,7 @@ pub(super) enum Reach {
     /// On this machine, as these settings say.
     Machine(Box<Settings>),
     /// At a server that is asked by its admin API.
-    Server(Server),
+    Server(Box<Server>),
 }
 
 impl Reach {
@@ -72,7 +72,9 @@ impl Reach {
     /// Why nobody could be reached.
     pub(super) fn session(&self) -> Result<Session<'_>, Failure> {
         Ok(match self {
-            Self::Machine(settings) => Session::Machine(control::Session::open(settings)?),
+            Self::Machine(settings) => {
+                Session::Machine(Box::new(control::Session::open(settings)?))
+            }
             Self::Server(server) => Session::Server(server),
         })
     }
@@ -80,7 +82,7 @@ impl Reach {
 
 /// See [`Reach::session`].
 pub(super) enum Session<'r> {
-    Machine(control::Session<'r>),
+    Machine(Box<control::Session<'r>>),
     Server(&'r Server),
 }
 

@@ -59,7 +59,7 @@ fn bash_offers_the_names_that_the_server_has() {
                 "{options} {line}"
             );
         }
-        let begin = &key.id[..12];
+        let (begin, _) = key.id.split_at(12);
         let keys = offered(&remote, options, &format!("keys expire {begin}"));
         assert_eq!(keys, [key.id.as_str()], "{options}");
         let words = offered(&remote, options, "accounts dis");
