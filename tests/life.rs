@@ -271,12 +271,16 @@ fn a_key_that_ends_soon_is_spoken_of() {
 #[test]
 fn an_account_of_a_file_says_so_and_can_be_stopped_all_the_same() {
     let upstream = Upstream::start();
-    let filed = "accounts:\n  nightly: { grants: [{ role: reader }] }\n";
-    let gateway = Fixture::new(&upstream).policy("people.yaml", filed).start();
+    let made = Made::new();
+    let filed =
+        format!("accounts:\n  nightly: {{ grants: [{{ role: reader }}], keys: [{{ {made} }}] }}\n");
+    let mut gateway = Fixture::new(&upstream)
+        .policy("people.yaml", &filed)
+        .start();
     let key = gateway.key("nightly");
     let token = gateway.token(&key);
-    let may = || gateway.ask(READ, Some(&token)).status();
-    assert_eq!(may(), 200);
+    let may = |gateway: &Gateway| gateway.ask(READ, Some(&token)).status();
+    assert_eq!(may(&gateway), 200);
     for line in [
         "accounts update nightly --description x",
         "accounts grant nightly --role writer",
@@ -291,11 +295,30 @@ fn an_account_of_a_file_says_so_and_can_be_stopped_all_the_same() {
         (&shown["enabled"], &shown["overridden"]),
         (&json!(false), &json!(true))
     );
-    assert_eq!(may(), 401);
+    assert_eq!(may(&gateway), 401);
+    // It holds until it is lifted, whatever the files say meanwhile, and across a crash.
+    gateway
+        .files()
+        .write("policies/people.yaml", &format!("# edited\n{filed}"));
+    ends(&gateway, "reload", 0);
+    assert_eq!(may(&gateway), 401);
+    gateway.crash();
+    assert_eq!(may(&gateway), 401);
     gateway.json(&words("accounts enable nightly"));
-    assert_eq!(may(), 200);
+    assert_eq!(may(&gateway), 200);
+
+    // A key of the file is ended for good: neither a reload nor a start nor a later end brings it back.
+    let in_file = made.0;
+    let by_key = |gateway: &Gateway| asks_for_token(gateway, &in_file).status();
+    assert_eq!(by_key(&gateway), 200);
+    ends(&gateway, &format!("keys expire {}", in_file.id), 0);
+    assert_eq!(by_key(&gateway), 401);
+    ends(&gateway, "reload", 0);
+    gateway.crash();
+    assert_eq!(by_key(&gateway), 401);
+    ends(&gateway, &format!("keys expire {} --at 90d", in_file.id), 6);
     ends(&gateway, &format!("keys expire {}", key.id), 0);
-    assert_eq!(may(), 401);
+    assert_eq!(may(&gateway), 401);
 }
 
 /// `store: none`: all there is to know of a key stands in its file, and a reload is the revocation.

@@ -57,6 +57,7 @@ fn under<'b>(blocks: &'b [Block], heading: &str) -> Vec<&'b Block> {
 const GUIDE: &str = "Five minutes with your own API";
 const SHADOW: &str = "Switch it on without fear";
 const IMPORT: &str = "From an OpenAPI description";
+const LIFE: &str = "The life of an integration";
 
 /// A description such as a reader may have.
 const DESCRIPTION: &str = r#"{
@@ -78,6 +79,7 @@ fn every_command_stands_under_a_heading_whose_commands_are_run() {
             "See it work",
             "Pass the tests",
             GUIDE,
+            LIFE,
             SHADOW,
             IMPORT,
             elsewhere,
@@ -120,6 +122,28 @@ fn the_guide_works_as_it_is_printed() {
         "the guide ends with the server's end"
     );
     assert!(reader.ran > 12, "only {} commands were run", reader.ran);
+}
+
+/// With the policy of the guide, as it says.
+#[test]
+fn an_integration_lives_as_it_is_printed() {
+    let mut reader = Reader::new();
+    let blocks = blocks(&readme());
+    reader.does("portcullis init --upstream http://127.0.0.1:3000");
+    let policy = under(&blocks, GUIDE);
+    let policy = policy
+        .iter()
+        .find(|block| block.language == "yaml")
+        .unwrap();
+    reader.writes_policy(&policy.text);
+    for block in under(&blocks, LIFE) {
+        match block.language.as_str() {
+            "sh" => block.text.lines().for_each(|line| reader.does(line)),
+            "text" => reader.has_seen_table(&block.text),
+            other => panic!("what is a reader to do with a block of `{other}`?"),
+        }
+    }
+    assert!(reader.server.is_none() && reader.ran > 15);
 }
 
 /// Before an API that nobody has a credential for.
@@ -241,6 +265,18 @@ impl Reader {
                 let id = self.json()["request_id"].as_str().unwrap().to_owned();
                 self.variables.insert("ID".to_owned(), id);
             }
+            command if command.starts_with(". ./") => {
+                let file = self.folder.path().join(command.trim_start_matches(". "));
+                for line in fs::read_to_string(file).unwrap().lines() {
+                    let line = line.strip_prefix("export ").unwrap();
+                    let (name, value) = line.split_once('=').unwrap();
+                    self.variables.insert(name.to_owned(), value.to_owned());
+                }
+            }
+            "OLD=$PORTCULLIS_KEY_ID" => {
+                let id = self.variables["PORTCULLIS_KEY_ID"].clone();
+                self.variables.insert("OLD".to_owned(), id);
+            }
             // Whoever follows the guide copies it from what was printed.
             command if command.starts_with("portcullis accounts grant") => {
                 let first = self
@@ -263,6 +299,9 @@ impl Reader {
         self.last = String::from_utf8(output.stdout).unwrap();
         if promise == "decided differently now" {
             assert!(self.last.contains("decided differently"), "{}", self.last);
+        }
+        if promise == "401" {
+            assert_eq!(self.json()["status"], 401);
         }
         if promise.starts_with("no:") {
             let begin = promise.trim_end_matches('…');
@@ -287,7 +326,7 @@ impl Reader {
             ["curl", "-s", "-X"] if self.variables.contains_key("ID") => {
                 assert_eq!(self.last, "[]", "it was granted a moment ago");
             }
-            ["portcullis", "keys", "expire"] => {
+            ["portcullis", "keys", "expire"] if command.contains("pck_") => {
                 let revoked = "curl -s -H \"Authorization: Bearer $TOKEN\" \
                                http://127.0.0.1:7080/v1/tenants/acme/devices";
                 self.types(revoked, "");
@@ -328,6 +367,31 @@ impl Reader {
                 None => seen[name] == *value,
             };
             assert!(same, "`{name}` is {}, not {value}", seen[name]);
+        }
+    }
+
+    /// The last table is the one printed, but for what is another every time.
+    fn has_seen_table(&self, text: &str) {
+        let words = |text: &str| -> Vec<Vec<String>> {
+            let lines = text.lines().map(|line| {
+                let words = line.split_whitespace().map(str::to_owned);
+                words.collect::<Vec<_>>()
+            });
+            lines.collect()
+        };
+        let (printed, seen) = (words(text), words(&self.last));
+        assert_eq!(printed.len(), seen.len(), "{}", self.last);
+        for (printed, seen) in printed.iter().zip(&seen) {
+            let mut left = seen.iter();
+            for word in printed {
+                // What was left out may be any number of words.
+                let found = match word.split_once('…') {
+                    Some(("", _)) => true,
+                    Some((begin, _)) => left.any(|seen| seen.starts_with(begin)),
+                    None => left.any(|seen| seen == word),
+                };
+                assert!(found, "no `{word}` in {seen:?}");
+            }
         }
     }
 

@@ -17,8 +17,16 @@ pub(super) fn list(desk: &Desk<'_>, filter: &Filter) -> Answer {
 
 /// The records above `after`, oldest first, and what to ask for the next time. Without `after` there
 /// are none yet: what comes from now on is asked for.
-pub(super) fn follow(desk: &Desk<'_>, after: Option<u64>, filter: &Filter) -> Answer {
+/// What comes up to there has been handed on to be kept elsewhere, if it is said to be `exported`.
+pub(super) fn follow(
+    desk: &Desk<'_>,
+    (after, exported): (Option<u64>, bool),
+    filter: &Filter,
+) -> Answer {
     must_store(desk)?;
+    if let Some(after) = after.filter(|_| exported) {
+        desk.service.figures.exported(after);
+    }
     let end = desk.store().audit_anchor(desk.now)?.number;
     let Some(after) = after else {
         return Ok(json!({ "records": [], "next": end, "more": false }));

@@ -267,12 +267,7 @@ impl<'a> Desk<'a> {
                 after,
                 exported,
                 filter,
-            } => {
-                if let Some(after) = after.filter(|_| exported) {
-                    self.service.figures.exported(after);
-                }
-                audit::follow(self, after, &filter)
-            }
+            } => audit::follow(self, (after, exported), &filter),
             O::AuditAnchor {} => audit::anchor(self),
             O::AuditVerify { after, anchors } => audit::verify(self, after, &anchors),
             O::Whoami {} => Ok(me::whoami(self)),

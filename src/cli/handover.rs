@@ -46,7 +46,7 @@ pub(super) fn perform(
             None => context.output.answer(&answer, &VIEW)?,
             Some(form) => context.output.data(text(form, &answer)?)?,
         }
-        shortened(&answer, context)?;
+        instead_of(&answer, context)?;
         context
             .output
             .remark("the secret is shown this once and kept nowhere; store it now")?;
@@ -94,7 +94,7 @@ fn told(path: &Path, mut answer: Value, context: &mut Context<'_>) -> Result<Exi
     if context.form.is_none() {
         context.output.answer(&answer, &VIEW)?;
     }
-    shortened(&answer, context)?;
+    instead_of(&answer, context)?;
     let key = field(&answer, "id")?;
     context.output.remark(format_args!(
         "the secret of key {key} is in `{}`, and nowhere else",
@@ -103,8 +103,18 @@ fn told(path: &Path, mut answer: Value, context: &mut Context<'_>) -> Result<Exi
     Ok(Exit::Ok)
 }
 
-/// Says that the key ends before the one it is instead of was meant to, if it does.
-fn shortened(answer: &Value, context: &mut Context<'_>) -> Result<(), Failure> {
+/// Says what the form that was asked for does not: until when the key it is instead of works, and that it
+/// ends before that one was meant to, if it does.
+fn instead_of(answer: &Value, context: &mut Context<'_>) -> Result<(), Failure> {
+    if let (Some(_), Ok(old), Ok(end)) = (
+        context.form,
+        field(answer, "replaces"),
+        field(answer, "replaces_expires_at"),
+    ) {
+        context
+            .output
+            .remark(format_args!("key {old} works until {end}"))?;
+    }
     let Some(before) = answer.get("shortened_from").and_then(Value::as_str) else {
         return Ok(());
     };

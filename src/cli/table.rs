@@ -278,23 +278,26 @@ pub(super) fn printable(text: &str) -> String {
     words::printable(text).into_owned()
 }
 
-/// The steps in which people tell a span, longest first.
-const STEPS: &[(u64, &str)] = &[
-    (365 * 86_400, "year"),
-    (30 * 86_400, "month"),
-    (86_400, "day"),
-    (3_600, "hour"),
-    (60, "minute"),
-    (1, "second"),
+/// The steps in which people tell a span, longest first: from which span on, and its unit. A key for 90
+/// days ends in 89, and not in 2 months.
+const STEPS: &[(u64, u64, &str)] = &[
+    (2 * 365 * 86_400, 365 * 86_400, "year"),
+    (120 * 86_400, 30 * 86_400, "month"),
+    (86_400, 86_400, "day"),
+    (3_600, 3_600, "hour"),
+    (60, 60, "minute"),
+    (1, 1, "second"),
 ];
 
 /// `3 days ago`, `in 2 hours`, `now`.
 fn relative(then: UnixTime, now: UnixTime) -> String {
     let told = |span: Duration| {
-        STEPS.iter().find_map(|(step, unit)| {
-            let count = span.as_secs() / step;
+        let seconds = span.as_secs();
+        let step = STEPS.iter().find(|(from, ..)| seconds >= *from);
+        step.map(|(_, step, unit)| {
+            let count = seconds / step;
             let plural = if count == 1 { "" } else { "s" };
-            (count > 0).then(|| format!("{count} {unit}{plural}"))
+            format!("{count} {unit}{plural}")
         })
     };
     match (told(now.since(then)), told(then.since(now))) {
@@ -420,7 +423,9 @@ mod tests {
         assert_eq!(at("2026-11-21T11:59:59Z"), "1 second ago");
         assert_eq!(at("2026-11-21T10:30:00Z"), "1 hour ago");
         assert_eq!(at("2026-11-18T12:00:00Z"), "3 days ago");
-        assert_eq!(at("2027-02-19T12:00:00Z"), "in 3 months");
+        assert_eq!(at("2027-02-19T11:59:59Z"), "in 89 days");
+        assert_eq!(at("2027-04-20T12:00:00Z"), "in 5 months");
+        assert_eq!(at("2028-01-01T12:00:00Z"), "in 13 months");
         assert_eq!(at("2020-01-01T00:00:00Z"), "6 years ago");
     }
 
