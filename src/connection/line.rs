@@ -186,7 +186,7 @@ pub(super) fn encode(status: StatusCode, headers: &HeaderMap, head: &mut Vec<u8>
 
 /// A connection of which something was read already.
 #[derive(Debug)]
-pub(super) struct Rewound<S> {
+pub struct Rewound<S> {
     ahead: Bytes,
     io: S,
     /// What reading on behind `ahead` gave; said when there is nothing before it any more.
@@ -195,7 +195,7 @@ pub(super) struct Rewound<S> {
 
 impl<S> Rewound<S> {
     /// `io`, with `ahead` before what is still to be read of it.
-    pub(super) fn new(ahead: Bytes, io: S) -> Self {
+    pub fn new(ahead: Bytes, io: S) -> Self {
         Self {
             ahead,
             io,

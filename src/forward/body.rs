@@ -1,6 +1,7 @@
 //! Bodies on their way through: streamed, never collected.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
@@ -14,7 +15,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::linger;
-use super::pool::Lease;
+use super::pool::{Lease, Measured};
 use super::streams::Guard;
 use super::trailers::Trailers;
 use super::upgrade::Driver;
@@ -321,11 +322,38 @@ pub(super) enum Source {
     Single(#[expect(dead_code, reason = "held until the body has ended")] Driver),
 }
 
+/// How an upstream's body comes.
+#[derive(Debug)]
+pub(super) enum Inflow {
+    /// Through the HTTP library.
+    Library(Incoming),
+    /// From the connection itself, with a length that was stated.
+    Plain(Measured),
+}
+
+impl Inflow {
+    /// Whether nothing more comes.
+    fn is_over(&self) -> bool {
+        match self {
+            Self::Library(incoming) => incoming.is_end_stream(),
+            Self::Plain(body) => body.left() == 0,
+        }
+    }
+
+    /// How many bytes come.
+    pub(super) fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Library(incoming) => incoming.size_hint(),
+            Self::Plain(body) => SizeHint::with_exact(body.left()),
+        }
+    }
+}
+
 /// An upstream's body on its way to the client. Holds the connection it comes by, and gives it back
 /// when the body has ended cleanly, and not otherwise.
 #[derive(Debug)]
 pub struct Download {
-    incoming: Incoming,
+    incoming: Inflow,
     source: Option<Source>,
     flow: Flow,
 }
@@ -343,13 +371,13 @@ pub(super) struct Flow {
 
 impl Download {
     /// The body of a response that came from `source`.
-    pub(super) fn new(incoming: Incoming, source: Source, flow: Flow) -> Self {
+    pub(super) fn new(incoming: Inflow, source: Source, flow: Flow) -> Self {
         let mut download = Self {
             incoming,
             source: Some(source),
             flow,
         };
-        if download.incoming.is_end_stream() {
+        if download.incoming.is_over() {
             download.ended();
         }
         download
@@ -368,7 +396,7 @@ impl Download {
 
     /// Whether all of its bytes have come.
     pub fn is_over(&self) -> bool {
-        self.incoming.is_end_stream() || self.incoming.size_hint().exact() == Some(0)
+        self.incoming.is_over() || self.incoming.size_hint().exact() == Some(0)
     }
 
     fn ended(&mut self) {
@@ -396,9 +424,34 @@ pub enum DownloadError {
     /// The connection ended, or what came by it was no body.
     #[error("the upstream's body broke off")]
     Upstream(#[source] hyper::Error),
+    /// The same, of a connection that is read without the library.
+    #[error("the upstream's body broke off")]
+    Broken(#[source] io::Error),
     /// The upstream stopped before the end.
     #[error("the upstream stopped before the end of its body")]
     CutShort,
+}
+
+impl Download {
+    /// The next part, as it comes.
+    fn poll_part(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, DownloadError>>> {
+        match (&mut self.incoming, &mut self.source) {
+            (Inflow::Library(incoming), _) => {
+                let frame = ready!(Pin::new(incoming).poll_frame(cx));
+                Poll::Ready(frame.map(|frame| frame.map_err(DownloadError::Upstream)))
+            }
+            (Inflow::Plain(body), Some(Source::Lent(lease))) => {
+                let part = ready!(lease.poll_part(cx, body)).transpose();
+                let frame = part.map(|part| part.map(Frame::data));
+                Poll::Ready(frame.map(|frame| frame.map_err(DownloadError::Broken)))
+            }
+            // Its connection was given back, so it is over.
+            (Inflow::Plain(_), Some(Source::Single(_)) | None) => Poll::Ready(None),
+        }
+    }
 }
 
 impl Body for Download {
@@ -410,10 +463,9 @@ impl Body for Download {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, DownloadError>>> {
         loop {
-            let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
-            match frame {
+            match ready!(self.poll_part(cx)) {
                 Some(Ok(frame)) => {
-                    if self.incoming.is_end_stream() {
+                    if self.incoming.is_over() {
                         self.ended();
                     }
                     let frame = match frame.into_data() {
@@ -427,7 +479,7 @@ impl Body for Download {
                         return Poll::Ready(Some(Ok(frame)));
                     }
                 }
-                Some(Err(error)) => return Poll::Ready(Some(Err(DownloadError::Upstream(error)))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None if self.is_cut_short() => {
                     return Poll::Ready(Some(Err(DownloadError::CutShort)));
                 }
@@ -440,7 +492,7 @@ impl Body for Download {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.incoming.is_over()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -6,19 +6,19 @@
 //! never after a byte of a response.
 
 use std::future::poll_fn;
+use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, Response, Uri};
-use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
-use super::body::{Progress, Upload, UploadError};
+use super::body::{Inflow, Progress, Upload, UploadError};
 use super::interim::{self, Interims};
-use super::no_answer::{NoAnswer, of_library, span};
-use super::pool::{Lease, Pool};
+use super::no_answer::{NoAnswer, of_library, of_system, span};
+use super::pool::{Lease, Pool, Said};
 use super::streams::Guard;
 use crate::connection::line::Line;
 use crate::reason::Reason;
@@ -27,29 +27,63 @@ use crate::reason::Reason;
 /// safe; what comes before the response goes to `line` at once.
 pub(super) async fn exchange(
     pool: &Rc<Pool>,
-    mut message: Request<Upload>,
+    message: Request<Upload>,
     progress: Rc<Progress>,
     waiting: &Waiting<'_>,
-) -> Result<(Response<Incoming>, Lease), NoAnswer> {
+) -> Result<(Response<Inflow>, Lease), NoAnswer> {
     let mut lease = {
         let lease = pin!(pool.lease());
         waiting.stand(lease).await?
     };
+    let mut went_out = false;
+    if is_plain(&message) && lease.is_plain() {
+        let asked = {
+            let work = pin!(lease.ask(&message, Rc::clone(&progress)));
+            waiting.wait(work, &progress).await
+        };
+        match asked.map_err(|reason| waiting.no_answer(reason, &lease))? {
+            Ok(Said::Answer(response)) => return Ok((response.map(Inflow::Plain), lease)),
+            Ok(Said::Other) => went_out = true,
+            Err(error) => {
+                let unacted = !lease.has_said() || is_idempotent(message.method());
+                let again = unacted && !lease.has_heard() && lease.may_be_stale();
+                if !again {
+                    return Err(lease.no_answer(Reason::UpstreamReset, of_system(&error)));
+                }
+                drop(lease);
+                return Box::pin(once_more(pool, message, progress, waiting)).await;
+            }
+        }
+    }
+    // On the heap, so that the common request does not carry it about.
+    let message = (message, progress);
+    Box::pin(by_library(pool, (lease, went_out), message, waiting)).await
+}
+
+/// Sends a request the way of the HTTP library, which knows every kind of it; if it `went_out` already,
+/// has the library read its answer.
+async fn by_library(
+    pool: &Rc<Pool>,
+    (mut lease, went_out): (Lease, bool),
+    (mut message, progress): (Request<Upload>, Rc<Progress>),
+    waiting: &Waiting<'_>,
+) -> Result<(Response<Inflow>, Lease), NoAnswer> {
     // What an upstream refuses to look at may be sent again whatever it is.
     let may_spare = lease.is_http2() || is_repeatable(&message);
-    let spare =
-        (lease.may_be_stale() && may_spare && is_empty(&message)).then(|| Spare::of(&message));
+    let may_spare = may_spare && lease.may_be_stale() && is_empty(&message) && !went_out;
+    let spare = may_spare.then(|| Spare::of(&message));
     if !lease.is_http2() {
         // The library has no interim responses on HTTP/2.
         waiting.interims.listen(&mut message);
     }
     let sent = {
         // Pinned where it stands: handed on by value it would take its room three times.
-        let work = pin!(lease.send(message, Rc::clone(&progress)));
-        waiting.wait(work, &progress).await
+        let work = lease.send(message, Rc::clone(&progress), went_out);
+        waiting.wait(pin!(work), &progress).await
     };
-    let error = match sent.map_err(|reason| waiting.no_answer(reason, &lease))? {
-        Ok(response) => return Ok((response, lease)),
+    let sent = sent.map_err(|reason| waiting.no_answer(reason, &lease))?;
+    let error = match sent.map_err(|error| broken(&lease, &error))? {
+        Ok(response) => return Ok((response.map(Inflow::Library), lease)),
         Err(error) => error,
     };
     let (stale, heard) = (lease.may_be_stale(), lease.has_heard());
@@ -66,19 +100,41 @@ pub(super) async fn exchange(
             .map(Spare::into_request),
         None => None,
     };
-    let Some(mut again) = again.filter(|_| stale) else {
-        return Err(failed);
-    };
-    waiting.interims.listen(&mut again);
+    match again.filter(|_| stale && !went_out) {
+        Some(again) => once_more(pool, again, progress, waiting).await,
+        None => Err(failed),
+    }
+}
+
+/// Sends a request on a new connection, for the last time.
+async fn once_more(
+    pool: &Rc<Pool>,
+    mut message: Request<Upload>,
+    progress: Rc<Progress>,
+    waiting: &Waiting<'_>,
+) -> Result<(Response<Inflow>, Lease), NoAnswer> {
+    waiting.interims.listen(&mut message);
     let mut lease = waiting.stand(Box::pin(pool.connect())).await?;
     let sent = {
-        let work = pin!(lease.send(again, Rc::clone(&progress)));
-        waiting.wait(work, &progress).await
+        let work = lease.send(message, Rc::clone(&progress), false);
+        waiting.wait(pin!(work), &progress).await
     };
-    match sent.map_err(|reason| waiting.no_answer(reason, &lease))? {
-        Ok(response) => Ok((response, lease)),
-        Err(error) => Err(self::failed(&lease, &progress, error.error())),
+    let sent = sent.map_err(|reason| waiting.no_answer(reason, &lease))?;
+    match sent.map_err(|error| broken(&lease, &error))? {
+        Ok(response) => Ok((response.map(Inflow::Library), lease)),
+        Err(error) => Err(failed(&lease, &progress, error.error())),
     }
+}
+
+/// Why there is no answer where the system knows.
+fn broken(lease: &Lease, error: &io::Error) -> NoAnswer {
+    lease.no_answer(Reason::UpstreamReset, of_system(error))
+}
+
+/// Whether a request is of the kind that needs no library: it has no body, and its answer may have
+/// one.
+fn is_plain(message: &Request<Upload>) -> bool {
+    *message.method() != Method::HEAD && is_empty(message)
 }
 
 /// Why the request that `lease` was for has no answer.
@@ -89,6 +145,10 @@ fn failed(lease: &Lease, progress: &Progress, error: &hyper::Error) -> NoAnswer 
     }
     reason.into()
 }
+
+/// How many beats a wait lasts at least that is measured by them: it ends a beat late, which then is
+/// little.
+const BEATS_LEAST: u32 = 10;
 
 /// How long either side may keep the other one waiting.
 #[derive(Clone, Copy, Debug)]
@@ -144,32 +204,76 @@ impl Waiting<'_> {
     }
 
     /// Waits for `work` as long as the body moves, however long that takes in all: a long upload is
-    /// not a slow upstream.
+    /// not a slow upstream. Whoever is woken at every beat looks at the clock then, and needs no timer
+    /// of his own, unless a beat is much to him.
     pub(super) async fn wait<T>(
         &self,
         work: impl Future<Output = T>,
         body: &Progress,
     ) -> Result<T, Reason> {
-        let mut work = pin!(work);
+        let work = pin!(work);
+        let least = self.patience.client.min(self.patience.upstream);
+        if self
+            .guard
+            .beat()
+            .is_some_and(|beat| beat * BEATS_LEAST <= least)
+        {
+            return self.wait_by_beats(work, body).await;
+        }
+        self.wait_by_timer(work, body).await
+    }
+
+    async fn wait_by_beats<T>(
+        &self,
+        mut work: Pin<&mut impl Future<Output = T>>,
+        body: &Progress,
+    ) -> Result<T, Reason> {
+        let (mut waits, mut began) = (false, None);
+        poll_fn(|cx| {
+            let step = self.step(work.as_mut(), cx);
+            // Most are answered before they are woken in vain, and ask for no time.
+            if step.is_pending() && std::mem::replace(&mut waits, true) {
+                let now = Instant::now();
+                let (limit, reason) = self.limit(body, *began.get_or_insert(now));
+                if limit <= now {
+                    return Poll::Ready(Err(reason));
+                }
+            }
+            step
+        })
+        .await
+    }
+
+    async fn wait_by_timer<T>(
+        &self,
+        mut work: Pin<&mut impl Future<Output = T>>,
+        body: &Progress,
+    ) -> Result<T, Reason> {
         let began = Instant::now();
         loop {
-            let since = body.moved().max(began);
             let now = Instant::now();
-            let (limit, reason) = if body.is_starved() {
-                (since + self.patience.client, Reason::RequestTimeout)
-            } else {
-                (since + self.patience.upstream, Reason::UpstreamTimeout)
-            };
+            let (limit, reason) = self.limit(body, began);
             if limit <= now {
                 return Err(reason);
             }
             // The body may begin to starve at any time, which only the next look finds out.
+            let since = body.moved().max(began);
             let sooner = since + self.patience.client.min(self.patience.upstream);
             let look = if sooner > now { sooner } else { limit };
             let step = poll_fn(|cx| self.step(work.as_mut(), cx));
             if let Ok(done) = timeout_at(look, step).await {
                 return done;
             }
+        }
+    }
+
+    /// Until when it is waited, by one who `began` then, and what it is called if that is too long.
+    fn limit(&self, body: &Progress, began: Instant) -> (Instant, Reason) {
+        let since = body.moved().max(began);
+        if body.is_starved() {
+            (since + self.patience.client, Reason::RequestTimeout)
+        } else {
+            (since + self.patience.upstream, Reason::UpstreamTimeout)
         }
     }
 
@@ -240,7 +344,7 @@ fn is_io(error: &hyper::Error) -> bool {
     let source = std::error::Error::source(error);
     let of_stream = |error: &h2::Error| error.is_io();
     source.is_some_and(|source| {
-        source.is::<std::io::Error>() || source.downcast_ref().is_some_and(of_stream)
+        source.is::<io::Error>() || source.downcast_ref().is_some_and(of_stream)
     })
 }
 

@@ -4,6 +4,7 @@
 //! for the final response takes them from there and hands them on, in order and before it. `100
 //! Continue` answers an expectation that is never sent on, so it is told to nobody.
 
+use std::cell::OnceCell;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Waker};
 
@@ -19,8 +20,8 @@ use crate::reason::Reason;
 const INTERIM_MAX: usize = 16;
 
 /// The interim responses of one exchange.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Interims(Arc<Mutex<Heard>>);
+#[derive(Debug, Default)]
+pub(super) struct Interims(OnceCell<Arc<Mutex<Heard>>>);
 
 #[derive(Debug, Default)]
 struct Heard {
@@ -35,7 +36,7 @@ pub(super) const TOO_MANY: &str = "too many interim answers before the answer";
 impl Interims {
     /// Hears what comes before the response to `message`.
     pub(super) fn listen(&self, message: &mut Request<Upload>) {
-        let heard = Arc::clone(&self.0);
+        let heard = Arc::clone(self.0.get_or_init(Arc::default));
         hyper::ext::on_informational(message, move |interim| {
             let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
             heard.count += 1;
@@ -55,7 +56,10 @@ impl Interims {
     ///
     /// `upstream_malformed` when there was more than anybody has to say.
     pub(super) fn relay(&self, cx: &mut Context<'_>, line: &Line) -> Result<(), Reason> {
-        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(heard) = self.0.get() else {
+            return Ok(());
+        };
+        let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
         for (status, mut headers) in heard.waiting.drain(..) {
             headers::relay(&mut headers);
             line.informational(status, &headers);

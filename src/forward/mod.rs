@@ -41,7 +41,7 @@ use crate::pem::Unusable;
 use crate::reason::Reason;
 use crate::settings::{HostHeader, Upstream};
 use crate::words::{RequestId, UpstreamName};
-use body::{Bounds, Download, Flow, Progress, Source, Upload};
+use body::{Bounds, Download, Flow, Inflow, Progress, Source, Upload};
 use exchange::{Patience, Waiting};
 use interim::Interims;
 pub use no_answer::NoAnswer;
@@ -203,7 +203,11 @@ impl Forwarder {
                 Switched::Answer(response, driver) => {
                     is_relayable(&response)
                         .map_err(|what| NoAnswer::because(Reason::UpstreamMalformed, None, what))?;
-                    Ok(relay(response, Source::Single(driver), flow))
+                    Ok(relay(
+                        response.map(Inflow::Library),
+                        Source::Single(driver),
+                        flow,
+                    ))
                 }
             };
         }
@@ -322,7 +326,7 @@ fn is_framed_one_way(headers: &HeaderMap) -> bool {
 }
 
 /// Whether a response can be handed on as what it is; if not, what is wrong with it.
-fn is_relayable(response: &Response<Incoming>) -> Result<(), &'static str> {
+fn is_relayable<B>(response: &Response<B>) -> Result<(), &'static str> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err("it switched protocols, which nobody asked for");
     }
@@ -333,9 +337,9 @@ fn is_relayable(response: &Response<Incoming>) -> Result<(), &'static str> {
 }
 
 /// What the client is sent of an upstream's response.
-fn relay(response: Response<Incoming>, source: Source, flow: Flow) -> Response<Reply> {
+fn relay(response: Response<Inflow>, source: Source, flow: Flow) -> Response<Reply> {
     let (mut parts, incoming) = response.into_parts();
-    let can_trail = http_body::Body::size_hint(&incoming).exact().is_none();
+    let can_trail = incoming.size_hint().exact().is_none();
     let announced = can_trail
         .then(|| flow.trailers.announced(&parts.headers))
         .flatten();

@@ -26,6 +26,11 @@ pub trait Guard: fmt::Debug {
     ///
     /// Why it may not.
     fn check(&self, cx: &Context<'_>) -> Result<(), Reason>;
+
+    /// How often whoever asked is woken at least, if he is.
+    fn beat(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// Nobody asks: a request that is sent for its own sake.
@@ -77,6 +82,11 @@ impl Streams {
     /// How many beats have passed.
     pub fn ticks(&self) -> u64 {
         self.ticks.get()
+    }
+
+    /// How long a beat lasts.
+    pub fn beat(&self) -> Duration {
+        self.beat
     }
 
     /// How many beats a wait of `limit` lasts, at least that long.

@@ -13,6 +13,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Context;
+use std::time::Duration;
 
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue};
@@ -105,6 +106,10 @@ impl Guard for Asking<'_> {
         let checked = self.standing.check(self.verdict, cx);
         checked.map_err(|denial| denial.reason)
     }
+
+    fn beat(&self) -> Option<Duration> {
+        Some(self.standing.gateway.streams.beat())
+    }
 }
 
 impl Standing {
@@ -191,7 +196,7 @@ impl Standing {
     }
 
     /// How many beats a wait of `limit` lasts.
-    pub(super) fn beats(&self, limit: std::time::Duration) -> u64 {
+    pub(super) fn beats(&self, limit: Duration) -> u64 {
         self.gateway.streams.beats(limit)
     }
 

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | addresses, names, health, TLS: shared by all cores | [`upstreams`], [`places`], [`place`], [`resolve`], [`health`], [`ask`], [`tls`] |
 //! | how many connections there may be, and who is next | [`slots`], [`turn`] |
-//! | a socket; HTTP/1.1 on it; HTTP/2 on it | [`link`], [`wire`], [`multiplex`] |
+//! | a socket; HTTP/1.1 on it; HTTP/2 on it | [`link`], [`wire`] and [`plain`], [`multiplex`] |
 //! | when to connect, and where to | [`reach`] |
 
 pub mod ask;
@@ -18,6 +18,7 @@ pub mod link;
 mod multiplex;
 pub mod place;
 pub mod places;
+mod plain;
 mod reach;
 pub mod resolve;
 pub mod slots;
@@ -27,10 +28,13 @@ pub mod upstreams;
 mod wire;
 
 use std::cell::RefCell;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::uri::Authority;
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
@@ -44,6 +48,7 @@ use crate::settings::Upstream;
 pub use link::Io;
 use multiplex::{Multiplexes, Stream};
 use place::{Busy, Failure, Place};
+pub(super) use plain::{Measured, Said};
 use reach::Opening;
 use slots::Slot;
 use turn::{Handed, Hands, Turn};
@@ -206,7 +211,7 @@ impl Pool {
         let Resting { mut wire, slot, .. } = resting;
         // Its last request is over, so this waits for the connection's own task to notice, and for
         // nothing else.
-        if wire.sender.is_closed() || wire.sender.ready().await.is_err() {
+        if !wire.is_ready().await {
             return Err(slot);
         }
         Ok(self.lend(Way::Wire(wire, slot), true))
@@ -227,8 +232,8 @@ impl Pool {
     /// Closes connections that rested too long. Called now and then by the core that owns the pool.
     pub fn sweep(&self) {
         let limit = self.shared.upstream.idle_timeout;
-        self.resting.borrow_mut().retain(|one| {
-            one.since.elapsed() < limit && !one.wire.sender.is_closed() && !one.wire.place.is_gone()
+        self.resting.borrow_mut().retain_mut(|one| {
+            one.since.elapsed() < limit && !one.wire.is_closed() && !one.wire.place.is_gone()
         });
         self.multiplexes
             .retain(|one| !one.is_closed() && one.rest().is_none_or(|rest| rest < limit));
@@ -274,30 +279,80 @@ impl Way {
 }
 
 impl Lease {
-    /// Sends a request.
+    /// Whether its connection is one that whoever waits for an answer reads.
+    pub fn is_plain(&mut self) -> bool {
+        match &mut self.way {
+            Way::Wire(wire, _) => wire.plain().is_some(),
+            Way::Stream(_) => false,
+        }
+    }
+
+    /// Sends a request without a body on a connection that is plain. An answer that is not is to be
+    /// asked for with [`Lease::send`], as one to a request that went out.
     ///
     /// # Errors
     ///
-    /// What hyper says, with the request if not a byte of it was written.
-    pub async fn send(
+    /// What the system says, or that the connection is not plain.
+    pub(super) async fn ask(
+        &mut self,
+        message: &Request<Upload>,
+        upload: Rc<Progress>,
+    ) -> io::Result<Said> {
+        self.upload = Sent(Some(upload));
+        let plain = match &mut self.way {
+            Way::Wire(wire, _) => wire.plain(),
+            Way::Stream(_) => None,
+        };
+        let Some(plain) = plain else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        let said = plain.ask(message).await;
+        match &said {
+            Ok(_) => self.way.place().succeeded(),
+            Err(error) => self.failed_by(error),
+        }
+        said
+    }
+
+    /// The next part of an answer that [`Lease::ask`] brought.
+    pub(super) fn poll_part(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut Measured,
+    ) -> Poll<io::Result<Option<Bytes>>> {
+        let plain = match &mut self.way {
+            Way::Wire(wire, _) => wire.plain(),
+            Way::Stream(_) => None,
+        };
+        match plain {
+            Some(plain) => plain.poll_part(cx, body),
+            None => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+        }
+    }
+
+    /// Sends a request; if it `went_out` already, waits for its answer and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// What hyper says, with the request if not a byte of it was written; what the system says, if the
+    /// connection broke before that.
+    pub(super) async fn send(
         &mut self,
         request: Request<Upload>,
         upload: Rc<Progress>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Upload>>> {
+        went_out: bool,
+    ) -> io::Result<Result<Response<Incoming>, TrySendError<Request<Upload>>>> {
         upload.take_up();
         self.upload = Sent(Some(upload));
         let sent = match &mut self.way {
-            Way::Wire(wire, _) => {
-                wire.heard.set(false);
-                wire.sender.try_send_request(request).await
-            }
+            Way::Wire(wire, _) => wire.library().await?.send(request, went_out).await,
             Way::Stream(stream) => stream.send(request).await,
         };
         match &sent {
             Ok(_) => self.way.place().succeeded(),
             Err(error) => self.failed(error.error()),
         }
-        sent
+        Ok(sent)
     }
 
     fn failed(&self, error: &hyper::Error) {
@@ -305,6 +360,10 @@ impl Lease {
         if source.is_some_and(|source| source.is::<UploadError>()) {
             return;
         }
+        self.failed_by(error);
+    }
+
+    fn failed_by(&self, error: &dyn std::fmt::Display) {
         let place = self.way.place();
         self.pool.failed_at.replace(Some(Arc::clone(place)));
         // That a connection which rested is closed says nothing about whoever closed it.
@@ -323,8 +382,16 @@ impl Lease {
     /// Whether a byte of an answer has come. Not known with HTTP/2, where it says no.
     pub fn has_heard(&self) -> bool {
         match &self.way {
-            Way::Wire(wire, _) => wire.heard.get(),
+            Way::Wire(wire, _) => wire.has_heard(),
             Way::Stream(_) => false,
+        }
+    }
+
+    /// Whether a byte of the last request went out, where [`Lease::ask`] sent it.
+    pub(super) fn has_said(&mut self) -> bool {
+        match &mut self.way {
+            Way::Wire(wire, _) => wire.plain().is_none_or(|plain| plain.has_said()),
+            Way::Stream(_) => true,
         }
     }
 
@@ -358,8 +425,8 @@ impl Lease {
         let whole = self.was_sent_whole();
         let Self { pool, way, .. } = self;
         match way {
-            Way::Wire(wire, slot) => {
-                if whole && !wire.sender.is_closed() && !wire.place.is_gone() {
+            Way::Wire(mut wire, slot) => {
+                if whole && !wire.is_closed() && !wire.place.is_gone() {
                     let since = Instant::now();
                     pool.rest(Resting { wire, slot, since });
                 }

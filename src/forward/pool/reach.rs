@@ -156,7 +156,7 @@ impl Pool {
 
     async fn wire(self: &Rc<Self>, slot: Slot, wanted: Wanted) -> Result<Lease, NoAnswer> {
         let wire = self.reach(wanted, Speaks::Http1, async |link, place| {
-            Wire::open(link, place).await
+            Ok(Wire::open(link, place))
         });
         let wire = wire.await?;
         Ok(self.lend(Way::Wire(wire, slot), false))
