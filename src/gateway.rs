@@ -101,6 +101,8 @@ pub struct Connection {
     pub peer: IpAddr,
     /// The client's address as a trusted peer stated it ahead of the connection (PROXY protocol).
     pub stated: Option<IpAddr>,
+    /// The address at the other end, as an upstream is told of it.
+    pub forwarded_for: HeaderValue,
     /// What a request may ask of its connection beyond an answer.
     pub line: Line,
 }
@@ -156,17 +158,17 @@ impl Gateway {
     /// Never; the type is what the HTTP library asks for.
     pub async fn handle(
         self: Rc<Self>,
-        connection: Connection,
+        connection: &Connection,
         request: Request<Incoming>,
     ) -> Result<Response<Outgoing>, Infallible> {
         let in_flight = self.recorder.metrics().in_flight();
         let (parts, body) = request.into_parts();
-        let (mut ticket, source) = self.open(&connection, &parts);
+        let (mut ticket, source) = self.open(connection, &parts);
         // Before the state is looked at, so that no change falls between the two.
         let generation = self.streams.generation();
         let state = self.state.snapshot();
         let asked = Asked {
-            connection: &connection,
+            connection,
             parts: &parts,
             source: &source,
         };
@@ -179,7 +181,7 @@ impl Gateway {
                     Standing::new(&self, &permit, ticket.verdict(), (&state, generation));
                 let asked = Forwarded {
                     standing,
-                    connection: &connection,
+                    connection,
                     source: &source,
                     parts,
                     body,
@@ -319,7 +321,7 @@ impl Gateway {
             id: &verdict.id,
             guard: &guard,
             tls: listener.tls.is_some(),
-            peer: asked.connection.client(),
+            forwarded_for: &asked.connection.forwarded_for,
             upload: &upload,
             line: &asked.connection.line,
             trusted_chain: asked.source.trusted_chain.as_deref(),

@@ -26,6 +26,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::connection::line::Line;
 use crate::connection::{self, Speaks};
+use crate::forward::headers;
 use crate::gateway::{Connection, Gateway};
 use crate::pem::Unusable;
 use crate::settings::Listener;
@@ -229,6 +230,7 @@ impl Entry {
             listener: Arc::clone(listener),
             peer,
             stated,
+            forwarded_for: headers::address(stated.unwrap_or(peer)),
             line: Line::new(self.tasks.drain().clone()),
         };
         match &self.door.tls {

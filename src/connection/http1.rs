@@ -36,10 +36,15 @@ pub(super) async fn serve<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
+    let connection = Rc::new(connection);
     let limits = &connection.listener.limits;
     let line = connection.line.clone();
     let watch = Watch::new(limits, line.clone(), first);
-    let handler = (Rc::clone(&gateway), connection.clone(), Rc::clone(&watch));
+    let handler = (
+        Rc::clone(&gateway),
+        Rc::clone(&connection),
+        Rc::clone(&watch),
+    );
     let service = service_fn(move |request: http::Request<Incoming>| {
         let (gateway, connection, watch) = &handler;
         watch.begins(!request.body().is_end_stream());
@@ -50,9 +55,8 @@ pub(super) async fn serve<S>(
         let (gateway, connection, watch) = handler.clone();
         // The call stands inside, or there would be room for it twice while the connection lives.
         async move {
-            let line = connection.line.clone();
-            let Ok(answer) = gateway.handle(connection, request).await;
-            line.answered(answer.status());
+            let Ok(answer) = gateway.handle(&connection, request).await;
+            connection.line.answered(answer.status());
             Ok::<_, Infallible>(answer.map(|body| Ending::new(body, watch)))
         }
     });

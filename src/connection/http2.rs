@@ -41,6 +41,7 @@ pub(super) async fn serve<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
+    let connection = Rc::new(connection);
     let limits = &connection.listener.limits;
     let streams = Streams::new(limits, began);
     let io = TokioIo::new(Watched::new(io, Rc::clone(&streams)));
@@ -48,17 +49,21 @@ pub(super) async fn serve<S>(
         tasks,
         streams: Rc::clone(&streams),
     };
-    let handler = (Rc::clone(&gateway), connection.clone(), Rc::clone(&streams));
+    let handler = (
+        Rc::clone(&gateway),
+        Rc::clone(&connection),
+        Rc::clone(&streams),
+    );
     let service = service_fn(move |mut request: Request<Incoming>| {
         let (gateway, connection, streams) = &handler;
         let stream = streams.begins();
         connection.line.begins(request.version());
         head::join_cookies(request.headers_mut(), &connection.listener.limits);
         let is_head = request.method() == Method::HEAD;
-        let (gateway, connection) = (Rc::clone(gateway), connection.clone());
+        let (gateway, connection) = (Rc::clone(gateway), Rc::clone(connection));
         // The call stands inside, or there would be room for it twice in every stream.
         async move {
-            let Ok(mut answer) = gateway.handle(connection, request).await;
+            let Ok(mut answer) = gateway.handle(&connection, request).await;
             if is_head {
                 answer = answer.map(Outgoing::without_our_words);
             }

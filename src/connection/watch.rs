@@ -118,7 +118,7 @@ impl Watch {
         self.side.set(match self.tail.get() {
             _ if has_body => Side::Body,
             // What arrived last ended a head: this one, or a later one that is handed over in time.
-            [_, b'\n', b'\n'] | [b'\n', b'\r', b'\n'] => Side::Waiting,
+            tail if ends_a_head(tail) => Side::Waiting,
             _ => Side::Ahead,
         });
     }
@@ -189,6 +189,11 @@ impl Watch {
         match self.side.get() {
             Side::Resting(_) => {
                 self.fragment.set(has_fragment(bytes));
+                if ends_a_head(tail) {
+                    // All of it is here, so nothing of it can be late: no clock is asked. If it is
+                    // less than it seems, blank lines say, the client still rests.
+                    return;
+                }
                 let began = self.first.take().unwrap_or_else(Instant::now);
                 self.side.set(Side::Head(began + self.head));
             }
@@ -280,6 +285,11 @@ impl Notes for Watch {
     fn shuts(&self) -> bool {
         !self.refused.get()
     }
+}
+
+/// Whether these last bytes end a head.
+fn ends_a_head(tail: [u8; 3]) -> bool {
+    matches!(tail, [_, b'\n', b'\n'] | [b'\n', b'\r', b'\n'])
 }
 
 /// Whether the request line at the start of `bytes` holds a `#`. Mostly there is none at all, which

@@ -12,10 +12,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{HeaderMap, Method, Request, Response, Uri};
+use http::{Method, Request, Response};
+use http_body::Body as _;
 use tokio::time::{Instant, timeout_at};
 
 use super::body::{Inflow, Progress, Upload, UploadError};
+use super::draft::Draft;
 use super::interim::{self, Interims};
 use super::no_answer::{NoAnswer, of_library, of_system, span};
 use super::pool::{Lease, Pool, Said};
@@ -23,12 +25,12 @@ use super::streams::Guard;
 use crate::connection::line::Line;
 use crate::reason::Reason;
 
-/// Sends `message`, on a resting connection if there is one, and once more on a new one if that is
+/// Sends a request, on a resting connection if there is one, and once more on a new one if that is
 /// safe; what comes before the response goes to `line` at once.
 pub(super) async fn exchange(
     pool: &Rc<Pool>,
-    message: Request<Upload>,
-    progress: Rc<Progress>,
+    draft: &Draft<'_>,
+    (upload, progress): (Upload, Rc<Progress>),
     waiting: &Waiting<'_>,
 ) -> Result<(Response<Inflow>, Lease), NoAnswer> {
     let mut lease = {
@@ -36,28 +38,29 @@ pub(super) async fn exchange(
         waiting.stand(lease).await?
     };
     let mut went_out = false;
-    if is_plain(&message) && lease.is_plain() {
+    // Only an answer to HEAD states the length of a body that does not come.
+    if *draft.method() != Method::HEAD && upload.is_end_stream() && lease.is_plain() {
         let asked = {
-            let work = pin!(lease.ask(&message, Rc::clone(&progress)));
+            let work = pin!(lease.ask(draft, Rc::clone(&progress)));
             waiting.wait(work, &progress).await
         };
         match asked.map_err(|reason| waiting.no_answer(reason, &lease))? {
             Ok(Said::Answer(response)) => return Ok((response.map(Inflow::Plain), lease)),
             Ok(Said::Other) => went_out = true,
             Err(error) => {
-                let unacted = !lease.has_said() || is_idempotent(message.method());
+                let unacted = !lease.has_said() || is_idempotent(draft.method());
                 let again = unacted && !lease.has_heard() && lease.may_be_stale();
                 if !again {
-                    return Err(lease.no_answer(Reason::UpstreamReset, of_system(&error)));
+                    return Err(broken(&lease, &error));
                 }
                 drop(lease);
-                return Box::pin(once_more(pool, message, progress, waiting)).await;
+                return Box::pin(once_more(pool, draft, (upload, progress), waiting)).await;
             }
         }
     }
     // On the heap, so that the common request does not carry it about.
-    let message = (message, progress);
-    Box::pin(by_library(pool, (lease, went_out), message, waiting)).await
+    let lease = (lease, went_out);
+    Box::pin(by_library(pool, lease, draft, (upload, progress), waiting)).await
 }
 
 /// Sends a request the way of the HTTP library, which knows every kind of it; if it `went_out` already,
@@ -65,13 +68,12 @@ pub(super) async fn exchange(
 async fn by_library(
     pool: &Rc<Pool>,
     (mut lease, went_out): (Lease, bool),
-    (mut message, progress): (Request<Upload>, Rc<Progress>),
+    draft: &Draft<'_>,
+    (upload, progress): (Upload, Rc<Progress>),
     waiting: &Waiting<'_>,
 ) -> Result<(Response<Inflow>, Lease), NoAnswer> {
-    // What an upstream refuses to look at may be sent again whatever it is.
-    let may_spare = lease.is_http2() || is_repeatable(&message);
-    let may_spare = may_spare && lease.may_be_stale() && is_empty(&message) && !went_out;
-    let spare = may_spare.then(|| Spare::of(&message));
+    let is_empty = upload.is_end_stream();
+    let mut message = draft.request(upload);
     if !lease.is_http2() {
         // The library has no interim responses on HTTP/2.
         waiting.interims.listen(&mut message);
@@ -82,26 +84,23 @@ async fn by_library(
         waiting.wait(pin!(work), &progress).await
     };
     let sent = sent.map_err(|reason| waiting.no_answer(reason, &lease))?;
-    let error = match sent.map_err(|error| broken(&lease, &error))? {
+    let mut error = match sent.map_err(|error| broken(&lease, &error))? {
         Ok(response) => return Ok((response.map(Inflow::Library), lease)),
         Err(error) => error,
     };
-    let (stale, heard) = (lease.may_be_stale(), lease.has_heard());
-    let mut error = error;
-    let refused = lease.was_refused(error.error());
     let failed = failed(&lease, &progress, error.error());
+    let unsent = error.take_message().map(Request::into_body);
+    // What an upstream refuses to look at may be sent again whatever it is. Who has begun to answer has
+    // acted on the request.
+    let unacted = lease.was_refused(error.error())
+        || (!lease.has_heard()
+            && left_before_answer(error.error())
+            && is_idempotent(draft.method()));
+    let upload = unsent.or_else(|| (is_empty && unacted).then(Upload::empty));
+    let upload = upload.filter(|_| lease.may_be_stale() && !went_out);
     drop(lease);
-    let again = match error.take_message() {
-        Some(unsent) => Some(unsent),
-        None if refused => spare.map(Spare::into_request),
-        // Who has begun to answer has acted on the request.
-        None if !heard && left_before_answer(error.error()) => spare
-            .filter(|spare| is_idempotent(&spare.method))
-            .map(Spare::into_request),
-        None => None,
-    };
-    match again.filter(|_| stale && !went_out) {
-        Some(again) => once_more(pool, again, progress, waiting).await,
+    match upload {
+        Some(upload) => once_more(pool, draft, (upload, progress), waiting).await,
         None => Err(failed),
     }
 }
@@ -109,10 +108,11 @@ async fn by_library(
 /// Sends a request on a new connection, for the last time.
 async fn once_more(
     pool: &Rc<Pool>,
-    mut message: Request<Upload>,
-    progress: Rc<Progress>,
+    draft: &Draft<'_>,
+    (upload, progress): (Upload, Rc<Progress>),
     waiting: &Waiting<'_>,
 ) -> Result<(Response<Inflow>, Lease), NoAnswer> {
+    let mut message = draft.request(upload);
     waiting.interims.listen(&mut message);
     let mut lease = waiting.stand(Box::pin(pool.connect())).await?;
     let sent = {
@@ -129,12 +129,6 @@ async fn once_more(
 /// Why there is no answer where the system knows.
 fn broken(lease: &Lease, error: &io::Error) -> NoAnswer {
     lease.no_answer(Reason::UpstreamReset, of_system(error))
-}
-
-/// Whether a request is of the kind that needs no library: it has no body, and its answer may have
-/// one.
-fn is_plain(message: &Request<Upload>) -> bool {
-    *message.method() != Method::HEAD && is_empty(message)
 }
 
 /// Why the request that `lease` was for has no answer.
@@ -290,41 +284,6 @@ impl Waiting<'_> {
         self.interims.relay(cx, self.line)?;
         done.map(Ok)
     }
-}
-
-/// A request without a body, to be sent again on another connection.
-struct Spare {
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-}
-
-impl Spare {
-    fn of(message: &Request<Upload>) -> Self {
-        let headers = message.headers().clone();
-        Self {
-            method: message.method().clone(),
-            uri: message.uri().clone(),
-            headers,
-        }
-    }
-
-    fn into_request(self) -> Request<Upload> {
-        let mut request = Request::new(Upload::empty());
-        *request.method_mut() = self.method;
-        *request.uri_mut() = self.uri;
-        *request.headers_mut() = self.headers;
-        request
-    }
-}
-
-/// Whether there is nothing that may have been sent already.
-fn is_empty(message: &Request<Upload>) -> bool {
-    http_body::Body::is_end_stream(message.body())
-}
-
-fn is_repeatable(message: &Request<Upload>) -> bool {
-    is_idempotent(message.method()) && is_empty(message)
 }
 
 /// Whether asking twice is asking once (RFC 9110 §9.2.2).

@@ -2,12 +2,13 @@
 //!
 //! The message an upstream gets is built from typed parts, never copied: our own request line with
 //! the path that was decided on, one `Host`, one length, and headers that have been through
-//! [`headers::prepare`]. Bodies stream both ways; a slow reader slows the writer, and nothing is
+//! [`headers`]. Bodies stream both ways; a slow reader slows the writer, and nothing is
 //! collected.
 //!
 //! Not here: whether the request may pass. Whoever calls holds a [`Permit`].
 
 pub mod body;
+mod draft;
 mod exchange;
 pub mod headers;
 mod interim;
@@ -22,14 +23,13 @@ mod upgrade;
 mod via;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -42,7 +42,9 @@ use crate::reason::Reason;
 use crate::settings::{HostHeader, Upstream};
 use crate::words::{RequestId, UpstreamName};
 use body::{Bounds, Download, Flow, Inflow, Progress, Source, Upload};
+use draft::Draft;
 use exchange::{Patience, Waiting};
+use headers::Surgery;
 use interim::Interims;
 pub use no_answer::NoAnswer;
 use pool::Pool;
@@ -192,57 +194,51 @@ impl Forwarder {
             }
             return Err(Reason::BodyTooLarge.into());
         }
-        let framing = framing(&parts.headers, &upload);
-        let announcement = upload.announcement();
-        let mut message = self.head(permit, pool, parts, terms)?.map(|()| upload);
-        message.headers_mut().extend(framing);
-        message.headers_mut().extend(announcement);
+        let draft = self.draft(permit, pool, (&parts, &upload), terms)?;
         if let Some(handshake) = handshake {
+            let message = draft.request(upload);
             return match handshake.send(pool, message, &waiting).await? {
                 Switched::Tunnel(response) => Ok(switch(response)),
                 Switched::Answer(response, driver) => {
                     is_relayable(&response)
                         .map_err(|what| NoAnswer::because(Reason::UpstreamMalformed, None, what))?;
-                    Ok(relay(
-                        response.map(Inflow::Library),
-                        Source::Single(driver),
-                        flow,
-                    ))
+                    let response = response.map(Inflow::Library);
+                    Ok(relay(response, Source::Single(driver), flow))
                 }
             };
         }
-        let (response, lease) = exchange::exchange(pool, message, progress, &waiting).await?;
+        let exchanged = exchange::exchange(pool, &draft, (upload, progress), &waiting);
+        let (response, lease) = exchanged.await?;
         is_relayable(&response).map_err(|what| lease.no_answer(Reason::UpstreamMalformed, what))?;
         Ok(relay(response, Source::Lent(lease), flow))
     }
 
-    /// The head of the message for the upstream.
-    fn head(
-        &self,
-        permit: &Permit,
-        pool: &Pool,
-        parts: Parts,
-        terms: &Terms<'_>,
-    ) -> Result<Request<()>, Reason> {
-        let mut headers = parts.headers;
-        let takes_trailers = pool.is_http2() && trailers::takes(&headers);
-        headers::prepare(&mut headers, permit, terms, &self.issuers);
-        self.via.extend(&mut headers, parts.version)?;
-        if takes_trailers {
-            // For one hop only, and gRPC does not work without it on the next one.
-            headers.insert(TE, HeaderValue::from_static("trailers"));
-        }
-        let host = match pool.upstream().host_header {
-            HostHeader::Upstream => pool.host().clone(),
-            HostHeader::Client => terms.host.clone(),
-        };
-        headers.insert(HOST, host);
-        let mut message = Request::new(());
-        *message.method_mut() = parts.method;
-        *message.uri_mut() = Uri::from(permit.path_and_query().clone());
-        *message.version_mut() = Version::HTTP_11;
-        *message.headers_mut() = headers;
-        Ok(message)
+    /// The message for the upstream.
+    fn draft<'a>(
+        &'a self,
+        permit: &'a Permit,
+        pool: &'a Pool,
+        (parts, upload): (&'a Parts, &Upload),
+        terms: &'a Terms<'a>,
+    ) -> Result<Draft<'a>, Reason> {
+        let headers = &parts.headers;
+        Ok(Draft {
+            parts,
+            surgery: Surgery {
+                permit,
+                terms,
+                issuers: &self.issuers,
+            },
+            target: permit.path_and_query(),
+            host: match pool.upstream().host_header {
+                HostHeader::Upstream => pool.host(),
+                HostHeader::Client => terms.host,
+            },
+            via: self.via.hop(headers, parts.version)?,
+            takes_trailers: pool.is_http2() && trailers::takes(headers),
+            framing: framing(headers, upload),
+            announcement: upload.announcement(),
+        })
     }
 }
 
@@ -295,8 +291,8 @@ pub struct Terms<'a> {
     pub id: &'a RequestId,
     /// Whether it came in by TLS.
     pub tls: bool,
-    /// The socket's peer.
-    pub peer: IpAddr,
+    /// The socket's peer, as an upstream is told of it.
+    pub forwarded_for: &'a HeaderValue,
     /// Told how far the request's body has come.
     pub upload: &'a Rc<Progress>,
     /// What may be asked of the client's connection.

@@ -77,6 +77,13 @@ impl<'b> Object<'b> {
         cut_and_escape(self.buffer, &discreet(value));
     }
 
+    /// A value that somebody of ours chose, so that it holds no secret, and may have to be escaped.
+    #[inline]
+    pub(super) fn own(&mut self, key: Key, value: &[u8]) {
+        self.buffer.extend_from_slice(key.of_text.as_bytes());
+        cut_and_escape(self.buffer, value);
+    }
+
     pub(super) fn list<'v>(&mut self, key: Key, values: impl Iterator<Item = &'v str>) {
         self.buffer.extend_from_slice(key.of_other.as_bytes());
         self.buffer.push(b'[');

@@ -252,7 +252,7 @@ fn print_request(object: &mut Object<'_>, line: &Line<'_>) {
     object.text(key!("url.path"), line.path);
     object.plain(key!("url.scheme"), line.scheme);
     if let Some(route) = line.route {
-        object.text(key!("http.route"), route.as_bytes());
+        object.own(key!("http.route"), route.as_bytes());
     }
     if let Some(status) = line.status {
         object.number(key!("http.response.status_code"), status.into());
@@ -288,7 +288,7 @@ fn print_decision(object: &mut Object<'_>, line: &Line<'_>) {
         object.plain(key!("portcullis.ended"), ended.row().0);
     }
     if let Some(permission) = line.permission {
-        object.text(key!("portcullis.permission"), permission.as_bytes());
+        object.own(key!("portcullis.permission"), permission.as_bytes());
     }
     if let Some(class) = line.class {
         object.plain(key!("portcullis.path_class"), class.code());

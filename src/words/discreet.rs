@@ -25,8 +25,7 @@ struct Read {
 /// `bytes` without what follows `pcs_`, and without what looks like a token, in whatever spelling.
 pub fn discreet(bytes: &[u8]) -> Cow<'_, [u8]> {
     // Most texts have none of these, which is seen many bytes at a time.
-    let odd = |byte: &u8| (*byte == b'%') | (*byte == b'_') | (*byte == b'J');
-    if !bytes.iter().fold(false, |found, byte| found | odd(byte)) {
+    if memchr::memchr3(b'%', b'_', b'J', bytes).is_none() {
         return Cow::Borrowed(bytes);
     }
     let escaped = bytes.contains(&b'%');

@@ -42,6 +42,7 @@ use hyper::client::conn::TrySendError;
 use tokio::sync::Notify;
 
 use super::body::{Progress, Upload, UploadError};
+use super::draft::Draft;
 use super::no_answer::NoAnswer;
 use crate::reason::Reason;
 use crate::settings::Upstream;
@@ -295,7 +296,7 @@ impl Lease {
     /// What the system says, or that the connection is not plain.
     pub(super) async fn ask(
         &mut self,
-        message: &Request<Upload>,
+        draft: &Draft<'_>,
         upload: Rc<Progress>,
     ) -> io::Result<Said> {
         self.upload = Sent(Some(upload));
@@ -306,7 +307,7 @@ impl Lease {
         let Some(plain) = plain else {
             return Err(io::ErrorKind::Unsupported.into());
         };
-        let said = plain.ask(message).await;
+        let said = plain.ask(|head| draft.encode(head)).await;
         match &said {
             Ok(_) => self.way.place().succeeded(),
             Err(error) => self.failed_by(error),

@@ -18,7 +18,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use httparse::{ParserConfig, Status};
 use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite as _, ReadBuf};
@@ -84,15 +84,16 @@ impl Plain {
         }
     }
 
-    /// Sends a request without a body, and waits for the answer.
+    /// Sends a request without a body, whose head `encode` writes, and waits for the answer.
     ///
     /// # Errors
     ///
     /// What the system says, or that the upstream closed the connection before it had answered.
-    pub(super) async fn ask<B>(&mut self, message: &Request<B>) -> io::Result<Said> {
+    pub(super) async fn ask(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> io::Result<Said> {
         self.heard = false;
         self.written = 0;
-        encode(message, &mut self.head);
+        self.head.clear();
+        encode(&mut self.head);
         std::future::poll_fn(|cx| self.poll_write(cx)).await?;
         loop {
             if std::future::poll_fn(|cx| self.poll_more(cx, ROOM)).await? == 0 {
@@ -205,23 +206,6 @@ impl Measured {
             .saturating_sub(u64::try_from(here).unwrap_or(u64::MAX));
         read.split_to(here).freeze()
     }
-}
-
-/// The head of a request, as it goes out.
-fn encode<B>(message: &Request<B>, head: &mut Vec<u8>) {
-    head.clear();
-    head.extend_from_slice(message.method().as_str().as_bytes());
-    head.push(b' ');
-    let target = message.uri().path_and_query();
-    head.extend_from_slice(target.map_or("/", |target| target.as_str()).as_bytes());
-    head.extend_from_slice(b" HTTP/1.1\r\n");
-    for (name, value) in message.headers() {
-        head.extend_from_slice(name.as_str().as_bytes());
-        head.extend_from_slice(b": ");
-        head.extend_from_slice(value.as_bytes());
-        head.extend_from_slice(b"\r\n");
-    }
-    head.extend_from_slice(b"\r\n");
 }
 
 /// Where a field stands in what was read: its name from and to, its value from and to.

@@ -193,7 +193,7 @@ fn prepared(parts: &Parts, permit: &Permit) {
         guard: &(),
         id: &id,
         tls: false,
-        peer: PEER,
+        forwarded_for: &headers::address(PEER),
         upload: &Progress::of(&String::new()),
         line: &Line::new(CancellationToken::new()),
         trusted_chain: None,
@@ -202,8 +202,15 @@ fn prepared(parts: &Parts, permit: &Permit) {
         body_idle: Duration::from_secs(30),
     };
     let issuers = issuers();
-    let mut sent = parts.headers.clone();
-    headers::prepare(&mut sent, permit, &terms, &issuers);
+    let surgery = headers::Surgery {
+        permit,
+        terms: &terms,
+        issuers: &issuers,
+    };
+    let mut sent = HeaderMap::new();
+    headers::prepare(&parts.headers, &surgery, &mut |name, value| {
+        sent.append(name, value.to_value());
+    });
     for name in NOT_SENT_ON {
         assert!(!sent.contains_key(name), "`{name}` is sent on");
     }

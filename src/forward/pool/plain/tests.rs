@@ -1,5 +1,6 @@
 //! What is read here is read as the library reads it, and everything else is left to the library.
 
+use http::Request;
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::TokioIo;
 use proptest::prelude::*;
@@ -142,19 +143,4 @@ proptest! {
             prop_assert_eq!(library, Some((head.status.as_u16(), head.headers, body.ahead)));
         }
     }
-}
-
-#[test]
-fn the_head_of_a_request_is_written_from_its_parts() {
-    let request = Request::get("/a/b?c=d")
-        .header("host", "items")
-        .header("x-a", "1")
-        .body(())
-        .unwrap();
-    let mut head = b"left over".to_vec();
-    encode(&request, &mut head);
-    assert_eq!(
-        String::from_utf8(head).unwrap(),
-        "GET /a/b?c=d HTTP/1.1\r\nhost: items\r\nx-a: 1\r\n\r\n"
-    );
 }
