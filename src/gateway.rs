@@ -131,8 +131,10 @@ struct Forwarded<'a> {
     standing: Standing,
     connection: &'a Connection,
     source: &'a Source,
-    parts: Parts,
+    parts: &'a Parts,
     body: Incoming,
+    /// When that was decided.
+    since: Instant,
 }
 
 /// What is to be done with a request.
@@ -174,7 +176,8 @@ impl Gateway {
         };
         let act = self.decide(&asked, &state, ticket.verdict());
         let is_grpc = parts.version == Version::HTTP_2 && trailers::is_grpc(&parts.headers);
-        ticket.verdict().authz = Some(ticket.verdict().started.elapsed());
+        let since = Instant::now();
+        ticket.verdict().authz = Some(since.duration_since(ticket.verdict().started));
         let mut response = match act {
             Act::Forward(permit) => {
                 let standing =
@@ -183,8 +186,9 @@ impl Gateway {
                     standing,
                     connection,
                     source: &source,
-                    parts,
+                    parts: &parts,
                     body,
+                    since,
                 };
                 // Boxed, and the token endpoint too: a connection keeps room for the whole of this
                 // while it rests, and that need not hold what only a request under way takes.
@@ -311,7 +315,7 @@ impl Gateway {
         let upstream = state.policy.upstream(permit.upstream());
         let listener = &asked.connection.listener;
         let host = verdict.host.clone();
-        let upload = Progress::of(&asked.body);
+        let upload = Progress::of(&asked.body, asked.since);
         verdict.received = Received::Upload(Rc::clone(&upload));
         let guard = standing::Asking {
             standing: &asked.standing,
@@ -319,6 +323,7 @@ impl Gateway {
         };
         let terms = Terms {
             id: &verdict.id,
+            since: asked.since,
             guard: &guard,
             tls: listener.tls.is_some(),
             forwarded_for: &asked.connection.forwarded_for,
@@ -330,7 +335,7 @@ impl Gateway {
             body_idle: listener.limits.body_idle,
         };
         let page = Page::of(permit.cors(), &asked.parts.headers);
-        let request = Request::from_parts(asked.parts, asked.body);
+        let request = (asked.parts, asked.body);
         let answer = self
             .forwarder
             .forward(permit, upstream, request, &terms)

@@ -25,6 +25,9 @@ use crate::settings::ListenerLimits;
 /// again for what follows it.
 const BUFFER_FACTOR: usize = 2;
 
+/// How many fields the HTTP library takes of itself.
+const LIBRARY_FIELDS: usize = 100;
+
 /// Serves one connection until it ends, until the answer in progress when its drain is heard, or
 /// until the client has kept us waiting for too long. `first` is when the first byte came, if somebody
 /// has looked at it already.
@@ -118,10 +121,13 @@ where
 /// buffer, and the client sees the connection end without a word.
 pub(super) fn builder(limits: &ListenerLimits) -> http1::Builder {
     let mut builder = http1::Builder::new();
+    if limits.header_count != LIBRARY_FIELDS {
+        // Said, it costs an allocation for each head.
+        builder.max_headers(limits.header_count);
+    }
     builder
         // A timer for each request, and blind to writing: see `watch`.
         .header_read_timeout(None)
-        .max_headers(limits.header_count)
         .max_header_size(limits.header_bytes)
         .max_buf_size(
             limits

@@ -42,16 +42,16 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Of this body nothing has been read.
-    pub fn of(body: &impl Body) -> Rc<Self> {
-        Self::new(body.is_end_stream())
+    /// Of this body nothing has been read since then.
+    pub fn of(body: &impl Body, since: std::time::Instant) -> Rc<Self> {
+        Self::new(body.is_end_stream(), since.into())
     }
 
-    fn new(whole: bool) -> Rc<Self> {
+    fn new(whole: bool, since: Instant) -> Rc<Self> {
         Rc::new(Self {
             whole: Cell::new(whole),
             starved: Cell::new(false),
-            moved: Cell::new(Instant::now()),
+            moved: Cell::new(since),
             read: Cell::new(0),
             broke: Cell::new(None),
             refused: Cell::new(None),
@@ -190,7 +190,7 @@ impl Upload {
     pub fn empty() -> Self {
         Self {
             incoming: None,
-            progress: Progress::new(true),
+            progress: Progress::new(true, Instant::now()),
             bounds: Bounds {
                 bytes: None,
                 trailers: Trailers::Stop,

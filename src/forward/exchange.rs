@@ -360,7 +360,7 @@ mod tests {
             interims: Interims::default(),
             guard: &Never,
         };
-        let progress = Progress::of(&Empty::<bytes::Bytes>::new());
+        let progress = Progress::of(&Empty::<bytes::Bytes>::new(), std::time::Instant::now());
         let mut begun = false;
         let work = async { begun = true };
         assert_eq!(waiting.wait(work, &progress).await, Err(Reason::KeyRevoked));

@@ -25,14 +25,13 @@ mod via;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::{CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 use crate::connection::line::Line;
 use crate::credential::Issuers;
@@ -137,10 +136,9 @@ impl Forwarder {
         &self,
         permit: Permit,
         upstream: &UpstreamName,
-        request: Request<Incoming>,
+        request: (&Parts, Incoming),
         terms: &Terms<'_>,
     ) -> Answer {
-        let started = Instant::now();
         let Some(pool) = self
             .pools
             .iter()
@@ -156,7 +154,7 @@ impl Forwarder {
         let response = self.send(&permit, pool, request, terms).await;
         Answer {
             response,
-            waited: started.elapsed(),
+            waited: terms.since.elapsed(),
         }
     }
 
@@ -164,17 +162,16 @@ impl Forwarder {
         &self,
         permit: &Permit,
         pool: &Rc<Pool>,
-        request: Request<Incoming>,
+        (parts, body): (&Parts, Incoming),
         terms: &Terms<'_>,
     ) -> Result<Response<Reply>, NoAnswer> {
-        let (parts, body) = request.into_parts();
         let waiting = Waiting {
             patience: patience(permit, pool.upstream(), terms, &parts.headers),
             line: terms.line,
             interims: Interims::default(),
             guard: terms.guard,
         };
-        let handshake = Handshake::of(&parts, permit)?;
+        let handshake = Handshake::of(parts, permit)?;
         let trailers = Trailers::for_client(parts.version, &parts.headers);
         let bounds = Bounds {
             bytes: least(permit.body_bytes(), terms.body_bytes_max),
@@ -190,11 +187,11 @@ impl Forwarder {
         };
         if upload.is_too_large() {
             if let Some(body) = upload.take() {
-                linger::pass_over(body, &parts, terms.line);
+                linger::pass_over(body, parts, terms.line);
             }
             return Err(Reason::BodyTooLarge.into());
         }
-        let draft = self.draft(permit, pool, (&parts, &upload), terms)?;
+        let draft = self.draft(permit, pool, (parts, &upload), terms)?;
         if let Some(handshake) = handshake {
             let message = draft.request(upload);
             return match handshake.send(pool, message, &waiting).await? {
@@ -289,6 +286,8 @@ fn framing(asked: &HeaderMap, body: &Upload) -> Option<(HeaderName, HeaderValue)
 pub struct Terms<'a> {
     /// Its id.
     pub id: &'a RequestId,
+    /// When it was let through.
+    pub since: Instant,
     /// Whether it came in by TLS.
     pub tls: bool,
     /// The socket's peer, as an upstream is told of it.

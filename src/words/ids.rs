@@ -166,15 +166,20 @@ impl RequestIds {
     pub fn next(&mut self, now: UnixTime) -> RequestId {
         let high = now.as_millis() << 16 | 0x7000 | (self.step() & 0x0fff);
         let low = self.step() & 0x3fff_ffff_ffff_ffff | 0x8000_0000_0000_0000;
-        let bits = u128::from(high) << 64 | u128::from(low);
         let mut text = [b'-'; 36];
-        let places = (0..36).filter(|place| !matches!(place, 8 | 13 | 18 | 23));
-        for (nibble, place) in places.enumerate() {
-            let digit = (bits >> (124 - 4 * nibble)) & 0xf;
-            if let (Some(slot), Some(digit)) =
-                (text.get_mut(place), b"0123456789abcdef".get(digit as usize))
-            {
-                *slot = *digit;
+        let (high, low) = (digits(high), digits(low));
+        let (first, rest) = high.split_at(8);
+        let (second, third) = rest.split_at(4);
+        let (fourth, fifth) = low.split_at(4);
+        for (place, part) in [
+            (0, first),
+            (9, second),
+            (14, third),
+            (19, fourth),
+            (24, fifth),
+        ] {
+            if let Some(room) = text.get_mut(place..place + part.len()) {
+                room.copy_from_slice(part);
             }
         }
         RequestId(text)
@@ -187,6 +192,16 @@ impl RequestIds {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
+}
+
+/// A number in hexadecimal.
+fn digits(number: u64) -> [u8; 16] {
+    let mut text = [0; 16];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(number.to_be_bytes()) {
+        let digit = |nibble: u8| nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
+        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
+    }
+    text
 }
 
 impl Default for RequestIds {

@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{LazyLock, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
@@ -192,9 +192,10 @@ fn prepared(parts: &Parts, permit: &Permit) {
     let terms = Terms {
         guard: &(),
         id: &id,
+        since: Instant::now(),
         tls: false,
         forwarded_for: &headers::address(PEER),
-        upload: &Progress::of(&String::new()),
+        upload: &Progress::of(&String::new(), Instant::now()),
         line: &Line::new(CancellationToken::new()),
         trusted_chain: None,
         host: &host,
