@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Who is told.
@@ -43,6 +44,28 @@ pub(super) trait Notes {
     fn shuts(&self) -> bool {
         true
     }
+}
+
+/// Most bytes in several parts that are put together before they are written: a small answer, head and
+/// body. To copy so few costs less than to have the system read a list of parts.
+const JOINT_BYTES_MAX: usize = 4 * 1024;
+
+/// Room for parts that are put together.
+type Joint = SmallVec<[u8; JOINT_BYTES_MAX]>;
+
+/// The parts as one, if they are small or there is only one.
+fn joined<'b>(parts: &'b [IoSlice<'_>], joint: &'b mut Joint) -> Option<&'b [u8]> {
+    if let [only] = parts {
+        return Some(only);
+    }
+    let length = parts.iter().map(|part| part.len()).sum::<usize>();
+    if length > JOINT_BYTES_MAX {
+        return None;
+    }
+    for part in parts {
+        joint.extend_from_slice(part);
+    }
+    Some(joint)
 }
 
 /// A socket that tells what goes through it.
@@ -120,7 +143,11 @@ impl<S: AsyncWrite + Unpin, N: Notes> AsyncWrite for Watched<S, N> {
         if !self.notes.writes() {
             return Poll::Ready(Ok(parts.iter().map(|part| part.len()).sum()));
         }
-        let written = Pin::new(&mut self.io).poll_write_vectored(cx, parts);
+        let mut joint = Joint::new();
+        let written = match joined(parts, &mut joint) {
+            Some(whole) => Pin::new(&mut self.io).poll_write(cx, whole),
+            None => Pin::new(&mut self.io).poll_write_vectored(cx, parts),
+        };
         if let Poll::Ready(Ok(length)) = &written {
             let mut left = *length;
             for part in parts {
