@@ -40,27 +40,27 @@ pub(super) async fn serve<S>(
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let connection = Rc::new(connection);
-    let limits = &connection.listener.limits;
-    let line = connection.line.clone();
+    let (limits, line) = (&connection.listener.limits, connection.line.clone());
     let watch = Watch::new(limits, line.clone(), first);
-    let handler = (
+    let handler = Rc::new((
         Rc::clone(&gateway),
         Rc::clone(&connection),
         Rc::clone(&watch),
-    );
+    ));
     let service = service_fn(move |request: http::Request<Incoming>| {
-        let (gateway, connection, watch) = &handler;
+        let handler = Rc::clone(&handler);
+        let (gateway, connection, watch) = &*handler;
         watch.begins(!request.body().is_end_stream());
         connection.line.begins(request.version());
         if watch.had_fragment() {
             gateway.recorder.metrics().doors().fragment_cut();
         }
-        let (gateway, connection, watch) = handler.clone();
         // The call stands inside, or there would be room for it twice while the connection lives.
         async move {
-            let Ok(answer) = gateway.handle(&connection, request).await;
+            let (gateway, connection, watch) = &*handler;
+            let Ok(answer) = Rc::clone(gateway).handle(connection, request).await;
             connection.line.answered(answer.status());
-            Ok::<_, Infallible>(answer.map(|body| Ending::new(body, watch)))
+            Ok::<_, Infallible>(answer.map(|body| Ending::new(body, Rc::clone(watch))))
         }
     });
     let io = TokioIo::new(Watched::new(io, Rc::clone(&watch)));
