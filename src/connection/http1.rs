@@ -42,25 +42,20 @@ pub(super) async fn serve<S>(
     let connection = Rc::new(connection);
     let (limits, line) = (&connection.listener.limits, connection.line.clone());
     let watch = Watch::new(limits, line.clone(), first);
-    let handler = Rc::new((
-        Rc::clone(&gateway),
-        Rc::clone(&connection),
-        Rc::clone(&watch),
-    ));
-    let service = service_fn(move |request: http::Request<Incoming>| {
+    let handler = Rc::new(Handler {
+        gateway: Rc::clone(&gateway),
+        connection: Rc::clone(&connection),
+        watch: Rc::clone(&watch),
+    });
+    let service = service_fn(move |request| {
+        handler.begins(&request);
         let handler = Rc::clone(&handler);
-        let (gateway, connection, watch) = &*handler;
-        watch.begins(!request.body().is_end_stream());
-        connection.line.begins(request.version());
-        if watch.had_fragment() {
-            gateway.recorder.metrics().doors().fragment_cut();
-        }
         // The call stands inside, or there would be room for it twice while the connection lives.
         async move {
-            let (gateway, connection, watch) = &*handler;
-            let Ok(answer) = Rc::clone(gateway).handle(connection, request).await;
-            connection.line.answered(answer.status());
-            Ok::<_, Infallible>(answer.map(|body| Ending::new(body, Rc::clone(watch))))
+            let gateway = Rc::clone(&handler.gateway);
+            let Ok(answer) = gateway.handle(&handler.connection, request).await;
+            handler.connection.line.answered(answer.status());
+            Ok::<_, Infallible>(answer.map(|body| Ending::new(body, Rc::clone(&handler.watch))))
         }
     });
     let io = TokioIo::new(Watched::new(io, Rc::clone(&watch)));
@@ -100,6 +95,24 @@ pub(super) async fn serve<S>(
         let answer = gateway.refused_unread(&connection, reason, Version::HTTP_11);
         if reason == Reason::RequestTimeout || watch.has_refused() {
             refusal::send(io, answer, limits.write_idle).await;
+        }
+    }
+}
+
+/// What the requests of a connection share.
+struct Handler {
+    gateway: Rc<Gateway>,
+    connection: Rc<Connection>,
+    watch: Rc<Watch>,
+}
+
+impl Handler {
+    /// A request was read.
+    fn begins(&self, request: &http::Request<Incoming>) {
+        self.watch.begins(!request.body().is_end_stream());
+        self.connection.line.begins(request.version());
+        if self.watch.had_fragment() {
+            self.gateway.recorder.metrics().doors().fragment_cut();
         }
     }
 }
