@@ -44,7 +44,6 @@ impl Directory {
             keys: Shards::with_room(records.keys().len()),
             signing,
             revoked: Arc::new(records.revoked_tokens.keys().copied().collect()),
-            ..Self::default()
         };
         let mut conflicts = resolver.twofold_names();
         for record in records.accounts.values() {

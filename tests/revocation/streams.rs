@@ -115,17 +115,7 @@ fn b38_a_crowd_of_other_streams_delays_no_cut_and_is_not_touched() {
         wait("all streams to be open", || open() == all).await;
         tokio::task::block_in_place(|| Change::Expire.make(&gateway, &cut));
         let acknowledged = Instant::now();
-        let mut took = Latencies::default();
-        while let Some(ended) = tokio::time::timeout(PATIENCE, ours.join_next())
-            .await
-            .expect("all are cut")
-        {
-            took.push(
-                ended
-                    .expect("it does not panic")
-                    .saturating_duration_since(acknowledged),
-            );
-        }
+        let took = ends(ours, acknowledged).await;
         crowd.is_watched.store(true, Ordering::SeqCst);
         wait("every other stream to go on", || {
             crowd.went_on.load(Ordering::SeqCst) == theirs.len()
@@ -143,6 +133,19 @@ fn b38_a_crowd_of_other_streams_delays_no_cut_and_is_not_touched() {
         assert!(!is_strict() || p99 <= Duration::from_millis(100), "{said}");
         passed("B38", &said);
     });
+}
+
+/// How long after `acknowledged` each of `streams` ended; all must.
+async fn ends(mut streams: JoinSet<Instant>, acknowledged: Instant) -> Latencies {
+    let mut took = Latencies::default();
+    while let Some(ended) = tokio::time::timeout(PATIENCE, streams.join_next())
+        .await
+        .expect("all are cut")
+    {
+        let ended = ended.expect("it does not panic");
+        took.push(ended.saturating_duration_since(acknowledged));
+    }
+    took
 }
 
 /// What is seen of many streams.

@@ -175,7 +175,8 @@ impl Flood {
                 while let Some(ended) = callers.join_next().await {
                     ended.expect("it says itself what went wrong");
                 }
-                (asked.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64()) as u64
+                let millis = began.elapsed().as_millis().max(1) as u64;
+                asked.load(Ordering::Relaxed) as u64 * 1000 / millis
             }
             Self::Beside(mut wrk) => {
                 let pid = rustix::process::Pid::from_child(&wrk);
@@ -187,8 +188,8 @@ impl Flood {
                 let line = text
                     .lines()
                     .find_map(|line| line.strip_prefix("Requests/sec:"));
-                let rate = line.and_then(|rate| rate.trim().parse::<f64>().ok());
-                rate.unwrap_or_else(|| panic!("wrk said: {text}")) as u64
+                let rate = line.and_then(|rate| rate.trim().split('.').next()?.parse().ok());
+                rate.unwrap_or_else(|| panic!("wrk said: {text}"))
             }
         }
     }

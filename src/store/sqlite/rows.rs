@@ -43,6 +43,24 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Records> {
         )?,
         ..Records::default()
     };
+    add_grants(connection, &mut records)?;
+    add_members(connection, &mut records)?;
+    let query = "SELECT id, account, description, digest, created_at, updated_at, expires_at, \
+                 last_used_at, last_used_from, may_use, allow_from, created_by FROM keys";
+    let keys = all(connection, query, |row| {
+        let mut key = key_row(row)?;
+        // One text for an id, however many rows name it.
+        if let Some(account) = records.accounts.get(&key.account) {
+            key.account = account.id.clone();
+        }
+        Ok((key.id, key))
+    })?;
+    records.set_keys(keys);
+    Ok(records)
+}
+
+/// What accounts and groups hold.
+fn add_grants(connection: &Connection, records: &mut Records) -> rusqlite::Result<()> {
     let mut roles = BTreeSet::new();
     let query = "SELECT account, role, within, closed_at FROM account_grants";
     each(connection, query, |row| {
@@ -69,6 +87,11 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Records> {
         .groups
         .values_mut()
         .for_each(|group| group.grants.sort());
+    Ok(())
+}
+
+/// Who is in the groups.
+fn add_members(connection: &Connection, records: &mut Records) -> rusqlite::Result<()> {
     let members = all::<Vec<(GroupName, _)>, _>(
         connection,
         "SELECT group_name, account FROM group_members",
@@ -79,18 +102,7 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Records> {
             group.members.insert(member);
         }
     }
-    let query = "SELECT id, account, description, digest, created_at, updated_at, expires_at, \
-                 last_used_at, last_used_from, may_use, allow_from, created_by FROM keys";
-    let keys = all(connection, query, |row| {
-        let mut key = key_row(row)?;
-        // One text for an id, however many rows name it.
-        if let Some(account) = records.accounts.get(&key.account) {
-            key.account = account.id.clone();
-        }
-        Ok((key.id, key))
-    })?;
-    records.set_keys(keys);
-    Ok(records)
+    Ok(())
 }
 
 pub(super) fn insert_signing_key(
