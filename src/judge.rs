@@ -119,18 +119,11 @@ impl Judge<'_> {
                 self.not_held(asked, held).err().unwrap_or_else(unknown)
             })?;
         // Our own endpoints win over any route that overlaps them.
-        let is_read = matches!(head.method, Method::Get | Method::Head);
-        let signs = || self.state.directory.signing().current().is_some();
-        let own = match read.path() {
-            // These two ask for themselves: there the credential may stand in the body.
-            oauth::token::PATH => return Ok(Judgement::Token),
-            oauth::revoke::PATH => return Ok(Judgement::Revoke),
-            oauth::JWKS_PATH if is_read && signs() => Some(Judgement::SigningKeys),
-            oauth::METADATA_PATH if is_read && self.tells_metadata => Some(Judgement::Metadata),
-            _ => None,
-        };
-        if let Some(own) = own {
-            self.not_held(asked, held)?;
+        if let Some(own) = self.own(head.method, read.path()) {
+            // Where tokens are asked for the credential may stand in the body: they look for themselves.
+            if !matches!(own, Judgement::Token | Judgement::Revoke) {
+                self.not_held(asked, held)?;
+            }
             return Ok(own);
         }
         let question = Question {
@@ -170,6 +163,19 @@ impl Judge<'_> {
                 .failed(asked.source, asked.failures, asked.now);
         }
         Ok(Judgement::Decided(outcome))
+    }
+
+    /// The endpoint of our own that a path leads to.
+    fn own(&self, method: Method, path: &str) -> Option<Judgement> {
+        let is_read = matches!(method, Method::Get | Method::Head);
+        let signs = || self.state.directory.signing().current().is_some();
+        match path {
+            oauth::token::PATH => Some(Judgement::Token),
+            oauth::revoke::PATH => Some(Judgement::Revoke),
+            oauth::JWKS_PATH if is_read && signs() => Some(Judgement::SigningKeys),
+            oauth::METADATA_PATH if is_read && self.tells_metadata => Some(Judgement::Metadata),
+            _ => None,
+        }
     }
 
     /// Refuses a source that is throttled what nobody is asked for a credential for, unless it shows one
