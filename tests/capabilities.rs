@@ -13,6 +13,7 @@
 #[path = "../src/policy/oracle.rs"]
 mod oracle;
 
+mod admin_api;
 mod agreement;
 mod audit;
 mod cli;

@@ -241,7 +241,10 @@ mod promises {
         let used = records.key(&key.id).unwrap();
         assert_eq!(used.last_used_at, Some(time(5)));
         assert_eq!(used.last_used_from, Some([192, 0, 2, 5].into()));
-        assert_eq!(records.accounts[&owner.id].last_used_at, Some(time(5)));
+        assert_eq!(
+            records.accounts.get(&owner.id).unwrap().last_used_at,
+            Some(time(5))
+        );
     }
 
     pub(super) fn one_signs(kit: &impl Kit) {

@@ -1,15 +1,14 @@
 //! Operations on accounts.
 
-use std::cmp::Ordering;
-
 use ipnet::IpNet;
 use serde_json::Value;
 
 use super::Grant;
-use super::authority::Subject;
+use super::authority::{Eyes, Subject};
 use super::desk::{
     Answer, Desk, Found, check_description, check_networks, conflict, managed_by_file, not_found,
 };
+use super::sorted::sorted;
 use super::view;
 use crate::store::{AccountRecord, Change, Holder};
 use crate::words::{AccountId, AccountName};
@@ -46,41 +45,31 @@ pub(super) fn create(
 
 /// The accounts whoever asks sees by name, or at most `limit` of those that come after `after`.
 pub(super) fn list(desk: &Desk<'_>, after: Option<&AccountName>, limit: Option<usize>) -> Value {
+    let eyes = Eyes::of_many(desk);
     let stored = desk.records().accounts.values();
     let stored = stored.map(|record| (&record.name, Found::Stored(record)));
     let filed = desk.policy().accounts.iter();
     let filed = filed.map(|(name, entry)| (name, Found::Filed(entry)));
     let all = stored.chain(filed);
-    let mut rows: Vec<_> = all
+    let rows: Vec<_> = all
         .filter(|(name, _)| after.is_none_or(|after| *name > after))
-        .filter(|(name, _)| desk.sees(Subject::Account(name)))
         .collect();
-    first_of(&mut rows, limit, |one, other| one.0.cmp(other.0));
-    let rows = rows.into_iter().map(|(name, found)| match found {
-        Found::Stored(record) => view::account(desk, record),
-        Found::Filed(entry) => view::file_account(desk, name, entry),
-    });
-    rows.collect()
-}
-
-/// Leaves the first `limit` of `rows`, in order. A page of many does not sort all of them.
-pub(super) fn first_of<T>(
-    rows: &mut Vec<T>,
-    limit: Option<usize>,
-    order: impl Fn(&T, &T) -> Ordering,
-) {
-    if let Some(limit) = limit.filter(|limit| *limit < rows.len()) {
-        rows.select_nth_unstable_by(limit, &order);
-        rows.truncate(limit);
-    }
-    rows.sort_by(order);
+    let rows = sorted(rows, |one, other| one.0.cmp(other.0));
+    let seen = rows.filter(|(name, _)| eyes.see(Subject::Account(name)));
+    let seen = seen.take(limit.unwrap_or(usize::MAX));
+    seen.map(|(name, found)| shown(&eyes, name, &found))
+        .collect()
 }
 
 pub(super) fn show(desk: &Desk<'_>, name: &AccountName) -> Answer {
-    Ok(match desk.find(name)? {
-        Found::Stored(record) => view::account(desk, record),
-        Found::Filed(entry) => view::file_account(desk, name, entry),
-    })
+    Ok(shown(&Eyes::of(desk), name, &desk.find(name)?))
+}
+
+fn shown(eyes: &Eyes<'_>, name: &AccountName, found: &Found<'_>) -> Value {
+    match found {
+        Found::Stored(record) => view::account(eyes, record),
+        Found::Filed(entry) => view::file_account(eyes, name, entry),
+    }
 }
 
 pub(super) fn update(

@@ -9,7 +9,7 @@ use crate::audit::{Anchor, Checked, Filter, Row};
 /// The records that `filter` admits, newest first, and what to ask for to see older ones.
 pub(super) fn list(desk: &Desk<'_>, filter: &Filter) -> Answer {
     must_store(desk)?;
-    let rows = desk.store().audit(filter, None)?;
+    let rows = desk.store()?.audit(filter, None)?;
     let full = rows.len() >= filter.limit();
     let next = rows.last().map(|row| row.number).filter(|_| full);
     Ok(json!({ "records": shown(&rows), "next": next }))
@@ -27,11 +27,11 @@ pub(super) fn follow(
     if let Some(after) = after.filter(|_| exported) {
         desk.service.figures.exported(after);
     }
-    let end = desk.store().audit_anchor(desk.now)?.number;
+    let end = desk.store()?.audit_anchor(desk.now)?.number;
     let Some(after) = after else {
         return Ok(json!({ "records": [], "next": end, "more": false }));
     };
-    let rows = desk.store().audit(filter, Some(after))?;
+    let rows = desk.store()?.audit(filter, Some(after))?;
     let more = rows.len() >= filter.limit();
     let last = rows.last().map_or(after, |row| row.number);
     // What the filter passes over need not be looked at again.
@@ -42,15 +42,15 @@ pub(super) fn follow(
 /// The end of the trail as it is now.
 pub(super) fn anchor(desk: &Desk<'_>) -> Answer {
     must_store(desk)?;
-    Ok(json!(desk.store().audit_anchor(desk.now)?))
+    Ok(json!(desk.store()?.audit_anchor(desk.now)?))
 }
 
 /// Proves a page of the trail; with the first, what somebody has kept of it.
 pub(super) fn verify(desk: &Desk<'_>, after: Option<u64>, anchors: &[Anchor]) -> Answer {
     must_store(desk)?;
-    let mut checked = desk.store().check_audit(after)?;
+    let mut checked = desk.store()?.check_audit(after)?;
     for anchor in anchors {
-        let fault = desk.store().check_anchor(anchor)?;
+        let fault = desk.store()?.check_anchor(anchor)?;
         checked = earlier(checked, fault);
     }
     Ok(json!(checked))

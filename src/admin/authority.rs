@@ -15,11 +15,13 @@ mod demand;
 mod extent;
 mod last;
 
+use std::cell::{RefCell, RefMut};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::desk::Desk;
 use super::{AdminError, ErrorKind};
+use crate::directory::Resolver;
 use crate::policy::Policy;
 use crate::words::{Account, Caller, Evidence, Holding, PermissionId, PermissionSet};
 
@@ -183,16 +185,53 @@ impl<'d> Asker<'d> {
     }
 }
 
+/// What whoever asks sees, where many things are looked at: what is the same for all of them is worked
+/// out once.
+pub(super) struct Eyes<'d> {
+    pub(super) desk: &'d Desk<'d>,
+    /// Nobody sees nothing; on this machine everything is seen.
+    asker: Option<Result<Asker<'d>, AdminError>>,
+    resolver: RefCell<Resolver<'d>>,
+}
+
+impl<'d> Eyes<'d> {
+    /// For one thing or a few.
+    pub(super) fn of(desk: &'d Desk<'_>) -> Self {
+        Self {
+            desk,
+            asker: desk.terms.map(|terms| Asker::of(desk, terms)),
+            resolver: RefCell::new(Resolver::new(desk.policy(), desk.records())),
+        }
+    }
+
+    /// For many.
+    pub(super) fn of_many(desk: &'d Desk<'_>) -> Self {
+        let eyes = Self::of(desk);
+        eyes.resolver.borrow_mut().index_groups();
+        eyes
+    }
+
+    /// Says whether whoever asks may see a thing.
+    pub(super) fn see(&self, subject: Subject<'_>) -> bool {
+        match &self.asker {
+            None => true,
+            Some(Err(_)) => false,
+            Some(Ok(asker)) => {
+                demand::is_seen(self.desk, asker, &mut self.resolver.borrow_mut(), subject)
+            }
+        }
+    }
+
+    /// What works grants out.
+    pub(super) fn resolver(&self) -> RefMut<'_, Resolver<'d>> {
+        self.resolver.borrow_mut()
+    }
+}
+
 impl Desk<'_> {
     /// Says whether whoever asks may see a thing.
     pub(super) fn sees(&self, subject: Subject<'_>) -> bool {
-        let Some(terms) = self.terms else {
-            return true;
-        };
-        let Ok(asker) = Asker::of(self, terms) else {
-            return false;
-        };
-        demand::is_seen(self, &asker, subject)
+        Eyes::of(self).see(subject)
     }
 
     /// Says whether whoever asks may see everything there is.

@@ -22,7 +22,7 @@ use crate::words::{Method, RequestId};
 /// and the store knows those of before the start.
 pub(super) fn list(desk: &Desk<'_>, filter: &Filter) -> Answer {
     let mut found = BTreeMap::new();
-    for record in desk.store().denials(filter)? {
+    for record in desk.store()?.denials(filter)? {
         found.insert(record.request_id, Arc::new(record));
     }
     for record in desk.service.denials().list(filter) {
@@ -62,7 +62,7 @@ fn known(desk: &Desk<'_>, filter: &Filter) -> Result<(), AdminError> {
 pub(super) fn explain(desk: &Desk<'_>, id: &RequestId) -> Answer {
     let found = match desk.service.denials().find(id) {
         Some(record) => Some(record),
-        None => desk.store().denial(id)?.map(Arc::new),
+        None => desk.store()?.denial(id)?.map(Arc::new),
     };
     let record = found.ok_or_else(|| unknown(desk, id))?;
     let mut told = json!({ "denial": *record, "then": sentence(&record) });

@@ -28,7 +28,7 @@ pub(super) type Answer = Result<Value, AdminError>;
 /// See the module.
 pub(super) struct Desk<'a> {
     pub(super) service: &'a Service,
-    pub(super) inner: MutexGuard<'a, Inner>,
+    held: Held<'a>,
     pub(super) state: Arc<State>,
     pub(super) now: UnixTime,
     pub(super) asked: Asked,
@@ -42,6 +42,14 @@ pub(super) struct Desk<'a> {
     pub(super) owner: Boundary,
 }
 
+/// What the desk holds of the records.
+enum Held<'a> {
+    /// The lock: nothing changes but by it.
+    Lock(MutexGuard<'a, Inner>),
+    /// The records as they were when it was asked. Others go on changing them.
+    Copy(Arc<Records>),
+}
+
 /// Whose account it is.
 pub(super) enum Found<'d> {
     /// The store's.
@@ -52,10 +60,29 @@ pub(super) enum Found<'d> {
 
 impl<'a> Desk<'a> {
     pub(super) fn new(service: &'a Service, inner: MutexGuard<'a, Inner>, asked: Asked) -> Self {
+        let state = service.handle.snapshot();
+        Self::of(service, Held::Lock(inner), state, asked)
+    }
+
+    /// A desk for a look at what is in memory, which holds no lock.
+    ///
+    /// # Errors
+    ///
+    /// See [`Service::lock`].
+    pub(super) fn to_look(service: &'a Service, asked: Asked) -> Result<Self, AdminError> {
+        // Both of one moment: whoever changes the records changes the state before he lets go.
+        let (records, state) = {
+            let inner = service.lock()?;
+            (Arc::clone(&inner.records), service.handle.snapshot())
+        };
+        Ok(Self::of(service, Held::Copy(records), state, asked))
+    }
+
+    fn of(service: &'a Service, held: Held<'a>, state: Arc<State>, asked: Asked) -> Self {
         Self {
             service,
-            inner,
-            state: service.handle.snapshot(),
+            held,
+            state,
             now: service.clock.now(),
             asked,
             recorded: None,
@@ -287,12 +314,31 @@ impl<'a> Desk<'a> {
     }
 
     pub(super) fn records(&self) -> &Records {
-        self.draft.as_ref().unwrap_or(&self.inner.records)
+        let records = match &self.held {
+            Held::Lock(inner) => &inner.records,
+            Held::Copy(records) => records,
+        };
+        self.draft.as_ref().unwrap_or(records)
+    }
+
+    /// What the lock guards. A look takes it to have itself recorded, once it knows its answer.
+    ///
+    /// # Errors
+    ///
+    /// See [`Service::lock`].
+    pub(super) fn inner(&mut self) -> Result<&mut Inner, AdminError> {
+        if let Held::Copy(_) = self.held {
+            self.held = Held::Lock(self.service.lock()?);
+        }
+        match &mut self.held {
+            Held::Lock(inner) => Ok(inner),
+            Held::Copy(_) => Err(not_held()),
+        }
     }
 
     /// From now on, until [`Desk::put_back`], records are what they will be.
     pub(super) fn draft(&mut self) {
-        self.draft = Some(self.inner.records.clone());
+        self.draft = Some(self.records().clone());
     }
 
     /// Makes a change to the draft alone.
@@ -307,21 +353,39 @@ impl<'a> Desk<'a> {
         self.draft = None;
     }
 
-    pub(super) fn store(&self) -> &dyn Store {
-        &*self.inner.store
+    /// The store.
+    ///
+    /// # Errors
+    ///
+    /// When this is a look at what is in memory.
+    pub(super) fn store(&self) -> Result<&dyn Store, AdminError> {
+        match &self.held {
+            Held::Lock(inner) => Ok(&*inner.store),
+            Held::Copy(_) => Err(not_held()),
+        }
     }
 
-    /// The account called `name`.
-    pub(super) fn find(&self, name: &AccountName) -> Result<Found<'_>, AdminError> {
+    /// Says whether changes can be made here.
+    pub(super) fn can_change(&self) -> Result<(), AdminError> {
+        self.store().map(|_| ())
+    }
+
+    /// The account called `name`, if there is one.
+    pub(super) fn known(&self, name: &AccountName) -> Option<Found<'_>> {
         let id = self
             .directory()
             .account_named(name.as_str())
             .map(|account| &account.id);
         if let Some(record) = id.and_then(|id| self.records().accounts.get(id)) {
-            return Ok(Found::Stored(record));
+            return Some(Found::Stored(record));
         }
-        if let Some(entry) = self.policy().accounts.get(name) {
-            return Ok(Found::Filed(entry));
+        self.policy().accounts.get(name).map(Found::Filed)
+    }
+
+    /// The account called `name`.
+    pub(super) fn find(&self, name: &AccountName) -> Result<Found<'_>, AdminError> {
+        if let Some(found) = self.known(name) {
+            return Ok(found);
         }
         let known = self
             .directory()
@@ -372,6 +436,11 @@ impl<'a> Desk<'a> {
             ),
         }
     }
+}
+
+fn not_held() -> AdminError {
+    let said = "a look does not take the lock: see `Operation::looks_at_memory`";
+    AdminError::new(ErrorKind::Unavailable, said)
 }
 
 /// Refuses a description that is too long, or would move a terminal's cursor.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::authority::Subject;
+use super::authority::{Eyes, Subject};
 use super::desk::{Answer, Desk, Found, check_description, managed_by_file, not_found};
 use super::{AdminError, Grant, accounts, view};
 use crate::store::{Change, GroupRecord, Holder};
@@ -37,21 +37,29 @@ pub(super) fn create(
 
 /// Every group, by name.
 pub(super) fn list(desk: &Desk<'_>) -> Value {
+    let eyes = Eyes::of_many(desk);
     let (filed, stored) = (desk.policy().groups.keys(), desk.records().groups.keys());
     let names: BTreeSet<_> = filed.chain(stored).collect();
     let seen = names
         .into_iter()
-        .filter(|name| desk.sees(Subject::Group(name)));
+        .filter(|name| eyes.see(Subject::Group(name)));
     let page = desk.page().of(seen.map(|name| (name, name.to_string())));
-    page.into_iter().flat_map(|name| show(desk, name)).collect()
+    page.into_iter()
+        .flat_map(|name| shown(&eyes, name))
+        .collect()
 }
 
 pub(super) fn show(desk: &Desk<'_>, name: &GroupName) -> Answer {
+    shown(&Eyes::of(desk), name)
+}
+
+fn shown(eyes: &Eyes<'_>, name: &GroupName) -> Answer {
+    let desk = eyes.desk;
     if let Some(record) = desk.records().groups.get(name) {
-        return Ok(view::group(desk, record));
+        return Ok(view::group(eyes, record));
     }
     match desk.policy().groups.get(name) {
-        Some(entry) => Ok(view::file_group(desk, name, entry)),
+        Some(entry) => Ok(view::file_group(eyes, name, entry)),
         None => Err(unknown(desk, name)),
     }
 }

@@ -29,6 +29,7 @@ mod reload;
 mod repeats;
 mod roles;
 mod service;
+mod sorted;
 mod tokens;
 mod trail;
 mod upkeep;

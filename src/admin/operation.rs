@@ -344,6 +344,34 @@ impl Operation {
         known.find(|(only, _)| *only == name).map(|(_, why)| *why)
     }
 
+    /// Whether it is a look at what is in memory: it is answered from a copy, and nobody who changes
+    /// something waits for it.
+    pub(super) const fn looks_at_memory(&self) -> bool {
+        matches!(
+            self,
+            Self::AccountsList { .. }
+                | Self::AccountsShow { .. }
+                | Self::KeysList { .. }
+                | Self::KeysShow { .. }
+                | Self::RolesList {}
+                | Self::RolesShow { .. }
+                | Self::GroupsList {}
+                | Self::GroupsShow { .. }
+                | Self::TokensList { .. }
+                | Self::TokensInspect { .. }
+                | Self::SigningKeysList {}
+                | Self::RoutesList {}
+                | Self::RoutesMatch { .. }
+                | Self::RoutesOverlaps { .. }
+                | Self::RoutesMatrix { .. }
+                | Self::PermissionsList {}
+                | Self::PermissionsWho { .. }
+                | Self::AllowedList { .. }
+                | Self::Explain { .. }
+                | Self::Whoami {}
+        )
+    }
+
     /// Whether the process answers it, and not the desk.
     pub(super) const fn is_the_process(&self) -> bool {
         matches!(self, Self::Status {} | Self::Reload {} | Self::Drain {})

@@ -77,7 +77,11 @@ impl Desk<'_> {
         if self.recorded.is_none_or(|number| number % CUT_EVERY != 0) {
             return;
         }
-        if let Err(error) = self.service.cut_trail(&mut *self.inner.store, self.now) {
+        let (service, now) = (self.service, self.now);
+        let Ok(inner) = self.inner() else {
+            return;
+        };
+        if let Err(error) = service.cut_trail(&mut *inner.store, now) {
             tracing::warn!(%error, "the audit trail was not cut to its bounds");
         }
     }
@@ -86,11 +90,13 @@ impl Desk<'_> {
     pub(super) fn record(&mut self, outcome: Outcome) -> Result<(), AdminError> {
         let instance = self.service.instance();
         let entry = self.asked.entry((self.now, instance), outcome, None);
-        let Some(entry) = self.inner.repeats.take(entry) else {
+        let service = self.service;
+        let inner = self.inner()?;
+        let Some(entry) = inner.repeats.take(entry) else {
             return Ok(());
         };
-        let (store, entries) = (&mut *self.inner.store, slice::from_ref(&entry));
-        let written = self.service.commit(store, None, entries);
+        let (store, entries) = (&mut *inner.store, slice::from_ref(&entry));
+        let written = service.commit(store, None, entries);
         let number = written.map_err(|error| {
             AdminError::new(
                 ErrorKind::Unavailable,
@@ -105,23 +111,25 @@ impl Desk<'_> {
     /// Makes `change`: on disk together with its record, then in force. There is no other way to change
     /// anything.
     pub(super) fn change(&mut self, change: &Change) -> Result<(), AdminError> {
+        self.can_change()?;
         self.keep_an_administrator(change)?;
         let instance = self.service.instance();
-        let told = self.inner.records.told(change).into_iter();
+        let told = self.inner()?.records.told(change).into_iter();
         let entry = |told| {
             self.asked
                 .entry((self.now, instance), Outcome::Success, Some(told))
         };
         let entries: Vec<_> = told.map(entry).collect();
-        let store = &mut *self.inner.store;
-        match self.service.commit(store, Some(change), &entries) {
+        let service = self.service;
+        let store = &mut *self.inner()?.store;
+        match service.commit(store, Some(change), &entries) {
             Ok(last) => {
                 trail::say_all(&entries, last);
                 self.recorded = last;
             }
             Err(error) => return Err(self.failed(error)),
         }
-        let touched = self.inner.records.apply(change);
+        let touched = Arc::make_mut(&mut self.inner()?.records).apply(change);
         let policy = Arc::clone(&self.state.policy);
         let mut directory = self.state.directory.clone();
         for (id, keys) in &touched.gone {
@@ -136,9 +144,9 @@ impl Desk<'_> {
         if touched.everybody {
             return self.rebuild();
         }
-        let mut directory = directory.with(&policy, &self.inner.records, &touched.accounts);
+        let mut directory = directory.with(&policy, &self.inner()?.records, &touched.accounts);
         if touched.tokens {
-            directory = directory.with_revoked(&self.inner.records);
+            directory = directory.with_revoked(&self.inner()?.records);
         }
         self.service.handle.store(State { policy, directory });
         self.state = self.service.handle.snapshot();
@@ -146,19 +154,22 @@ impl Desk<'_> {
     }
 
     fn rebuild(&mut self) -> Result<(), AdminError> {
-        self.service.rebuild(&mut self.inner);
-        self.state = self.service.handle.snapshot();
+        let service = self.service;
+        service.rebuild(self.inner()?);
+        self.state = service.handle.snapshot();
         Ok(())
     }
 
     /// When the engine fails it may be unknown whether the change is on disk, so what is there is
     /// read again and put in force: nobody is told "no" about a change that then appears.
     fn failed(&mut self, error: StoreError) -> AdminError {
+        let service = self.service;
         if let StoreError::Engine { .. } = error
-            && let Ok(records) = self.inner.store.load()
+            && let Ok(inner) = self.inner()
+            && let Ok(records) = inner.store.load()
         {
-            self.inner.records = records;
-            self.service.rebuild(&mut self.inner);
+            inner.records = Arc::new(records);
+            service.rebuild(inner);
         }
         error.into()
     }

@@ -41,7 +41,7 @@ impl Service {
             );
         }
         let change = (!plan.is_empty()).then_some(Change::Adopt(plan));
-        let mut after = inner.records.clone();
+        let mut after = Records::clone(&inner.records);
         if let Some(change) = &change {
             after.apply(change);
         }
@@ -57,7 +57,7 @@ impl Service {
         let entries = slice::from_ref(&entry);
         let written = self.commit(&mut *inner.store, change.as_ref(), entries);
         trail::say(&entry, written.map_err(ReplaceError::Store)?);
-        inner.records = after;
+        inner.records = Arc::new(after);
         inner.conflicts = built.conflicts;
         self.handle.store(State {
             policy,

@@ -6,7 +6,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use super::AdminError;
-use super::authority::Subject;
+use super::authority::{Eyes, Subject};
 use super::desk::{Answer, Desk, check_description, conflict, invalid, managed_by_file, not_found};
 use crate::directory::Resolver;
 use crate::policy::own;
@@ -94,9 +94,10 @@ pub(super) fn list(desk: &Desk<'_>) -> Value {
     let (built_in, custom) = (desk.policy().roles.keys(), desk.records().roles.keys());
     let own = own::roles().iter().map(|role| &role.name);
     let names: BTreeSet<_> = built_in.chain(custom).chain(own).collect();
+    let eyes = Eyes::of(desk);
     let seen = names
         .into_iter()
-        .filter(|name| desk.sees(Subject::Role(name)));
+        .filter(|name| eyes.see(Subject::Role(name)));
     let page = desk.page().of(seen.map(|name| (name, name.to_string())));
     page.into_iter().flat_map(|name| show(desk, name)).collect()
 }

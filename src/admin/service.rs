@@ -98,8 +98,9 @@ pub struct Service {
 /// What the lock guards.
 pub(super) struct Inner {
     pub(super) store: Box<dyn Store>,
-    /// What the store holds, as far as it was acknowledged.
-    pub(super) records: Records,
+    /// What the store holds, as far as it was acknowledged. Whoever only looks takes a reference and
+    /// lets go of the lock.
+    pub(super) records: Arc<Records>,
     /// What could not be used of the files and the records when they were last put together.
     pub(super) conflicts: Vec<String>,
     /// What was asked again and again of late.
@@ -158,7 +159,7 @@ impl Service {
             instance,
             inner: Mutex::new(Inner {
                 store: parts.store,
-                records: parts.records,
+                records: Arc::new(parts.records),
                 conflicts: built.conflicts,
                 repeats: Repeats::default(),
             }),
@@ -268,7 +269,10 @@ impl Service {
         } else if operation == (Operation::Status {}) {
             self.status()
         } else {
-            let desk = Desk::new(self, self.lock()?, asked);
+            let desk = match operation.looks_at_memory() {
+                true => Desk::to_look(self, asked)?,
+                false => Desk::new(self, self.lock()?, asked),
+            };
             desk.for_somebody(terms).carry_out(operation)
         }
     }
@@ -311,7 +315,7 @@ impl Service {
             Ok(inner) => Ok(inner),
             Err(poisoned) => {
                 let mut inner = poisoned.into_inner();
-                inner.records = inner.store.load()?;
+                inner.records = Arc::new(inner.store.load()?);
                 self.rebuild(&mut inner);
                 self.inner.clear_poison();
                 Ok(inner)

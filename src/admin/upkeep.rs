@@ -52,7 +52,7 @@ impl Service {
                     accounts: used.accounts,
                 };
                 inner.store.commit(Some(&change), &[])?;
-                inner.records.apply(&change);
+                Arc::make_mut(&mut inner.records).apply(&change);
             }
             drop(inner);
             if keys.len() > WRITTEN_AT_ONCE {

@@ -1,9 +1,11 @@
 //! How things are shown. Every command's JSON comes from here, so the words are the same
 //! everywhere.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
-use super::authority::Subject;
+use super::authority::{Eyes, Subject};
 use super::desk::Desk;
 use crate::directory::{Key, Resolver};
 use crate::policy::{FileAccount, FileGrant, FileGroup};
@@ -11,15 +13,16 @@ use crate::store::{AccountRecord, GrantRecord, GroupRecord};
 use crate::words::{AccountId, AccountName, Boundary, GroupName, RoleName, UnixTime};
 
 /// An account of the store.
-pub(super) fn account(desk: &Desk<'_>, record: &AccountRecord) -> Value {
+pub(super) fn account(eyes: &Eyes<'_>, record: &AccountRecord) -> Value {
+    let desk = eyes.desk;
     json!({
         "name": record.name,
         "id": record.id,
         "description": record.description,
         "enabled": record.enabled,
         "managed_by": "store",
-        "grants": grants(desk, &record.grants),
-        "groups": groups_of(desk, &record.id, &record.name),
+        "grants": grants(eyes, &record.grants),
+        "groups": groups_of(eyes, &record.id, &record.name),
         "allow_from": record.allow_from,
         "applied_as": record.applied_as,
         "owner": record.owner,
@@ -30,7 +33,8 @@ pub(super) fn account(desk: &Desk<'_>, record: &AccountRecord) -> Value {
 }
 
 /// An account of a file.
-pub(super) fn file_account(desk: &Desk<'_>, name: &AccountName, entry: &FileAccount) -> Value {
+pub(super) fn file_account(eyes: &Eyes<'_>, name: &AccountName, entry: &FileAccount) -> Value {
+    let desk = eyes.desk;
     let row = desk.records().file_accounts.get(name);
     let row = row.filter(|row| row.gone_at.is_none());
     let id = entry.id.as_ref().or(row.map(|row| &row.id));
@@ -47,8 +51,8 @@ pub(super) fn file_account(desk: &Desk<'_>, name: &AccountName, entry: &FileAcco
         "overridden": row.is_some_and(|row| row.disabled),
         "managed_by": "file",
         "file": entry.place.to_string(),
-        "grants": file_grants(desk, &entry.grants),
-        "groups": id.map(|id| groups_of(desk, id, name)).unwrap_or_default(),
+        "grants": file_grants(eyes, &entry.grants),
+        "groups": id.map(|id| groups_of(eyes, id, name)).unwrap_or_default(),
         "allow_from": entry.allow_from,
         "created_at": row.map(|row| row.created_at),
         "updated_at": row.map(|row| row.updated_at),
@@ -57,13 +61,13 @@ pub(super) fn file_account(desk: &Desk<'_>, name: &AccountName, entry: &FileAcco
 }
 
 /// A group of the store.
-pub(super) fn group(desk: &Desk<'_>, record: &GroupRecord) -> Value {
+pub(super) fn group(eyes: &Eyes<'_>, record: &GroupRecord) -> Value {
     let accounts = record
         .members
         .iter()
-        .filter_map(|id| desk.records().accounts.get(id));
+        .filter_map(|id| eyes.desk.records().accounts.get(id));
     let members = accounts.map(|account| &account.name);
-    let seen = |name: &&AccountName| desk.sees(Subject::Account(name));
+    let seen = |name: &&AccountName| eyes.see(Subject::Account(name));
     let mut members: Vec<_> = members.filter(seen).collect();
     members.sort();
     json!({
@@ -71,7 +75,7 @@ pub(super) fn group(desk: &Desk<'_>, record: &GroupRecord) -> Value {
         "description": record.description,
         "managed_by": "store",
         "members": members,
-        "grants": grants(desk, &record.grants),
+        "grants": grants(eyes, &record.grants),
         "applied_as": record.applied_as,
         "owner": record.owner,
         "created_at": record.created_at,
@@ -80,15 +84,15 @@ pub(super) fn group(desk: &Desk<'_>, record: &GroupRecord) -> Value {
 }
 
 /// A group of a file.
-pub(super) fn file_group(desk: &Desk<'_>, name: &GroupName, entry: &FileGroup) -> Value {
-    let seen = |name: &&AccountName| desk.sees(Subject::Account(name));
+pub(super) fn file_group(eyes: &Eyes<'_>, name: &GroupName, entry: &FileGroup) -> Value {
+    let seen = |name: &&AccountName| eyes.see(Subject::Account(name));
     json!({
         "name": name,
         "description": entry.description,
         "managed_by": "file",
         "file": entry.place.to_string(),
         "members": entry.members.iter().filter(seen).collect::<Vec<_>>(),
-        "grants": file_grants(desk, &entry.grants),
+        "grants": file_grants(eyes, &entry.grants),
     })
 }
 
@@ -126,14 +130,14 @@ fn state(desk: &Desk<'_>, key: &Key) -> &'static str {
     }
 }
 
-fn grants(desk: &Desk<'_>, grants: &[GrantRecord]) -> Vec<Value> {
-    let mut resolver = Resolver::new(desk.policy(), desk.records());
+fn grants(eyes: &Eyes<'_>, grants: &[GrantRecord]) -> Vec<Value> {
+    let mut resolver = eyes.resolver();
     let show = |held: &GrantRecord| grant(&mut resolver, &held.role, &held.within, held.closed_at);
     grants.iter().map(show).collect()
 }
 
-fn file_grants(desk: &Desk<'_>, grants: &[FileGrant]) -> Vec<Value> {
-    let mut resolver = Resolver::new(desk.policy(), desk.records());
+fn file_grants(eyes: &Eyes<'_>, grants: &[FileGrant]) -> Vec<Value> {
+    let mut resolver = eyes.resolver();
     let show = |held: &FileGrant| grant(&mut resolver, &held.role, &held.within, None);
     grants.iter().map(show).collect()
 }
@@ -153,21 +157,13 @@ fn grant(
     Value::Object(shown)
 }
 
-fn groups_of(desk: &Desk<'_>, id: &AccountId, name: &AccountName) -> Vec<GroupName> {
-    let stored = desk.records().groups.values();
-    let stored = stored
-        .filter(|group| group.members.contains(id))
-        .map(|group| &group.name);
-    let filed = desk.policy().groups.iter();
-    let filed = filed
-        .filter(|(_, group)| group.members.contains(name))
-        .map(|(name, _)| name);
-    let all = stored.chain(filed);
-    let seen = all.filter(|name| desk.sees(Subject::Group(name)));
-    let mut groups: Vec<_> = seen.cloned().collect();
-    groups.sort();
-    groups.dedup();
-    groups
+fn groups_of<'d>(eyes: &Eyes<'d>, id: &AccountId, name: &AccountName) -> BTreeSet<&'d GroupName> {
+    let all = {
+        let resolver = eyes.resolver();
+        let stored = resolver.groups_of(id).into_iter();
+        stored.chain(resolver.file_groups_of(name))
+    };
+    all.filter(|name| eyes.see(Subject::Group(name))).collect()
 }
 
 /// The latest use of any of its keys, or what is known from before.

@@ -79,6 +79,13 @@ impl<'a> Resolver<'a> {
 
     /// Turns around what is asked of every account, where all of them are worked out.
     pub(super) fn index(&mut self) {
+        self.index_groups();
+        let names = self.records.accounts.values().map(|record| &record.name);
+        self.stored_names = Some(names.collect());
+    }
+
+    /// Turns around who is in which group, where that is asked of many.
+    pub(crate) fn index_groups(&mut self) {
         let mut by_id: HashMap<_, Vec<_>> = HashMap::new();
         for (name, group) in &self.records.groups {
             for member in &group.members {
@@ -92,8 +99,6 @@ impl<'a> Resolver<'a> {
             }
         }
         (self.groups_of, self.file_groups_of) = (Some(by_id), Some(by_name));
-        let names = self.records.accounts.values().map(|record| &record.name);
-        self.stored_names = Some(names.collect());
     }
 
     /// Roles, groups and accounts that stand in the files and in the store.
@@ -254,7 +259,8 @@ impl<'a> Resolver<'a> {
         holdings
     }
 
-    fn groups_of(&self, id: &AccountId) -> Vec<&'a GroupName> {
+    /// The groups of the store that an account is in.
+    pub(crate) fn groups_of(&self, id: &AccountId) -> Vec<&'a GroupName> {
         match &self.groups_of {
             Some(index) => index.get(id).cloned().unwrap_or_default(),
             None => {
@@ -265,7 +271,8 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn file_groups_of(&self, account: &AccountName) -> Vec<&'a GroupName> {
+    /// The groups of files that an account is in.
+    pub(crate) fn file_groups_of(&self, account: &AccountName) -> Vec<&'a GroupName> {
         match &self.file_groups_of {
             Some(index) => index.get(account).cloned().unwrap_or_default(),
             None => {

@@ -201,8 +201,13 @@ impl Records {
 
     fn delete_account(&mut self, id: &AccountId) -> Touched {
         self.accounts.remove(id);
-        for group in self.groups.values_mut() {
-            group.members.remove(id);
+        let groups = self.groups.iter();
+        let his = groups.filter(|(_, group)| group.members.contains(id));
+        let his: Vec<_> = his.map(|(name, _)| name.clone()).collect();
+        for name in &his {
+            if let Some(group) = self.groups.get_mut(name) {
+                group.members.remove(id);
+            }
         }
         self.bury(id)
     }

@@ -17,6 +17,7 @@ mod lock;
 mod none;
 mod pepper;
 mod records;
+mod shared;
 mod sqlite;
 mod told;
 
@@ -30,6 +31,7 @@ pub use records::{
     AccountRecord, FileAccountRecord, GrantRecord, GroupRecord, KeyLimits, KeyRecord, Records,
     RoleRecord, SigningKeyRecord,
 };
+pub use shared::SharedMap;
 pub use sqlite::Sqlite;
 pub use told::Told;
 

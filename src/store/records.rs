@@ -9,25 +9,26 @@ use smallvec::SmallVec;
 
 use super::change::RETIRED_KEYS_KEPT;
 use super::effect::Touched;
+use super::shared::SharedMap;
 use crate::words::{
     AccountId, AccountName, Boundary, GroupName, KeyId, PermissionPattern, RoleName, SetName,
     TokenId, UnixTime,
 };
 
-/// Everything in a store.
+/// Everything in a store. A copy costs next to nothing: what there may be many of is shared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Records {
     /// The accounts managed by commands.
-    pub accounts: BTreeMap<AccountId, AccountRecord>,
+    pub accounts: SharedMap<AccountId, AccountRecord>,
     /// The keys, of accounts managed by files too.
-    pub(super) keys: BTreeMap<KeyId, KeyRecord>,
+    pub(super) keys: SharedMap<KeyId, KeyRecord>,
     /// The same by account and sorted, so that a change to one account does not look at all keys. Most
     /// accounts have one, or two while one follows the other: a set each would take five times that.
-    pub(super) keys_of: BTreeMap<AccountId, SmallVec<[KeyId; 2]>>,
+    pub(super) keys_of: SharedMap<AccountId, SmallVec<[KeyId; 2]>>,
     /// The custom roles.
     pub roles: BTreeMap<RoleName, RoleRecord>,
     /// The groups managed by commands.
-    pub groups: BTreeMap<GroupName, GroupRecord>,
+    pub groups: SharedMap<GroupName, GroupRecord>,
     /// What the store adds to the accounts managed by files.
     pub file_accounts: BTreeMap<AccountName, FileAccountRecord>,
     /// Keys written in files that end earlier than the file says.
@@ -80,14 +81,15 @@ impl Records {
 
     /// Puts `keys` in the place of all there are. A map that is made at once is half as large as one
     /// that grew key by key.
-    pub(super) fn set_keys(&mut self, keys: BTreeMap<KeyId, KeyRecord>) {
-        self.keys_of = BTreeMap::new();
+    pub(super) fn set_keys(&mut self, keys: SharedMap<KeyId, KeyRecord>) {
+        self.keys_of = SharedMap::default();
         keys.values().for_each(|key| self.index(key));
         self.keys = keys;
     }
 
     fn index(&mut self, key: &KeyRecord) {
-        let ids = self.keys_of.entry(key.account.clone()).or_default();
+        let account = key.account.clone();
+        let ids = self.keys_of.get_or_insert_with(account, SmallVec::new);
         if let Err(place) = ids.binary_search(&key.id) {
             ids.insert(place, key.id);
         }

@@ -4,6 +4,7 @@ use super::extent::{self, Extent, Subject};
 use super::{Asker, Reach};
 use crate::admin::desk::{Desk, not_found};
 use crate::admin::{AdminError, ErrorKind, Grant, Operation};
+use crate::directory::Resolver;
 use crate::store::RoleRecord;
 use crate::words::{AccountName, Boundary, Holding, PermissionId, RoleName};
 
@@ -63,8 +64,9 @@ pub(in crate::admin) fn check(
         return Ok(Permitted::default());
     };
     let asker = Asker::of(desk, terms)?;
+    let mut resolver = Resolver::new(desk.policy(), desk.records());
     for role in named_roles(operation) {
-        if !is_seen(desk, &asker, Subject::Role(role)) {
+        if !is_seen(desk, &asker, &mut resolver, Subject::Role(role)) {
             return Err(not_found(format!("there is no role `{role}`")).at("role"));
         }
     }
@@ -108,11 +110,12 @@ pub(in crate::admin) fn check(
         }
         Demand::See(_, subjects) => subjects
             .into_iter()
-            .try_for_each(|subject| see(desk, &asker, subject))?,
+            .try_for_each(|subject| see(desk, &asker, &mut resolver, subject))?,
         Demand::Change(name, subjects, mut whole) => {
             for subject in subjects {
-                see(desk, &asker, subject)?;
-                whole.extend(extent::of(desk, subject).ok_or_else(|| absent(subject))?);
+                see(desk, &asker, &mut resolver, subject)?;
+                let extent = extent::of(desk, &mut resolver, subject);
+                whole.extend(extent.ok_or_else(|| absent(subject))?);
             }
             let (reach, _) = reached(&asker, (permission, name), &whole)?;
             return Ok(Permitted {
@@ -127,8 +130,25 @@ pub(in crate::admin) fn check(
 
 /// Says whether somebody who asks sees a thing: he may look at it or change it where it is, or it is
 /// a role of his own.
-pub(super) fn is_seen(desk: &Desk<'_>, asker: &Asker<'_>, subject: Subject<'_>) -> bool {
-    let Some(extent) = extent::of(desk, subject) else {
+pub(super) fn is_seen(
+    desk: &Desk<'_>,
+    asker: &Asker<'_>,
+    resolver: &mut Resolver<'_>,
+    subject: Subject<'_>,
+) -> bool {
+    let looks = permissions_to_see(subject).iter();
+    let mut looks = looks.filter_map(|name| desk.policy().permission_id(name));
+    // Of most that he does not see that is told by where it is, and not worked out.
+    let is_near = |owner: &Boundary| {
+        let mut giving = looks
+            .clone()
+            .flat_map(|permission| asker.giving(permission));
+        giving.any(|holding| extent::covers_place(&holding.within, owner))
+    };
+    if extent::owner(desk, subject).is_some_and(|owner| !is_near(owner)) {
+        return false;
+    }
+    let Some(extent) = extent::of(desk, resolver, subject) else {
         return false;
     };
     if let Subject::Role(name) = subject {
@@ -137,8 +157,6 @@ pub(super) fn is_seen(desk: &Desk<'_>, asker: &Asker<'_>, subject: Subject<'_>) 
             return true;
         }
     }
-    let looks = permissions_to_see(subject).iter();
-    let mut looks = looks.filter_map(|name| desk.policy().permission_id(name));
     extent.is_empty() || looks.any(|permission| asker.looks(permission, &extent))
 }
 
@@ -151,8 +169,13 @@ fn permissions_to_see(subject: Subject<'_>) -> &'static [&'static str] {
     }
 }
 
-fn see(desk: &Desk<'_>, asker: &Asker<'_>, subject: Subject<'_>) -> Result<(), AdminError> {
-    match is_seen(desk, asker, subject) {
+fn see(
+    desk: &Desk<'_>,
+    asker: &Asker<'_>,
+    resolver: &mut Resolver<'_>,
+    subject: Subject<'_>,
+) -> Result<(), AdminError> {
+    match is_seen(desk, asker, resolver, subject) {
         true => Ok(()),
         false => Err(absent(subject)),
     }

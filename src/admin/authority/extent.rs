@@ -111,68 +111,90 @@ impl Extent {
 }
 
 /// Says whether a grant that holds within `wide` holds everywhere within `narrow`.
-fn covers_place(wide: &Boundary, narrow: &Boundary) -> bool {
+pub(super) fn covers_place(wide: &Boundary, narrow: &Boundary) -> bool {
     wide.iter().all(|(dimension, values)| {
         let mut named = narrow.iter();
         named.any(|(other, inner)| other == dimension && inner.is_subset(values))
     })
 }
 
-/// How far a thing reaches; nothing if it is not there.
-pub(super) fn of(desk: &Desk<'_>, subject: Subject<'_>) -> Option<Extent> {
+/// How far a thing reaches; nothing if it is not there. For many things one `resolver` does.
+pub(super) fn of(
+    desk: &Desk<'_>,
+    resolver: &mut Resolver<'_>,
+    subject: Subject<'_>,
+) -> Option<Extent> {
     match subject {
-        Subject::Account(name) | Subject::KeysOf(name) => account(desk, name),
-        Subject::Key(id) => account(desk, &desk.directory().key(id)?.account.name),
-        Subject::Group(name) => group(desk, name),
-        Subject::Role(name) => role(desk, name),
+        Subject::Account(name) | Subject::KeysOf(name) => account(desk, resolver, name),
+        Subject::Key(id) => account(desk, resolver, &desk.directory().key(id)?.account.name),
+        Subject::Group(name) => group(desk, resolver, name),
+        Subject::Role(name) => role(desk, resolver, name),
     }
 }
 
-fn account(desk: &Desk<'_>, name: &AccountName) -> Option<Extent> {
-    let mut resolver = Resolver::new(desk.policy(), desk.records());
-    let (mut extent, id) = match desk.find(name).ok()? {
+/// Where those who manage an account of the store have to hold the right to. Of what is not there, or
+/// is managed by file, that is everywhere.
+pub(super) fn owner<'d>(desk: &'d Desk<'_>, subject: Subject<'_>) -> Option<&'d Boundary> {
+    let name = match subject {
+        Subject::Account(name) | Subject::KeysOf(name) => name,
+        Subject::Key(id) => &desk.directory().key(id)?.account.name,
+        Subject::Group(_) | Subject::Role(_) => return None,
+    };
+    match desk.known(name)? {
+        Found::Stored(record) => Some(&record.owner),
+        Found::Filed(_) => None,
+    }
+}
+
+fn account(desk: &Desk<'_>, resolver: &mut Resolver<'_>, name: &AccountName) -> Option<Extent> {
+    let (mut extent, id) = match desk.known(name)? {
         Found::Stored(record) => {
             let mut extent = Extent::at(record.owner.clone());
-            extent.grants(&mut resolver, open(&record.grants));
+            extent.grants(resolver, open(&record.grants));
             (extent, Some(&record.id))
         }
         // What a file manages is nobody's in particular.
         Found::Filed(entry) => {
             let mut extent = Extent::at(Boundary::default());
             let grants = entry.grants.iter();
-            extent.grants(&mut resolver, grants.map(|held| (&held.role, &held.within)));
+            extent.grants(resolver, grants.map(|held| (&held.role, &held.within)));
             let known = desk.directory().account_named(name.as_str());
             (extent, known.map(|known| &known.id))
         }
     };
-    let stored = desk.records().groups.values();
-    for group in stored.filter(|group| id.is_some_and(|id| group.members.contains(id))) {
-        extent.grants(&mut resolver, open(&group.grants));
+    let stored = id.map(|id| resolver.groups_of(id)).unwrap_or_default();
+    for group in stored
+        .iter()
+        .filter_map(|name| desk.records().groups.get(*name))
+    {
+        extent.grants(resolver, open(&group.grants));
     }
-    let filed = desk.policy().groups.values();
-    for group in filed.filter(|group| group.members.contains(name)) {
+    let filed = resolver.file_groups_of(name);
+    for group in filed
+        .iter()
+        .filter_map(|name| desk.policy().groups.get(*name))
+    {
         let grants = group.grants.iter();
-        extent.grants(&mut resolver, grants.map(|held| (&held.role, &held.within)));
+        extent.grants(resolver, grants.map(|held| (&held.role, &held.within)));
     }
     Some(extent)
 }
 
-fn group(desk: &Desk<'_>, name: &GroupName) -> Option<Extent> {
-    let mut resolver = Resolver::new(desk.policy(), desk.records());
+fn group(desk: &Desk<'_>, resolver: &mut Resolver<'_>, name: &GroupName) -> Option<Extent> {
     if let Some(record) = desk.records().groups.get(name) {
         let mut extent = Extent::at(record.owner.clone());
-        extent.grants(&mut resolver, open(&record.grants));
+        extent.grants(resolver, open(&record.grants));
         return Some(extent);
     }
     let entry = desk.policy().groups.get(name)?;
     let mut extent = Extent::at(Boundary::default());
     let grants = entry.grants.iter();
-    extent.grants(&mut resolver, grants.map(|held| (&held.role, &held.within)));
+    extent.grants(resolver, grants.map(|held| (&held.role, &held.within)));
     Some(extent)
 }
 
-fn role(desk: &Desk<'_>, name: &RoleName) -> Option<Extent> {
-    let given = Resolver::new(desk.policy(), desk.records()).role(name).ok();
+fn role(desk: &Desk<'_>, resolver: &mut Resolver<'_>, name: &RoleName) -> Option<Extent> {
+    let given = resolver.role(name).ok();
     let owner = match desk.records().roles.get(name) {
         Some(record) => record.owner.clone(),
         // Roles of files, and of the gateway's own, are there for everybody.
@@ -192,12 +214,13 @@ fn role(desk: &Desk<'_>, name: &RoleName) -> Option<Extent> {
 /// Everybody in a group.
 pub(super) fn members(desk: &Desk<'_>, group: &GroupName) -> Extent {
     let mut extent = Extent::default();
+    let mut resolver = Resolver::new(desk.policy(), desk.records());
+    resolver.index_groups();
     let record = desk.records().groups.get(group);
     for id in record.into_iter().flat_map(|record| &record.members) {
         let account = desk.records().accounts.get(id);
-        if let Some(more) = account.and_then(|record| self::account(desk, &record.name)) {
-            extent.extend(more);
-        }
+        let more = account.and_then(|record| self::account(desk, &mut resolver, &record.name));
+        extent.extend(more.unwrap_or_default());
     }
     extent
 }

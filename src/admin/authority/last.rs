@@ -37,7 +37,7 @@ impl Desk<'_> {
         let Some(gate) = Gate::of(self, terms) else {
             return Ok(());
         };
-        let before = &self.inner.records;
+        let before = self.records();
         // Most often an administrator asks, and somebody else loses something: then it is he who stays.
         let asks = self.directory().account(&terms.caller.account.id);
         if let (Taken::From(id), Some(asks)) = (taken, asks)
@@ -125,7 +125,7 @@ impl<'d> Gate<'d> {
         let only = key.limits.only.as_ref();
         let policy = self.desk.policy();
         let may = only.is_none_or(|only| covers(policy, &self.all, only));
-        let known = self.desk.inner.records.key(&key.id);
+        let known = self.desk.records().key(&key.id);
         let before = known.map_or(&[][..], |known| &known.limits.allow_from);
         alive && may && self.reaches(before, &key.limits.allow_from)
     }

@@ -70,7 +70,7 @@ pub fn document() -> Value {
             "license": { "name": "Apache-2.0 OR MIT", "identifier": "Apache-2.0 OR MIT" },
         },
         "servers": [{ "url": "/" }],
-        "security": [{ "token": [] }, { "key": [] }],
+        "security": [{ "token": [] }, { "key": [] }, { "header": [] }],
         "paths": paths,
         "x-portcullis-host-only": host_only(),
         "components": {
@@ -86,6 +86,12 @@ pub fn document() -> Value {
                     "type": "http",
                     "scheme": "basic",
                     "description": "A key id and its secret",
+                },
+                "header": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "X-Api-Key",
+                    "description": "A key id, a dot and its secret",
                 },
             },
         },

@@ -1,12 +1,12 @@
 //! Which keys there are: listed page by page, those that are silent or end soon, and when they were
 //! used.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 
-use crate::admin::authority::Subject;
+use crate::admin::authority::{Eyes, Subject};
 use crate::admin::desk::{Answer, Desk, not_found};
 use crate::admin::service::Used;
+use crate::admin::sorted::sorted;
 use crate::admin::{AdminError, view};
 use crate::directory::Key;
 use crate::policy::FileKey;
@@ -54,22 +54,20 @@ pub(in crate::admin) fn list(
         None => None,
     };
     let begin = after.as_ref().map(|(name, ..)| name.clone());
-    let accounts: BinaryHeap<_> = desk
+    let accounts: Vec<_> = desk
         .directory()
         .accounts()
         .filter(|one| account.is_none_or(|account| one.name == *account))
-        .filter(|one| desk.sees(Subject::KeysOf(&one.name)))
         .filter(|one| begin.as_ref().is_none_or(|begin| one.name >= *begin))
-        .map(|one| Reverse((&one.name, &one.id)))
         .collect();
     // Each account is looked at with its keys, and a page needs no more accounts than it has lines,
-    // unless some of them have nothing to show. So they are put in order one by one.
+    // unless some of them have nothing to show.
+    let accounts = sorted(accounts, |one, other| one.name.cmp(&other.name));
+    let eyes = Eyes::of_many(desk);
+    let accounts = accounts.filter(|one| eyes.see(Subject::KeysOf(&one.name)));
     let most = limit.unwrap_or(usize::MAX);
     let mut shown = Vec::new();
-    for Reverse((_, id)) in in_order(accounts) {
-        let Some(account) = desk.directory().account(id) else {
-            continue;
-        };
+    for account in accounts {
         let mut keys: Vec<_> = keys_of(desk, account)
             .filter(|key| wanted.admits(desk, key))
             .map(|key| (place(desk, key), key))
@@ -87,11 +85,6 @@ pub(in crate::admin) fn list(
         }
     }
     Ok(shown.into())
-}
-
-/// What is on a heap, first things first, as far as somebody asks.
-fn in_order<T: Ord>(mut heap: BinaryHeap<T>) -> impl Iterator<Item = T> {
-    std::iter::from_fn(move || heap.pop())
 }
 
 /// Where a key stands in the list: by account, then by age; keys of files have none and come first.
