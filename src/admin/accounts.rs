@@ -53,6 +53,10 @@ pub(super) fn list(desk: &Desk<'_>, after: Option<&AccountName>, limit: Option<u
     let all = stored.chain(filed);
     let rows: Vec<_> = all
         .filter(|(name, _)| after.is_none_or(|after| *name > after))
+        .filter(|(name, found)| match found {
+            Found::Stored(record) => eyes.are_near(Subject::Account(name), &record.owner),
+            Found::Filed(_) => true,
+        })
         .collect();
     let rows = sorted(rows, |one, other| one.0.cmp(other.0));
     let seen = rows.filter(|(name, _)| eyes.see(Subject::Account(name)));

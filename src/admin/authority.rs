@@ -222,6 +222,16 @@ impl<'d> Eyes<'d> {
         }
     }
 
+    /// Says whether a thing that has this owner is where whoever asks looks. Quick, and for most of many
+    /// all there is to say.
+    pub(super) fn are_near(&self, subject: Subject<'_>, owner: &Boundary) -> bool {
+        match &self.asker {
+            None => true,
+            Some(Err(_)) => false,
+            Some(Ok(asker)) => demand::is_near(self.desk, asker, subject, owner),
+        }
+    }
+
     /// What works grants out.
     pub(super) fn resolver(&self) -> RefMut<'_, Resolver<'d>> {
         self.resolver.borrow_mut()

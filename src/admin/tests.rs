@@ -4,6 +4,7 @@ mod apply;
 mod audit;
 mod keys;
 mod last;
+mod looks;
 mod roles;
 mod tokens;
 pub(super) mod world;

@@ -1,6 +1,7 @@
 //! What is written without anybody asking: the last use of keys, refusals, what was asked again, and the
 //! bounds of the audit trail; and the one place where records of the trail are written and counted.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Service, repeats, trail};

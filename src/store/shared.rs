@@ -6,7 +6,6 @@
 //! falls into, whose values are shared again.
 
 use std::borrow::Borrow;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -166,10 +165,12 @@ fn place<K: Borrow<Q>, V, Q: Ord + ?Sized>(chunk: &[(K, Arc<V>)], key: &Q) -> Re
 impl<K: Ord, V> FromIterator<(K, V)> for SharedMap<K, V> {
     /// Of several with one key the last counts.
     fn from_iter<T: IntoIterator<Item = (K, V)>>(entries: T) -> Self {
-        let sorted: BTreeMap<K, V> = entries.into_iter().collect();
-        let mut entries = sorted
-            .into_iter()
-            .map(|(key, value)| (key, Arc::new(value)));
+        let entries = entries.into_iter();
+        let mut entries: Vec<_> = entries.map(|(key, value)| (key, Arc::new(value))).collect();
+        entries.reverse();
+        entries.sort_by(|one, other| one.0.cmp(&other.0));
+        entries.dedup_by(|one, other| one.0 == other.0);
+        let mut entries = entries.into_iter();
         let mut chunks = Vec::new();
         loop {
             let mut chunk: Vec<_> = entries.by_ref().take(CHUNK_MAX).collect();
@@ -229,6 +230,8 @@ impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for SharedMap<K, V> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;

@@ -136,16 +136,8 @@ pub(super) fn is_seen(
     resolver: &mut Resolver<'_>,
     subject: Subject<'_>,
 ) -> bool {
-    let looks = permissions_to_see(subject).iter();
-    let mut looks = looks.filter_map(|name| desk.policy().permission_id(name));
-    // Of most that he does not see that is told by where it is, and not worked out.
-    let is_near = |owner: &Boundary| {
-        let mut giving = looks
-            .clone()
-            .flat_map(|permission| asker.giving(permission));
-        giving.any(|holding| extent::covers_place(&holding.within, owner))
-    };
-    if extent::owner(desk, subject).is_some_and(|owner| !is_near(owner)) {
+    let owner = extent::owner(desk, subject);
+    if owner.is_some_and(|owner| !is_near(desk, asker, subject, owner)) {
         return false;
     }
     let Some(extent) = extent::of(desk, resolver, subject) else {
@@ -157,7 +149,23 @@ pub(super) fn is_seen(
             return true;
         }
     }
+    let looks = permissions_to_see(subject).iter();
+    let mut looks = looks.filter_map(|name| desk.policy().permission_id(name));
     extent.is_empty() || looks.any(|permission| asker.looks(permission, &extent))
+}
+
+/// Says whether somebody looks as far as a thing is that has this owner: without that he does not see
+/// it, whatever it holds.
+pub(super) fn is_near(
+    desk: &Desk<'_>,
+    asker: &Asker<'_>,
+    subject: Subject<'_>,
+    owner: &Boundary,
+) -> bool {
+    let looks = permissions_to_see(subject).iter();
+    let looks = looks.filter_map(|name| desk.policy().permission_id(name));
+    let mut giving = looks.flat_map(|permission| asker.giving(permission));
+    giving.any(|holding| extent::covers_place(&holding.within, owner))
 }
 
 fn permissions_to_see(subject: Subject<'_>) -> &'static [&'static str] {

@@ -8,6 +8,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::Problem;
 use super::read::Asked;
+use super::shapes::Told;
 use crate::admin::Operation;
 
 /// The shape of something in JSON: its name, itself, and what it is made of.
@@ -114,6 +115,26 @@ impl fmt::Debug for Endpoint {
 }
 
 impl Endpoint {
+    /// What is the same for most rows of a part: they read no query and no body. The rest each says for
+    /// itself, or a test fails that reads them all.
+    pub(super) const fn of(tag: &'static str, permission: Option<&'static str>) -> Self {
+        Self {
+            id: "",
+            verb: Verb::Get,
+            path: "",
+            tag,
+            summary: "",
+            permission,
+            query: &[],
+            body: None,
+            answer: Answer::One(Shape::of::<Told>()),
+            reads: |_| {
+                let said = "this endpoint reads nothing";
+                Err(Problem::new(StatusCode::NOT_FOUND, said))
+            },
+        }
+    }
+
     /// Says whether a query parameter is one it reads.
     pub(super) fn knows(&self, name: &str) -> bool {
         let paged = matches!(self.answer, Answer::Pages(..));

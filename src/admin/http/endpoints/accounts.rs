@@ -13,6 +13,8 @@ use crate::words::{AccountName, Boundary, RoleName, SetName};
 const TAG: &str = "accounts";
 const VIEW: Option<&str> = Some("portcullis.accounts:view");
 const EDIT: Option<&str> = Some("portcullis.accounts:edit");
+const LOOK: Endpoint = Endpoint::of(TAG, VIEW);
+const CHANGE: Endpoint = Endpoint::of(TAG, EDIT);
 
 /// A new account.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -90,13 +92,8 @@ pub(super) struct GivenGrant {
 pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         id: "listAccounts",
-        verb: Verb::Get,
         path: "/accounts",
-        tag: TAG,
         summary: "The accounts the caller sees, by name",
-        permission: VIEW,
-        query: &[],
-        body: None,
         answer: Answer::Pages(Shape::of::<Account>(), "name"),
         reads: |asked| {
             Ok(Operation::AccountsList {
@@ -104,15 +101,13 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 limit: Some(asked.limit()? + 1),
             })
         },
+        ..LOOK
     },
     Endpoint {
         id: "createAccount",
         verb: Verb::Post,
         path: "/accounts",
-        tag: TAG,
         summary: "Makes an account",
-        permission: EDIT,
-        query: &[],
         body: Some(Shape::of::<New>()),
         answer: Answer::Made(Shape::of::<Account>(), "name"),
         reads: |asked| {
@@ -125,18 +120,15 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 owner: new.owner,
             })
         },
+        ..CHANGE
     },
     Endpoint {
         id: "applyAccounts",
         verb: Verb::Post,
         // Not below `/accounts`, where it would be an account's name.
         path: "/apply",
-        tag: TAG,
         summary: "Makes accounts, groups and roles what a set of files says, or tells what that would change",
-        permission: EDIT,
-        query: &[],
         body: Some(Shape::of::<Apply>()),
-        answer: Answer::One(Shape::of::<Told>()),
         reads: |asked| {
             let apply: Apply = asked.body()?;
             Ok(Operation::AccountsApply {
@@ -146,31 +138,25 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 dry_run: apply.dry_run,
             })
         },
+        ..CHANGE
     },
     Endpoint {
         id: "showAccount",
-        verb: Verb::Get,
         path: "/accounts/{account}",
-        tag: TAG,
         summary: "One account",
-        permission: VIEW,
-        query: &[],
-        body: None,
         answer: Answer::One(Shape::of::<Account>()),
         reads: |asked| {
             Ok(Operation::AccountsShow {
                 name: asked.path("account")?,
             })
         },
+        ..LOOK
     },
     Endpoint {
         id: "updateAccount",
         verb: Verb::Patch,
         path: "/accounts/{account}",
-        tag: TAG,
         summary: "Gives an account another description, other addresses",
-        permission: EDIT,
-        query: &[],
         body: Some(Shape::of::<Update>()),
         answer: Answer::One(Shape::of::<Account>()),
         reads: |asked| {
@@ -181,91 +167,79 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 allow_from: update.allow_from,
             })
         },
+        ..CHANGE
     },
     Endpoint {
         id: "deleteAccount",
         verb: Verb::Delete,
         path: "/accounts/{account}",
-        tag: TAG,
         summary: "Removes an account and its keys for ever; answers with what it was",
-        permission: EDIT,
-        query: &[],
-        body: None,
         answer: Answer::One(Shape::of::<Account>()),
         reads: |asked| {
             Ok(Operation::AccountsDelete {
                 name: asked.path("account")?,
             })
         },
+        ..CHANGE
     },
     Endpoint {
         id: "disableAccount",
         verb: Verb::Post,
         path: "/accounts/{account}/disable",
-        tag: TAG,
         summary: "Shuts an account off, one managed by file too",
-        permission: EDIT,
-        query: &[],
-        body: None,
         answer: Answer::One(Shape::of::<Account>()),
         reads: |asked| {
             Ok(Operation::AccountsDisable {
                 name: asked.path("account")?,
             })
         },
+        ..CHANGE
     },
     Endpoint {
         id: "enableAccount",
         verb: Verb::Post,
         path: "/accounts/{account}/enable",
-        tag: TAG,
         summary: "Lets an account in again",
-        permission: EDIT,
-        query: &[],
-        body: None,
         answer: Answer::One(Shape::of::<Account>()),
         reads: |asked| {
             Ok(Operation::AccountsEnable {
                 name: asked.path("account")?,
             })
         },
+        ..CHANGE
     },
     Endpoint {
         id: "grantToAccount",
         verb: Verb::Post,
         path: "/accounts/{account}/grant",
-        tag: TAG,
         summary: "Gives an account a role",
-        permission: EDIT,
-        query: &[],
         body: Some(Shape::of::<GivenGrant>()),
         answer: Answer::One(Shape::of::<Account>()),
         reads: |asked| {
-            let grant: GivenGrant = asked.body()?;
+            let GivenGrant { role, within } = asked.body()?;
             Ok(Operation::AccountsGrant {
                 name: asked.path("account")?,
-                role: grant.role,
-                within: grant.within,
+                role,
+                within,
             })
         },
+        ..CHANGE
     },
     Endpoint {
         id: "ungrantFromAccount",
         verb: Verb::Post,
         path: "/accounts/{account}/ungrant",
-        tag: TAG,
         summary: "Takes exactly this grant away from an account",
-        permission: EDIT,
-        query: &[],
         body: Some(Shape::of::<GivenGrant>()),
         answer: Answer::One(Shape::of::<Account>()),
         reads: |asked| {
-            let grant: GivenGrant = asked.body()?;
+            let GivenGrant { role, within } = asked.body()?;
             Ok(Operation::AccountsUngrant {
                 name: asked.path("account")?,
-                role: grant.role,
-                within: grant.within,
+                role,
+                within,
             })
         },
+        ..CHANGE
     },
 ];

@@ -9,6 +9,7 @@ use crate::denials::Filter;
 
 const TAG: &str = "denials";
 const VIEW: Option<&str> = Some("portcullis.denials:view");
+const LOOK: Endpoint = Endpoint::of(TAG, VIEW);
 
 const ACCOUNT: Parameter = Parameter {
     name: "account",
@@ -68,67 +69,52 @@ fn filter(asked: &Asked) -> Result<Filter, Problem> {
 pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         id: "listDenials",
-        verb: Verb::Get,
         path: "/denials",
-        tag: TAG,
         summary: "Refusals that are kept, newest first",
-        permission: VIEW,
         query: FILTERS,
-        body: None,
         answer: Answer::List(Shape::of::<Told>()),
         reads: |asked| {
             Ok(Operation::DenialsList {
                 filter: filter(asked)?,
             })
         },
+        ..LOOK
     },
     Endpoint {
         id: "followDenials",
-        verb: Verb::Get,
         path: "/denials/follow",
-        tag: TAG,
         summary: "Refusals above a number, oldest first, and what to ask for next",
-        permission: VIEW,
         query: FOLLOWED,
-        body: None,
-        answer: Answer::One(Shape::of::<Told>()),
         reads: |asked| {
             Ok(Operation::DenialsFollow {
                 after: asked.query("after")?,
                 filter: filter(asked)?,
             })
         },
+        ..LOOK
     },
     Endpoint {
         id: "topDenials",
-        verb: Verb::Get,
         path: "/denials/top",
-        tag: TAG,
         summary: "Who was refused what and how often",
-        permission: VIEW,
         query: FILTERS,
-        body: None,
         answer: Answer::List(Shape::of::<Told>()),
         reads: |asked| {
             Ok(Operation::DenialsTop {
                 filter: filter(asked)?,
             })
         },
+        ..LOOK
     },
     Endpoint {
         id: "showDenial",
-        verb: Verb::Get,
         path: "/denials/{request}",
-        tag: TAG,
         summary: "What one refusal was about, and what the same request would get now",
-        permission: VIEW,
-        query: &[],
-        body: None,
-        answer: Answer::One(Shape::of::<Told>()),
         reads: |asked| {
             Ok(Operation::DenialsExplain {
                 id: asked.path("request")?,
             })
         },
+        ..LOOK
     },
 ];

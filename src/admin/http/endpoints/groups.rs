@@ -12,6 +12,8 @@ use crate::words::{Boundary, GroupName};
 const TAG: &str = "groups";
 const VIEW: Option<&str> = Some("portcullis.groups:view");
 const EDIT: Option<&str> = Some("portcullis.groups:edit");
+const LOOK: Endpoint = Endpoint::of(TAG, VIEW);
+const CHANGE: Endpoint = Endpoint::of(TAG, EDIT);
 
 /// A new group.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -35,24 +37,17 @@ struct New {
 pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         id: "listGroups",
-        verb: Verb::Get,
         path: "/groups",
-        tag: TAG,
         summary: "The groups the caller sees, by name",
-        permission: VIEW,
-        query: &[],
-        body: None,
         answer: Answer::Pages(Shape::of::<Group>(), "name"),
         reads: |_| Ok(Operation::GroupsList {}),
+        ..LOOK
     },
     Endpoint {
         id: "createGroup",
         verb: Verb::Post,
         path: "/groups",
-        tag: TAG,
         summary: "Makes a group",
-        permission: EDIT,
-        query: &[],
         body: Some(Shape::of::<New>()),
         answer: Answer::Made(Shape::of::<Group>(), "name"),
         reads: |asked| {
@@ -64,48 +59,38 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 owner: new.owner,
             })
         },
+        ..CHANGE
     },
     Endpoint {
         id: "showGroup",
-        verb: Verb::Get,
         path: "/groups/{group}",
-        tag: TAG,
         summary: "One group",
-        permission: VIEW,
-        query: &[],
-        body: None,
         answer: Answer::One(Shape::of::<Group>()),
         reads: |asked| {
             Ok(Operation::GroupsShow {
                 name: asked.path("group")?,
             })
         },
+        ..LOOK
     },
     Endpoint {
         id: "deleteGroup",
         verb: Verb::Delete,
         path: "/groups/{group}",
-        tag: TAG,
         summary: "Removes a group; answers with what it was",
-        permission: EDIT,
-        query: &[],
-        body: None,
         answer: Answer::One(Shape::of::<Group>()),
         reads: |asked| {
             Ok(Operation::GroupsDelete {
                 name: asked.path("group")?,
             })
         },
+        ..CHANGE
     },
     Endpoint {
         id: "addToGroup",
         verb: Verb::Put,
         path: "/groups/{group}/members/{account}",
-        tag: TAG,
         summary: "Puts an account into a group",
-        permission: EDIT,
-        query: &[],
-        body: None,
         answer: Answer::One(Shape::of::<Group>()),
         reads: |asked| {
             Ok(Operation::GroupsAdd {
@@ -113,16 +98,13 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 account: asked.path("account")?,
             })
         },
+        ..CHANGE
     },
     Endpoint {
         id: "removeFromGroup",
         verb: Verb::Delete,
         path: "/groups/{group}/members/{account}",
-        tag: TAG,
         summary: "Takes an account out of a group",
-        permission: EDIT,
-        query: &[],
-        body: None,
         answer: Answer::One(Shape::of::<Group>()),
         reads: |asked| {
             Ok(Operation::GroupsRemove {
@@ -130,43 +112,40 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 account: asked.path("account")?,
             })
         },
+        ..CHANGE
     },
     Endpoint {
         id: "grantToGroup",
         verb: Verb::Post,
         path: "/groups/{group}/grant",
-        tag: TAG,
         summary: "Gives a group a role",
-        permission: EDIT,
-        query: &[],
         body: Some(Shape::of::<GivenGrant>()),
         answer: Answer::One(Shape::of::<Group>()),
         reads: |asked| {
-            let grant: GivenGrant = asked.body()?;
+            let GivenGrant { role, within } = asked.body()?;
             Ok(Operation::GroupsGrant {
                 name: asked.path("group")?,
-                role: grant.role,
-                within: grant.within,
+                role,
+                within,
             })
         },
+        ..CHANGE
     },
     Endpoint {
         id: "ungrantFromGroup",
         verb: Verb::Post,
         path: "/groups/{group}/ungrant",
-        tag: TAG,
         summary: "Takes exactly this grant away from a group",
-        permission: EDIT,
-        query: &[],
         body: Some(Shape::of::<GivenGrant>()),
         answer: Answer::One(Shape::of::<Group>()),
         reads: |asked| {
-            let grant: GivenGrant = asked.body()?;
+            let GivenGrant { role, within } = asked.body()?;
             Ok(Operation::GroupsUngrant {
                 name: asked.path("group")?,
-                role: grant.role,
-                within: grant.within,
+                role,
+                within,
             })
         },
+        ..CHANGE
     },
 ];

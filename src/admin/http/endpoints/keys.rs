@@ -12,6 +12,8 @@ use crate::words::{PermissionPattern, UnixTime};
 const TAG: &str = "keys";
 const VIEW: Option<&str> = Some("portcullis.keys:view");
 const EDIT: Option<&str> = Some("portcullis.keys:edit");
+const LOOK: Endpoint = Endpoint::of(TAG, VIEW);
+const CHANGE: Endpoint = Endpoint::of(TAG, EDIT);
 
 /// A new key.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -129,13 +131,9 @@ const FILTERS: &[Parameter] = &[
 pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         id: "listKeys",
-        verb: Verb::Get,
         path: "/keys",
-        tag: TAG,
         summary: "The keys the caller sees, by account",
-        permission: VIEW,
         query: FILTERS,
-        body: None,
         answer: Answer::Pages(Shape::of::<Key>(), "id"),
         reads: |asked| {
             Ok(Operation::KeysList {
@@ -146,15 +144,13 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 limit: Some(asked.limit()? + 1),
             })
         },
+        ..LOOK
     },
     Endpoint {
         id: "createKey",
         verb: Verb::Post,
         path: "/accounts/{account}/keys",
-        tag: TAG,
         summary: "Makes a key; the answer is the only place its secret is shown",
-        permission: EDIT,
-        query: &[],
         body: Some(Shape::of::<New>()),
         answer: Answer::Made(Shape::of::<NewKey>(), "id"),
         reads: |asked| {
@@ -167,15 +163,13 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 allow_from: new.allow_from,
             })
         },
+        ..CHANGE
     },
     Endpoint {
         id: "importKeys",
         verb: Verb::Post,
         path: "/accounts/{account}/keys/import",
-        tag: TAG,
         summary: "Takes keys that were made elsewhere, by the digests of their secrets",
-        permission: EDIT,
-        query: &[],
         body: Some(Shape::of::<Import>()),
         answer: Answer::List(Shape::of::<Key>()),
         reads: |asked| {
@@ -188,31 +182,25 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 allow_from: import.allow_from,
             })
         },
+        ..CHANGE
     },
     Endpoint {
         id: "showKey",
-        verb: Verb::Get,
         path: "/keys/{key}",
-        tag: TAG,
         summary: "One key, without its secret",
-        permission: VIEW,
-        query: &[],
-        body: None,
         answer: Answer::One(Shape::of::<Key>()),
         reads: |asked| {
             Ok(Operation::KeysShow {
                 key: asked.path("key")?,
             })
         },
+        ..LOOK
     },
     Endpoint {
         id: "updateKey",
         verb: Verb::Patch,
         path: "/keys/{key}",
-        tag: TAG,
         summary: "Gives a key another description, other limits",
-        permission: EDIT,
-        query: &[],
         body: Some(Shape::of::<Update>()),
         answer: Answer::One(Shape::of::<Key>()),
         reads: |asked| {
@@ -224,15 +212,13 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 allow_from: update.allow_from,
             })
         },
+        ..CHANGE
     },
     Endpoint {
         id: "rotateKey",
         verb: Verb::Post,
         path: "/keys/{key}/rotate",
-        tag: TAG,
         summary: "Makes a key instead of another, which ends after an overlap",
-        permission: EDIT,
-        query: &[],
         body: Some(Shape::of::<Rotate>()),
         answer: Answer::One(Shape::of::<NewKey>()),
         reads: |asked| {
@@ -243,15 +229,13 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 expires_at: rotate.expires_at,
             })
         },
+        ..CHANGE
     },
     Endpoint {
         id: "expireKey",
         verb: Verb::Post,
         path: "/keys/{key}/expire",
-        tag: TAG,
         summary: "Ends a key, now or then; it is never refused",
-        permission: EDIT,
-        query: &[],
         body: Some(Shape::of::<Expire>()),
         answer: Answer::One(Shape::of::<Key>()),
         reads: |asked| {
@@ -261,5 +245,6 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 at: expire.at,
             })
         },
+        ..CHANGE
     },
 ];

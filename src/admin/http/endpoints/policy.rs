@@ -13,6 +13,7 @@ use crate::words::{AccountName, Method};
 
 const TAG: &str = "policy";
 const VIEW: Option<&str> = Some("portcullis.policy:view");
+const LOOK: Endpoint = Endpoint::of(TAG, VIEW);
 
 /// A request that is only thought of.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -89,26 +90,18 @@ const MATRIX: &[Parameter] = &[
 pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         id: "listRoutes",
-        verb: Verb::Get,
         path: "/routes",
-        tag: TAG,
         summary: "Every route, in the order of the files",
-        permission: VIEW,
-        query: &[],
-        body: None,
         answer: Answer::List(Shape::of::<Told>()),
         reads: |_| Ok(Operation::RoutesList {}),
+        ..LOOK
     },
     Endpoint {
         id: "matchRoute",
         verb: Verb::Post,
         path: "/routes/match",
-        tag: TAG,
         summary: "The routes one request meets",
-        permission: VIEW,
-        query: &[],
         body: Some(Shape::of::<Matched>()),
-        answer: Answer::One(Shape::of::<Told>()),
         reads: |asked| {
             let matched: Matched = asked.body()?;
             Ok(Operation::RoutesMatch {
@@ -117,76 +110,59 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 host: matched.host,
             })
         },
+        ..LOOK
     },
     Endpoint {
         id: "listOverlaps",
-        verb: Verb::Get,
         path: "/routes/overlaps",
-        tag: TAG,
         summary: "Pairs of routes that match a path in common",
-        permission: VIEW,
         query: OVERLAPS,
-        body: None,
         answer: Answer::List(Shape::of::<Told>()),
         reads: |asked| {
             Ok(Operation::RoutesOverlaps {
                 incomparable: asked.word("incomparable")?.unwrap_or_default(),
             })
         },
+        ..LOOK
     },
     Endpoint {
         id: "showMatrix",
-        verb: Verb::Get,
         path: "/routes/matrix",
-        tag: TAG,
         summary: "What every account may do",
-        permission: VIEW,
         query: MATRIX,
-        body: None,
-        answer: Answer::One(Shape::of::<Told>()),
         reads: |asked| {
             Ok(Operation::RoutesMatrix {
                 by: asked.word("by")?.unwrap_or_default(),
                 accounts: asked.listed("accounts")?,
             })
         },
+        ..LOOK
     },
     Endpoint {
         id: "listPermissions",
-        verb: Verb::Get,
         path: "/permissions",
-        tag: TAG,
         summary: "Every permission that the policy declares",
-        permission: VIEW,
-        query: &[],
-        body: None,
         answer: Answer::List(Shape::of::<Permission>()),
         reads: |_| Ok(Operation::PermissionsList {}),
+        ..LOOK
     },
     Endpoint {
         id: "listHolders",
-        verb: Verb::Get,
         path: "/permissions/{permission}/holders",
-        tag: TAG,
         summary: "Who holds a permission, by which role, and where",
-        permission: VIEW,
-        query: &[],
-        body: None,
         answer: Answer::List(Shape::of::<Told>()),
         reads: |asked| {
             Ok(Operation::PermissionsWho {
                 permission: asked.path("permission")?,
             })
         },
+        ..LOOK
     },
     Endpoint {
         id: "listAllowed",
         verb: Verb::Post,
         path: "/allowed",
-        tag: TAG,
         summary: "Every route that an account may call, or somebody who holds these grants",
-        permission: VIEW,
-        query: &[],
         body: Some(Shape::of::<Allowed>()),
         answer: Answer::List(Shape::of::<Told>()),
         reads: |asked| {
@@ -196,17 +172,14 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 grants: asked.grants,
             })
         },
+        ..LOOK
     },
     Endpoint {
         id: "explain",
         verb: Verb::Post,
         path: "/explain",
-        tag: TAG,
         summary: "What would happen to a request, step by step",
-        permission: VIEW,
-        query: &[],
         body: Some(Shape::of::<Question>()),
-        answer: Answer::One(Shape::of::<Told>()),
         reads: |asked| {
             let question: Question = asked.body()?;
             Ok(Operation::Explain {
@@ -220,5 +193,6 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 brief: question.brief,
             })
         },
+        ..LOOK
     },
 ];

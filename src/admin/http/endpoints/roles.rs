@@ -11,6 +11,8 @@ use crate::words::{Boundary, PermissionPattern, RoleName};
 const TAG: &str = "roles";
 const VIEW: Option<&str> = Some("portcullis.roles:view");
 const EDIT: Option<&str> = Some("portcullis.roles:edit");
+const LOOK: Endpoint = Endpoint::of(TAG, VIEW);
+const CHANGE: Endpoint = Endpoint::of(TAG, EDIT);
 
 /// A new custom role.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -63,24 +65,17 @@ const FORCE: &[Parameter] = &[Parameter {
 pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         id: "listRoles",
-        verb: Verb::Get,
         path: "/roles",
-        tag: TAG,
         summary: "The roles the caller sees, by name",
-        permission: VIEW,
-        query: &[],
-        body: None,
         answer: Answer::Pages(Shape::of::<Role>(), "name"),
         reads: |_| Ok(Operation::RolesList {}),
+        ..LOOK
     },
     Endpoint {
         id: "createRole",
         verb: Verb::Post,
         path: "/roles",
-        tag: TAG,
         summary: "Makes a custom role",
-        permission: EDIT,
-        query: &[],
         body: Some(Shape::of::<New>()),
         answer: Answer::Made(Shape::of::<Role>(), "name"),
         reads: |asked| {
@@ -94,31 +89,25 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 owner: new.owner,
             })
         },
+        ..CHANGE
     },
     Endpoint {
         id: "showRole",
-        verb: Verb::Get,
         path: "/roles/{role}",
-        tag: TAG,
         summary: "One role",
-        permission: VIEW,
-        query: &[],
-        body: None,
         answer: Answer::One(Shape::of::<Role>()),
         reads: |asked| {
             Ok(Operation::RolesShow {
                 name: asked.path("role")?,
             })
         },
+        ..LOOK
     },
     Endpoint {
         id: "updateRole",
         verb: Verb::Patch,
         path: "/roles/{role}",
-        tag: TAG,
         summary: "Changes a custom role, and with it what everybody who holds it may do",
-        permission: EDIT,
-        query: &[],
         body: Some(Shape::of::<Update>()),
         answer: Answer::One(Shape::of::<Role>()),
         reads: |asked| {
@@ -131,16 +120,14 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 api_access: update.api_access,
             })
         },
+        ..CHANGE
     },
     Endpoint {
         id: "deleteRole",
         verb: Verb::Delete,
         path: "/roles/{role}",
-        tag: TAG,
         summary: "Removes a custom role that nobody holds, or takes it from all who do; answers with what it was",
-        permission: EDIT,
         query: FORCE,
-        body: None,
         answer: Answer::One(Shape::of::<Role>()),
         reads: |asked| {
             Ok(Operation::RolesDelete {
@@ -148,5 +135,6 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 force: asked.word("force")?.unwrap_or_default(),
             })
         },
+        ..CHANGE
     },
 ];

@@ -14,6 +14,8 @@ const TAG: &str = "server";
 const VIEW: Option<&str> = Some("portcullis.server:view");
 const EDIT: Option<&str> = Some("portcullis.server:edit");
 const AUDIT: Option<&str> = Some("portcullis.audit:view");
+const LOOK: Endpoint = Endpoint::of(TAG, VIEW);
+const CHANGE: Endpoint = Endpoint::of(TAG, EDIT);
 
 const ACCOUNT: Parameter = Parameter {
     name: "account",
@@ -109,66 +111,44 @@ struct TrailAnchor {
 pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         id: "whoAmI",
-        verb: Verb::Get,
         path: "/me",
-        tag: TAG,
         summary: "Who asks, and what he may ask for",
-        permission: None,
-        query: &[],
-        body: None,
         answer: Answer::One(Shape::of::<Me>()),
         reads: |_| Ok(Operation::Whoami {}),
+        ..Endpoint::of(TAG, None)
     },
     Endpoint {
         id: "showStatus",
-        verb: Verb::Get,
         path: "/status",
-        tag: TAG,
         summary: "How the gateway is",
-        permission: VIEW,
-        query: &[],
-        body: None,
-        answer: Answer::One(Shape::of::<Told>()),
         reads: |_| Ok(Operation::Status {}),
+        ..LOOK
     },
     Endpoint {
         id: "reloadServer",
         verb: Verb::Post,
         path: "/reload",
-        tag: TAG,
         summary: "Reads the policy folder again, now",
-        permission: EDIT,
-        query: &[],
-        body: None,
-        answer: Answer::One(Shape::of::<Told>()),
         reads: |_| Ok(Operation::Reload {}),
+        ..CHANGE
     },
     Endpoint {
         id: "listAuditRecords",
-        verb: Verb::Get,
         path: "/audit",
-        tag: TAG,
         summary: "Records of the audit trail, newest first",
-        permission: AUDIT,
         query: RECORDS,
-        body: None,
-        answer: Answer::One(Shape::of::<Told>()),
         reads: |asked| {
             Ok(Operation::AuditList {
                 filter: filter(asked)?,
             })
         },
+        ..Endpoint::of(TAG, AUDIT)
     },
     Endpoint {
         id: "followAuditRecords",
-        verb: Verb::Get,
         path: "/audit/follow",
-        tag: TAG,
         summary: "Records above a number, oldest first, and what to ask for next",
-        permission: AUDIT,
         query: FOLLOWED,
-        body: None,
-        answer: Answer::One(Shape::of::<Told>()),
         reads: |asked| {
             Ok(Operation::AuditFollow {
                 after: asked.query("after")?,
@@ -176,17 +156,14 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 filter: filter(asked)?,
             })
         },
+        ..Endpoint::of(TAG, AUDIT)
     },
     Endpoint {
         id: "verifyAuditTrail",
         verb: Verb::Post,
         path: "/audit/verify",
-        tag: TAG,
         summary: "Proves a page of the audit trail, and that it holds what was kept of it elsewhere",
-        permission: AUDIT,
-        query: &[],
         body: Some(Shape::of::<Verify>()),
-        answer: Answer::One(Shape::of::<Told>()),
         reads: |asked| {
             let verify: Verify = asked.body()?;
             Ok(Operation::AuditVerify {
@@ -194,17 +171,13 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 anchors: verify.anchors,
             })
         },
+        ..Endpoint::of(TAG, AUDIT)
     },
     Endpoint {
         id: "showAuditAnchor",
-        verb: Verb::Get,
         path: "/audit/anchor",
-        tag: TAG,
         summary: "The end of the audit trail, to be kept elsewhere",
-        permission: AUDIT,
-        query: &[],
-        body: None,
-        answer: Answer::One(Shape::of::<Told>()),
         reads: |_| Ok(Operation::AuditAnchor {}),
+        ..Endpoint::of(TAG, AUDIT)
     },
 ];

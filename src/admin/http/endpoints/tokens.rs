@@ -12,6 +12,7 @@ const TAG: &str = "tokens";
 const EDIT: Option<&str> = Some("portcullis.tokens:edit");
 const SERVER_VIEW: Option<&str> = Some("portcullis.server:view");
 const SERVER_EDIT: Option<&str> = Some("portcullis.server:edit");
+const CHANGE: Endpoint = Endpoint::of(TAG, EDIT);
 
 const ACCOUNT: &[Parameter] = &[Parameter {
     name: "account",
@@ -47,12 +48,8 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         id: "issueToken",
         verb: Verb::Post,
         path: "/tokens",
-        tag: TAG,
         summary: "Issues a token for an account, without a key",
-        permission: EDIT,
-        query: &[],
         body: Some(Shape::of::<New>()),
-        answer: Answer::One(Shape::of::<Told>()),
         reads: |asked| {
             let new: New = asked.body()?;
             Ok(Operation::TokensIssue {
@@ -61,76 +58,59 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 lifetime_seconds: new.lifetime_seconds,
             })
         },
+        ..CHANGE
     },
     Endpoint {
         id: "listTokens",
-        verb: Verb::Get,
         path: "/tokens",
-        tag: TAG,
         summary: "Tokens that were verified lately or taken back, and have not run out",
-        permission: EDIT,
         query: ACCOUNT,
-        body: None,
         answer: Answer::One(Shape::of::<Tokens>()),
         reads: |asked| {
             Ok(Operation::TokensList {
                 account: asked.query("account")?,
             })
         },
+        ..CHANGE
     },
     Endpoint {
         id: "revokeToken",
         verb: Verb::Post,
         path: "/tokens/{token}/revoke",
-        tag: TAG,
         summary: "Takes one token back, by its id; a second time changes nothing",
-        permission: EDIT,
-        query: &[],
-        body: None,
-        answer: Answer::One(Shape::of::<Told>()),
         reads: |asked| {
             Ok(Operation::TokensRevoke {
                 id: asked.path("token")?,
             })
         },
+        ..CHANGE
     },
     Endpoint {
         id: "listSigningKeys",
-        verb: Verb::Get,
         path: "/signing-keys",
-        tag: TAG,
         summary: "The keys that tokens are signed with, oldest first, without their private halves",
-        permission: SERVER_VIEW,
-        query: &[],
-        body: None,
         answer: Answer::One(Shape::of::<SigningKeys>()),
         reads: |_| Ok(Operation::SigningKeysList {}),
+        ..Endpoint::of(TAG, SERVER_VIEW)
     },
     Endpoint {
         id: "rotateSigningKey",
         verb: Verb::Post,
         path: "/signing-keys/rotate",
-        tag: TAG,
         summary: "Makes a new key to sign with; what the old one signed is good until it runs out",
-        permission: SERVER_EDIT,
-        query: &[],
-        body: None,
-        answer: Answer::One(Shape::of::<Told>()),
         reads: |_| Ok(Operation::SigningKeysRotate {}),
+        ..Endpoint::of(TAG, SERVER_EDIT)
     },
     Endpoint {
         id: "inspectToken",
         verb: Verb::Post,
         path: "/tokens/inspect",
-        tag: TAG,
         summary: "What a token says, and whether it would be believed",
-        permission: EDIT,
-        query: &[],
         body: Some(Shape::of::<Shown>()),
-        answer: Answer::One(Shape::of::<Told>()),
         reads: |asked| {
             let shown: Shown = asked.body()?;
             Ok(Operation::TokensInspect { token: shown.token })
         },
+        ..CHANGE
     },
 ];
