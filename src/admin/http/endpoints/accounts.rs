@@ -5,7 +5,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::admin::http::endpoint::{Answer, Endpoint, Shape, Verb};
-use crate::admin::http::shapes::{Account, Places, Told};
+use crate::admin::http::shapes::{Account, Places};
 use crate::admin::{Grant, Operation};
 use crate::policy::manifest::Manifest;
 use crate::words::{AccountName, Boundary, RoleName, SetName};

@@ -1,7 +1,7 @@
 //! Refused requests of the accounts the caller sees.
 
 use crate::admin::Operation;
-use crate::admin::http::endpoint::{Answer, Endpoint, Parameter, Shape, Verb};
+use crate::admin::http::endpoint::{Answer, Endpoint, Parameter, Shape};
 use crate::admin::http::problem::Problem;
 use crate::admin::http::read::Asked;
 use crate::admin::http::shapes::Told;

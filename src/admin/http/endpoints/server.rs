@@ -7,7 +7,7 @@ use crate::admin::Operation;
 use crate::admin::http::endpoint::{Answer, Endpoint, Parameter, Shape, Verb};
 use crate::admin::http::problem::Problem;
 use crate::admin::http::read::Asked;
-use crate::admin::http::shapes::{Me, Told};
+use crate::admin::http::shapes::Me;
 use crate::audit::{self, Anchor};
 
 const TAG: &str = "server";

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::admin::http::endpoint::{Answer, Endpoint, Parameter, Shape, Verb};
-use crate::admin::http::shapes::{SigningKeys, Tokens, Told};
+use crate::admin::http::shapes::{SigningKeys, Tokens};
 use crate::admin::{Operation, Token};
 use crate::words::{AccountName, Permission};
 
