@@ -83,31 +83,8 @@ pub(in crate::admin) fn check(
     let permission = held(desk, &asker, name)?;
     match demand {
         Demand::Nothing | Demand::Held(_) => {}
-        Demand::Everywhere(name) => {
-            let mut giving = asker.giving(permission);
-            if !giving.any(|holding| holding.within.is_everywhere()) {
-                let account = &asker.account.name;
-                return Err(not_permitted(format!(
-                    "`{account}` holds {name} within a boundary only, and this concerns everything"
-                )));
-            }
-        }
-        Demand::All(name) => {
-            let mut giving = asker.giving(permission);
-            let is_look = name.ends_with(":view");
-            let all = |holding: &Holding| {
-                let any = asker.any.is_some_and(|any| asker.gives(holding, any));
-                holding.within.is_everywhere() && (any || is_look && asker.sees_any(holding))
-            };
-            if !giving.any(all) {
-                let account = &asker.account.name;
-                return Err(not_permitted(format!(
-                    "this tells of everybody: `{account}` needs {name} and portcullis.grants:{} \
-                     in one grant that holds everywhere",
-                    if is_look { "view" } else { "any" }
-                )));
-            }
-        }
+        Demand::Everywhere(name) => everywhere(&asker, permission, name)?,
+        Demand::All(name) => of_everybody(&asker, permission, name)?,
         Demand::See(_, subjects) => subjects
             .into_iter()
             .try_for_each(|subject| see(desk, &asker, &mut resolver, subject))?,
@@ -126,6 +103,35 @@ pub(in crate::admin) fn check(
         Demand::Make(name, owner, whole) => return make(&asker, (permission, name), owner, &whole),
     }
     Ok(Permitted::default())
+}
+
+fn everywhere(asker: &Asker<'_>, permission: PermissionId, name: &str) -> Result<(), AdminError> {
+    let mut giving = asker.giving(permission);
+    if giving.any(|holding| holding.within.is_everywhere()) {
+        return Ok(());
+    }
+    let account = &asker.account.name;
+    Err(not_permitted(format!(
+        "`{account}` holds {name} within a boundary only, and this concerns everything"
+    )))
+}
+
+fn of_everybody(asker: &Asker<'_>, permission: PermissionId, name: &str) -> Result<(), AdminError> {
+    let mut giving = asker.giving(permission);
+    let is_look = name.ends_with(":view");
+    let all = |holding: &Holding| {
+        let any = asker.any.is_some_and(|any| asker.gives(holding, any));
+        holding.within.is_everywhere() && (any || is_look && asker.sees_any(holding))
+    };
+    if giving.any(all) {
+        return Ok(());
+    }
+    let account = &asker.account.name;
+    Err(not_permitted(format!(
+        "this tells of everybody: `{account}` needs {name} and portcullis.grants:{} in one grant \
+         that holds everywhere",
+        if is_look { "view" } else { "any" }
+    )))
 }
 
 /// Says whether somebody who asks sees a thing: he may look at it or change it where it is, or it is
