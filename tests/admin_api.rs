@@ -21,7 +21,7 @@ struct Admin {
 impl Admin {
     fn start() -> Self {
         let upstream = Upstream::start();
-        let gateway = Fixture::new(&upstream).admin("").start();
+        let gateway = Fixture::new(&upstream).admin(", hosts: [gate.test]").start();
         let root = gateway.account("root", &["portcullis-admin"]);
         Self {
             gateway,
@@ -427,8 +427,10 @@ fn without_a_word_about_it_there_is_no_admin_api() {
     assert!(!gateway.printed().contains("\"listener\":\"admin\""));
     // Nor is it behind the door of the APIs.
     let root = gateway.account("root", &["portcullis-admin"]);
-    let asked = bytes("GET /accounts", &root, &[], None);
-    assert_eq!(gateway.send(&asked).status(), 404);
+    let token = gateway.token(&root);
+    let status = |line: &str| gateway.ask(line, Some(&token)).status();
+    assert_eq!(status("GET /api/v1/accounts"), status("GET /nothing"));
+    assert_eq!(status("GET /nothing"), 404);
 }
 
 #[test]
