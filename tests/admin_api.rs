@@ -21,7 +21,9 @@ struct Admin {
 impl Admin {
     fn start() -> Self {
         let upstream = Upstream::start();
-        let gateway = Fixture::new(&upstream).admin(", hosts: [gate.test]").start();
+        let gateway = Fixture::new(&upstream)
+            .admin(", hosts: [gate.test]")
+            .start();
         let root = gateway.account("root", &["portcullis-admin"]);
         Self {
             gateway,

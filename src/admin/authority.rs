@@ -14,20 +14,20 @@
 mod demand;
 mod extent;
 mod last;
+mod sight;
 
-use std::cell::{RefCell, RefMut};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::desk::Desk;
 use super::{AdminError, ErrorKind};
-use crate::directory::Resolver;
 use crate::policy::Policy;
 use crate::words::{Account, Caller, Evidence, Holding, PermissionId, PermissionSet};
 
 pub(super) use demand::check;
 use extent::Extent;
 pub(super) use extent::Subject;
+pub(super) use sight::Eyes;
 
 /// In whose name something is asked, and on which terms.
 #[derive(Clone, Debug)]
@@ -182,59 +182,6 @@ impl<'d> Asker<'d> {
     fn is_unlimited(&self) -> bool {
         let mut holdings = self.account.holdings.iter();
         holdings.any(|holding| holding.within.is_everywhere() && self.sees_any(holding))
-    }
-}
-
-/// What whoever asks sees, where many things are looked at: what is the same for all of them is worked
-/// out once.
-pub(super) struct Eyes<'d> {
-    pub(super) desk: &'d Desk<'d>,
-    /// Nobody sees nothing; on this machine everything is seen.
-    asker: Option<Result<Asker<'d>, AdminError>>,
-    resolver: RefCell<Resolver<'d>>,
-}
-
-impl<'d> Eyes<'d> {
-    /// For one thing or a few.
-    pub(super) fn of(desk: &'d Desk<'_>) -> Self {
-        Self {
-            desk,
-            asker: desk.terms.map(|terms| Asker::of(desk, terms)),
-            resolver: RefCell::new(Resolver::new(desk.policy(), desk.records())),
-        }
-    }
-
-    /// For many.
-    pub(super) fn of_many(desk: &'d Desk<'_>) -> Self {
-        let eyes = Self::of(desk);
-        eyes.resolver.borrow_mut().index_groups();
-        eyes
-    }
-
-    /// Says whether whoever asks may see a thing.
-    pub(super) fn see(&self, subject: Subject<'_>) -> bool {
-        match &self.asker {
-            None => true,
-            Some(Err(_)) => false,
-            Some(Ok(asker)) => {
-                demand::is_seen(self.desk, asker, &mut self.resolver.borrow_mut(), subject)
-            }
-        }
-    }
-
-    /// Says whether a thing that has this owner is where whoever asks looks. Quick, and for most of many
-    /// all there is to say.
-    pub(super) fn are_near(&self, subject: Subject<'_>, owner: &Boundary) -> bool {
-        match &self.asker {
-            None => true,
-            Some(Err(_)) => false,
-            Some(Ok(asker)) => demand::is_near(self.desk, asker, subject, owner),
-        }
-    }
-
-    /// What works grants out.
-    pub(super) fn resolver(&self) -> RefMut<'_, Resolver<'d>> {
-        self.resolver.borrow_mut()
     }
 }
 

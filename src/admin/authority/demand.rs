@@ -1,6 +1,7 @@
 //! What each operation asks of whoever asks for it.
 
 use super::extent::{self, Extent, Subject};
+use super::sight::{absent, is_seen, see};
 use super::{Asker, Reach};
 use crate::admin::desk::{Desk, not_found};
 use crate::admin::{AdminError, ErrorKind, Grant, Operation};
@@ -132,77 +133,6 @@ fn of_everybody(asker: &Asker<'_>, permission: PermissionId, name: &str) -> Resu
          that holds everywhere",
         if is_look { "view" } else { "any" }
     )))
-}
-
-/// Says whether somebody who asks sees a thing: he may look at it or change it where it is, or it is
-/// a role of his own.
-pub(super) fn is_seen(
-    desk: &Desk<'_>,
-    asker: &Asker<'_>,
-    resolver: &mut Resolver<'_>,
-    subject: Subject<'_>,
-) -> bool {
-    let owner = extent::owner(desk, subject);
-    if owner.is_some_and(|owner| !is_near(desk, asker, subject, owner)) {
-        return false;
-    }
-    let Some(extent) = extent::of(desk, resolver, subject) else {
-        return false;
-    };
-    if let Subject::Role(name) = subject {
-        let mut held = asker.account.holdings.iter();
-        if held.any(|holding| holding.role == *name) {
-            return true;
-        }
-    }
-    let looks = permissions_to_see(subject).iter();
-    let mut looks = looks.filter_map(|name| desk.policy().permission_id(name));
-    extent.is_empty() || looks.any(|permission| asker.looks(permission, &extent))
-}
-
-/// Says whether somebody looks as far as a thing is that has this owner: without that he does not see
-/// it, whatever it holds.
-pub(super) fn is_near(
-    desk: &Desk<'_>,
-    asker: &Asker<'_>,
-    subject: Subject<'_>,
-    owner: &Boundary,
-) -> bool {
-    let looks = permissions_to_see(subject).iter();
-    let looks = looks.filter_map(|name| desk.policy().permission_id(name));
-    let mut giving = looks.flat_map(|permission| asker.giving(permission));
-    giving.any(|holding| extent::covers_place(&holding.within, owner))
-}
-
-fn permissions_to_see(subject: Subject<'_>) -> &'static [&'static str] {
-    match subject {
-        Subject::Account(_) => &["portcullis.accounts:view", "portcullis.accounts:edit"],
-        Subject::Key(_) | Subject::KeysOf(_) => &["portcullis.keys:view", "portcullis.keys:edit"],
-        Subject::Group(_) => &["portcullis.groups:view", "portcullis.groups:edit"],
-        Subject::Role(_) => &["portcullis.roles:view", "portcullis.roles:edit"],
-    }
-}
-
-fn see(
-    desk: &Desk<'_>,
-    asker: &Asker<'_>,
-    resolver: &mut Resolver<'_>,
-    subject: Subject<'_>,
-) -> Result<(), AdminError> {
-    match is_seen(desk, asker, resolver, subject) {
-        true => Ok(()),
-        false => Err(absent(subject)),
-    }
-}
-
-/// The same words for what is not there and for what somebody does not see.
-fn absent(subject: Subject<'_>) -> AdminError {
-    not_found(match subject {
-        Subject::Account(name) | Subject::KeysOf(name) => format!("there is no account `{name}`"),
-        Subject::Key(id) => format!("there is no key `{id}`"),
-        Subject::Group(name) => format!("there is no group `{name}`"),
-        Subject::Role(name) => format!("there is no role `{name}`"),
-    })
 }
 
 fn held(desk: &Desk<'_>, asker: &Asker<'_>, name: &str) -> Result<PermissionId, AdminError> {
