@@ -41,7 +41,7 @@ impl Directory {
         let mut directory = Self {
             accounts: Shards::with_room(accounts),
             names: Shards::with_room(accounts),
-            keys: Shards::with_room(records.keys().len()),
+            keys: Shards::with_room(records.keys_len()),
             signing,
             revoked: Arc::new(records.revoked_tokens.keys().copied().collect()),
         };

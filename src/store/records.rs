@@ -48,8 +48,13 @@ impl Records {
     }
 
     /// All keys, by id.
-    pub fn keys(&self) -> impl ExactSizeIterator<Item = &KeyRecord> {
+    pub fn keys(&self) -> impl Iterator<Item = &KeyRecord> {
         self.keys.values()
+    }
+
+    /// How many keys there are.
+    pub fn keys_len(&self) -> usize {
+        self.keys.len()
     }
 
     /// The keys of one account, by id.
