@@ -190,7 +190,9 @@ fn a_client_that_gives_back_tokens_without_end_is_stopped_before_an_operator_is(
     let most = crate::admin::tokens::REVOKED_BY_CLIENTS_MAX;
     let end = world.clock.now().plus(DAY);
     let many = (0..most).map(|_| (TokenId::random(), end)).collect();
-    world.service.lock().unwrap().records.revoked_tokens = many;
+    let mut inner = world.service.lock().unwrap();
+    std::sync::Arc::make_mut(&mut inner.records).revoked_tokens = many;
+    drop(inner);
     let revoke = |actor: &Actor| {
         let operation = Operation::TokensRevoke {
             id: TokenId::random(),
