@@ -233,7 +233,8 @@ fn curl_calls_with_a_key_from_elsewhere_wherever_a_key_may_be_shown() {
     assert_eq!(stage.curl(&["fail", &header, url]), r#"{"ok":true}"#);
     assert_eq!(stage.arrived(), ["GET /v1/items/7"; 4]);
     // One character less, and it is nobody's.
-    let (wrong, shown) = (&secret[..secret.len() - 1], r#"write-out = "%{http_code}""#);
+    let (wrong, _) = secret.split_at(secret.len() - 1);
+    let shown = r#"write-out = "%{http_code}""#;
     for wrong in [
         format!("user = \"{id}:{wrong}\""),
         format!("header = \"X-Api-Key: {id}.{wrong}\""),

@@ -323,6 +323,7 @@ fn an_account_of_a_file_says_so_and_can_be_stopped_all_the_same() {
 
 /// `store: none`: all there is to know of a key stands in its file, and a reload is the revocation.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story")]
 fn a_key_of_a_file_is_limited_there_and_only_there() {
     let upstream = Upstream::start();
     let (wide, narrow, far, over) = (Made::new(), Made::new(), Made::new(), Made::new());

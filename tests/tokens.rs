@@ -142,6 +142,7 @@ fn give_back(gateway: &Gateway, key: &Key, token: &str) -> Message {
 /// RFC 7009: what a client gives back is refused when the answer is there, and what it opened is cut;
 /// what is none, and what was given back before, is as good as given back.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story")]
 fn a_client_gives_back_a_token_of_its_own_and_of_nobody_else() {
     let upstream = Scripted::start();
     let mut gateway = Fixture::before(&upstream.url()).start();

@@ -2,6 +2,7 @@
 //! alive there, and who made them. He gives or manages a right that he could not use, and these are
 //! the ways in which it is used.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
@@ -90,7 +91,7 @@ pub(super) fn tell(desk: &Desk<'_>, whose: &BTreeSet<AccountId>, answer: &mut Va
         .filter(|key| !key.is_expired(desk.now))
         .map(|key| (records.key(&key.id).map(|record| record.created_at), key))
         .collect();
-    alive.sort_by(|one, other| (other.0, other.1.id).cmp(&(one.0, one.1.id)));
+    alive.sort_by_key(|(created_at, key)| Reverse((*created_at, key.id)));
     let shown = alive.iter().take(NAMED_MAX).map(|(created_at, key)| {
         let record = records.key(&key.id);
         json!({

@@ -98,6 +98,15 @@ pub(super) fn create(desk: &mut Desk<'_>, account: &AccountName, plan: Plan) -> 
     handed_out(desk, id, &secret)
 }
 
+/// What is said of a secret that another key has.
+fn shared_with(desk: &Desk<'_>, other: &KeyId) -> String {
+    let whose = match desk.sees(Subject::Key(other)) {
+        true => format!("key `{other}`"),
+        false => "another key".to_owned(),
+    };
+    format!("{whose} has the same secret, and two keys must not share one")
+}
+
 /// Keys whose secrets are elsewhere already. All of them, or none.
 pub(super) fn import(
     desk: &mut Desk<'_>,
@@ -131,12 +140,7 @@ pub(super) fn import(
         let digest = pepper.keyed(&key.digest);
         let twice = records.iter().any(|record| record.digest == digest);
         if let Some(other) = known.get(&digest) {
-            let whose = match desk.sees(Subject::Key(other)) {
-                true => format!("key `{other}`"),
-                false => "another key".to_owned(),
-            };
-            let said = format!("{whose} has the same secret, and two keys must not share one");
-            return Err(conflict(refuse(said).message));
+            return Err(conflict(refuse(shared_with(desk, other)).message));
         }
         if twice {
             return Err(refuse("it stands there twice".to_owned()));

@@ -38,11 +38,11 @@ use crate::admin::{self, Service};
 use crate::clock::Clock;
 use crate::forward::Upstreams;
 use crate::listener::{Bound, Door, tls};
-use crate::oauth::{self, revoke::Revocations};
+use crate::oauth;
 use crate::pem::Unusable;
 use crate::policy::reload::Watch;
 use crate::policy::{Policy, compile, folder};
-use crate::settings::{Settings, StoreSetting};
+use crate::settings::Settings;
 use crate::shutdown::Tasks;
 use crate::telemetry::health::{Check, Health};
 use crate::telemetry::log::Log;
@@ -163,13 +163,7 @@ pub fn start(
     let log = Log::start(decisions).map_err(system("cannot start the log"))?;
     books::watch(&metrics, (&log, &service, &upstreams));
     let (throttle, rates) = books::limits(&settings, &metrics);
-    let (revocations, given_back) = match settings.store {
-        StoreSetting::None => (Revocations::default(), None),
-        StoreSetting::Sqlite(_) => {
-            let (revocations, given_back) = Revocations::new();
-            (revocations, Some(given_back))
-        }
-    };
+    let (revocations, given_back) = revocations::of(&settings.store);
     let shared = Shared {
         state: Arc::clone(service.handle()),
         verifier: Arc::clone(service.verifier()),
@@ -209,12 +203,7 @@ pub fn start(
     let doors = doors.chain(running.admin_api(&metrics)?).collect();
     running.certificates(doors, &metrics, &clock);
     running.control_plane(watch, &metrics, clock)?;
-    if let Some(given_back) = given_back {
-        let (service, stop) = (Arc::clone(&running.service), running.over.clone());
-        let _in_runtime = running.control.enter();
-        let keep = revocations::keep(service, given_back, stop);
-        running.tasks.spawn(keep);
-    }
+    running.keeps(given_back);
     for core in 0..cores {
         let handle = cores::start(shared.clone(), running.log.handle(), &mut bound, core)
             .map_err(system(format_args!("cannot start core {core}")))?;

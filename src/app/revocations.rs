@@ -5,11 +5,36 @@ use std::sync::Arc;
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 
+use super::Running;
 use crate::admin::{Actor, Operation, Service};
-use crate::oauth::revoke::Ask;
+use crate::oauth::revoke::{Ask, Revocations};
+use crate::settings::StoreSetting;
+
+/// Where tokens are given back, and what is to be written down of that where there is a store.
+pub(super) fn of(store: &StoreSetting) -> (Revocations, Option<Receiver<Ask>>) {
+    match store {
+        StoreSetting::None => (Revocations::default(), None),
+        StoreSetting::Sqlite(_) => {
+            let (revocations, given_back) = Revocations::new();
+            (revocations, Some(given_back))
+        }
+    }
+}
+
+impl Running {
+    /// Writes down what is given back from now on.
+    pub(super) fn keeps(&self, given_back: Option<Receiver<Ask>>) {
+        let Some(given_back) = given_back else {
+            return;
+        };
+        let (service, stop) = (Arc::clone(&self.service), self.over.clone());
+        let _in_runtime = self.control.enter();
+        self.tasks.spawn(keep(service, given_back, stop));
+    }
+}
 
 /// Takes back what is asked for until the gateway stops; who asked is told when it is in force.
-pub(super) async fn keep(service: Arc<Service>, mut asked: Receiver<Ask>, stop: CancellationToken) {
+async fn keep(service: Arc<Service>, mut asked: Receiver<Ask>, stop: CancellationToken) {
     loop {
         let ask = tokio::select! {
             () = stop.cancelled() => return,

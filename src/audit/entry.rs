@@ -86,20 +86,8 @@ impl Entry {
         without_secrets(&Value::Object(fields).to_string())
     }
 
-    fn fields(&self, number: u64) -> Map<String, Value> {
-        let mut fields = Map::new();
-        let mut put = |name: &str, value: Value| drop(fields.insert(name.to_owned(), value));
-        put("timestamp", json!(self.at));
-        put("event.sequence", json!(number));
-        put("event.name", json!(format!("audit.{}", self.event)));
-        match &self.outcome {
-            Outcome::Success => put("event.outcome", json!("success")),
-            Outcome::Failure { kind, message } => {
-                put("event.outcome", json!("failure"));
-                put("error.type", json!(kind));
-                put("error.message", json!(cut(message)));
-            }
-        }
+    /// Who did it.
+    fn put_actor(&self, put: &mut impl FnMut(&str, Value)) {
         match &self.actor {
             Actor::ControlSocket { uid, user, pid } => {
                 put("portcullis.actor.kind", json!("control_socket"));
@@ -143,6 +131,23 @@ impl Entry {
             }
             Actor::Gateway => put("portcullis.actor.kind", json!("gateway")),
         }
+    }
+
+    fn fields(&self, number: u64) -> Map<String, Value> {
+        let mut fields = Map::new();
+        let mut put = |name: &str, value: Value| drop(fields.insert(name.to_owned(), value));
+        put("timestamp", json!(self.at));
+        put("event.sequence", json!(number));
+        put("event.name", json!(format!("audit.{}", self.event)));
+        match &self.outcome {
+            Outcome::Success => put("event.outcome", json!("success")),
+            Outcome::Failure { kind, message } => {
+                put("event.outcome", json!("failure"));
+                put("error.type", json!(kind));
+                put("error.message", json!(cut(message)));
+            }
+        }
+        self.put_actor(&mut put);
         put("portcullis.object.kind", json!(self.object.kind));
         put("portcullis.object.id", json!(self.object.id));
         put("portcullis.object.name", json!(self.object.name));

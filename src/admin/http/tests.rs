@@ -646,6 +646,7 @@ fn whoever_has_a_good_credential_is_told_who_he_is_and_what_he_may_use() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story")]
 fn what_is_asked_again_with_its_key_is_answered_again_and_not_done_again() {
     let desk = Desk::new();
     let root = desk.administrator();

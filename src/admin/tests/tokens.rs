@@ -91,6 +91,7 @@ fn a_token_that_was_taken_back_is_forgotten_when_it_would_have_run_out() {
 /// Tokens for the APIs behind and tokens for the admin API are listed together, each with whom it is for,
 /// and either can be looked at and taken back.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story")]
 fn tokens_of_the_admin_api_are_listed_inspected_and_taken_back_too() {
     let settings = "store: sqlite:p.db\nadmin: { address: 127.0.0.1:0, audience: desk }";
     let world = World::with(&[POLICY], settings);

@@ -26,13 +26,24 @@ fn wrong(key: &str, other: &str) -> String {
     format!("{id}.{secret}")
 }
 
+/// A request and its credentials; the status, the reason, the endpoint and the account of its record.
+type Case<'a> = (
+    &'a str,
+    Vec<(&'a str, &'a str)>,
+    u16,
+    &'a str,
+    &'a str,
+    Value,
+);
+
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn every_request_has_one_line_and_one_count_whatever_comes_of_it() {
     let mut desk = Desk::set("trusted_proxies: [0.0.0.0]");
     let root = desk.administrator();
     let reader = desk.account("reader", &json!([{ "role": "reader" }]));
     let bad = wrong(&root, &reader);
-    let cases: Vec<(&str, Vec<(&str, &str)>, u16, &str, &str, Value)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         (
             "GET /accounts",
             vec![("x-api-key", &root)],

@@ -3,6 +3,7 @@
 use super::*;
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn e03_e08_e32_every_refused_client_reads_the_same() {
     let mut world = World::new();
     world.end_key("poor", START);
