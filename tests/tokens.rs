@@ -187,8 +187,8 @@ fn a_client_gives_back_a_token_of_its_own_and_of_nobody_else() {
         (400, Some("unauthorized_client".to_owned()))
     );
     let wrong = Key {
-        secret: other.secret.clone(),
-        id: key.id.clone(),
+        secret: other.secret,
+        id: key.id,
     };
     assert_eq!(give_back(&gateway, &wrong, &kept).status(), 401);
     let listed = gateway.json(&["tokens", "list"]);

@@ -204,14 +204,7 @@ pub fn start(
     running.certificates(doors, &metrics, &clock);
     running.control_plane(watch, &metrics, clock)?;
     running.keeps(given_back);
-    for core in 0..cores {
-        let handle = cores::start(shared.clone(), running.log.handle(), &mut bound, core)
-            .map_err(system(format_args!("cannot start core {core}")))?;
-        running.cores.push(handle);
-    }
-    for check in Check::ALL {
-        running.health.pass(check);
-    }
+    running.begin(&shared, &mut bound, cores)?;
     Ok(running)
 }
 
@@ -245,6 +238,24 @@ fn control_runtime() -> io::Result<Runtime> {
 }
 
 impl Running {
+    /// Starts the cores; then it is ready.
+    fn begin(
+        &mut self,
+        shared: &Shared,
+        bound: &mut [Bound],
+        cores: usize,
+    ) -> Result<(), StartError> {
+        for core in 0..cores {
+            let handle = cores::start(shared.clone(), self.log.handle(), bound, core)
+                .map_err(system(format_args!("cannot start core {core}")))?;
+            self.cores.push(handle);
+        }
+        for check in Check::ALL {
+            self.health.pass(check);
+        }
+        Ok(())
+    }
+
     /// Where it listens.
     pub fn addresses(&self) -> &Addresses {
         &self.addresses

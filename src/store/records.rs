@@ -93,8 +93,7 @@ impl Records {
     }
 
     fn index(&mut self, key: &KeyRecord) {
-        let account = key.account.clone();
-        let ids = self.keys_of.get_or_insert_with(account, SmallVec::new);
+        let ids = self.keys_of.get_or_insert_with(&key.account, SmallVec::new);
         if let Err(place) = ids.binary_search(&key.id) {
             ids.insert(place, key.id);
         }

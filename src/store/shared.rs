@@ -117,7 +117,7 @@ impl<K: Ord + Clone, V: Clone> SharedMap<K, V> {
             }
             // Keys that come in order fill one chunk after the other.
             Err(new) if new >= CHUNK_MAX => {
-                self.chunks.insert(at + 1, Arc::new(vec![(key, value)]))
+                self.chunks.insert(at + 1, Arc::new(vec![(key, value)]));
             }
             Err(new) => {
                 chunk.insert(new, (key, value));
@@ -150,11 +150,11 @@ impl<K: Ord + Clone, V: Clone> SharedMap<K, V> {
     /// # Panics
     ///
     /// Never: what was put in is there.
-    pub fn get_or_insert_with(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
-        if !self.contains_key(&key) {
+    pub fn get_or_insert_with(&mut self, key: &K, make: impl FnOnce() -> V) -> &mut V {
+        if !self.contains_key(key) {
             self.insert(key.clone(), make());
         }
-        self.get_mut(&key).expect("it was there or was put in")
+        self.get_mut(key).expect("it was there or was put in")
     }
 }
 

@@ -169,7 +169,7 @@ impl Records {
                         created_at: group.created_at,
                         updated_at: group.updated_at,
                     };
-                    let known = part.groups.get_or_insert_with((*name).clone(), lean);
+                    let known = part.groups.get_or_insert_with(name, lean);
                     known.members.extend(group.members.get(*account).cloned());
                 }
             }

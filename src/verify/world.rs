@@ -91,7 +91,7 @@ impl World {
             owner: Boundary::default(),
         };
         self.give(name, Secret::random());
-        self.records.accounts.get_or_insert_with(id, || account)
+        self.records.accounts.get_or_insert_with(&id, || account)
     }
 
     /// Gives an account another key, with this secret.
