@@ -406,6 +406,7 @@ fn the_operators_rules_are_the_same_and_each_alert_has_a_runbook() {
 #[test]
 fn every_metric_in_a_rule_is_one_we_export() {
     let exported = include_str!("../src/telemetry/metrics.rs").to_owned()
+        + include_str!("../src/telemetry/metrics/watched.rs")
         + include_str!("../src/telemetry/inventory.rs")
         + include_str!("../src/telemetry/routes.rs");
     let rules: Value =

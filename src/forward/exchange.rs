@@ -16,7 +16,8 @@ use http::{Method, Request, Response};
 use http_body::Body as _;
 use tokio::time::{Instant, timeout_at};
 
-use super::body::{Inflow, Progress, Upload, UploadError};
+use super::body::{Progress, Upload, UploadError};
+use super::download::Inflow;
 use super::draft::Draft;
 use super::interim::{self, Interims};
 use super::no_answer::{NoAnswer, of_library, of_system, span};

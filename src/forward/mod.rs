@@ -8,6 +8,7 @@
 //! Not here: whether the request may pass. Whoever calls holds a [`Permit`].
 
 pub mod body;
+pub mod download;
 mod draft;
 mod exchange;
 pub mod headers;
@@ -40,7 +41,8 @@ use crate::pem::Unusable;
 use crate::reason::Reason;
 use crate::settings::{HostHeader, Upstream};
 use crate::words::{RequestId, UpstreamName};
-use body::{Bounds, Download, Flow, Inflow, Progress, Source, Upload};
+use body::{Bounds, Progress, Upload};
+use download::{Download, Flow, Inflow, Source};
 use draft::Draft;
 use exchange::{Patience, Waiting};
 use headers::Surgery;

@@ -16,7 +16,7 @@ use super::standing::Standing;
 use crate::connection::line::Line;
 use crate::decision::Denial;
 use crate::forward::Reply;
-use crate::forward::body::{Download, DownloadError};
+use crate::forward::download::{Download, DownloadError};
 use crate::forward::tunnel::Tunnel;
 use crate::reason::Reason;
 use crate::record::{Received, Ticket, Verdict};

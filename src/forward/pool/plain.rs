@@ -97,7 +97,7 @@ impl Plain {
         std::future::poll_fn(|cx| self.poll_write(cx)).await?;
         loop {
             if std::future::poll_fn(|cx| self.poll_more(cx, ROOM)).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+                return Err(early_end());
             }
             self.heard = true;
             match answer(&mut self.read) {
@@ -150,7 +150,7 @@ impl Plain {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        Poll::Ready(more.and(Err(io::ErrorKind::UnexpectedEof.into())))
+        Poll::Ready(more.and(Err(early_end())))
     }
 
     /// Whether a byte of an answer has come.
@@ -177,6 +177,14 @@ impl Plain {
     pub(super) fn take(self) -> (Link, Bytes) {
         (self.io, self.read.freeze())
     }
+}
+
+/// What is said of a connection that ended before its answer did: the words of the library.
+fn early_end() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::UnexpectedEof,
+        "connection closed before message completed",
+    )
 }
 
 impl fmt::Debug for Plain {
