@@ -1,7 +1,7 @@
 //! What one asks again and again is told in one record, with how often.
 //!
 //! Only what changes nothing comes here: looks, refusals, and what was so already. Of those the first
-//! [`ALONE`] of each actor have records of their own; what he asks beyond that is counted, by what it was
+//! [`ALONE`] of each actor have records of their own, and so has the first of each kind; what he asks beyond that is counted, by what it was
 //! and what came of it, and told when [`WINDOW`] is over. So somebody who may look, or may not change,
 //! cannot push what others did out of a trail that has bounds by asking a million times. A change that
 //! is made is never counted here: it has its own record, in its own transaction.
@@ -86,14 +86,15 @@ impl Repeats {
         if !ledger.more.contains_key(&kind) && ledger.more.len() >= KINDS_MAX {
             kind = (REST, String::new());
         }
-        let more = ledger.more.entry(kind);
-        let more = more.or_insert_with(|| More {
-            last: entry.clone(),
-            count: 0,
-        });
-        more.count += 1;
-        more.last = entry;
-        None
+        if let Some(more) = ledger.more.get_mut(&kind) {
+            more.count += 1;
+            more.last = entry;
+            return None;
+        }
+        // The first of its kind is not lost among many of another.
+        let last = entry.clone();
+        ledger.more.insert(kind, More { last, count: 0 });
+        Some(entry)
     }
 
     /// Whom it is told of: himself while there is room for him.
@@ -113,7 +114,8 @@ impl Repeats {
         let over = self.0.values().filter(|ledger| is_over(ledger, by));
         let told = over.flat_map(|ledger| {
             let since = ledger.since;
-            ledger.more.values().map(move |more| Entry {
+            let again = ledger.more.values().filter(|more| more.count > 0);
+            again.map(move |more| Entry {
                 at: now,
                 repeated: Some((more.count, since)),
                 ..more.last.clone()
