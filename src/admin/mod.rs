@@ -110,12 +110,19 @@ impl From<StoreError> for AdminError {
     fn from(error: StoreError) -> Self {
         let kind = match &error {
             StoreError::NotFound { .. } => ErrorKind::NotFound,
-            StoreError::Conflict(_) | StoreError::FilesOnly { .. } => ErrorKind::Conflict,
+            StoreError::Conflict(_)
+            | StoreError::Exists { .. }
+            | StoreError::FilesOnly { .. } => ErrorKind::Conflict,
             StoreError::Locked { .. }
             | StoreError::Unrecorded
             | StoreError::NotOwner { .. }
             | StoreError::FormatTooNew { .. }
             | StoreError::Damaged { .. }
+            | StoreError::Gone { .. }
+            | StoreError::LogGone { .. }
+            | StoreError::ABackup { .. }
+            | StoreError::Full { .. }
+            | StoreError::Stopped { .. }
             | StoreError::Pepper(_)
             | StoreError::Folder { .. }
             | StoreError::File { .. }

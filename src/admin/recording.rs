@@ -164,7 +164,7 @@ impl Desk<'_> {
     /// read again and put in force: nobody is told "no" about a change that then appears.
     fn failed(&mut self, error: StoreError) -> AdminError {
         let service = self.service;
-        if let StoreError::Engine { .. } = error
+        if error.is_failure()
             && let Ok(inner) = self.inner()
             && let Ok(records) = inner.store.load()
         {

@@ -88,6 +88,67 @@ pub enum StoreError {
         /// What is wrong.
         what: String,
     },
+    /// There was a store here, and the file is empty or not there.
+    #[error(
+        "store `{}` is empty or gone, and there was one here: nothing is begun in its place. Put it \
+         back, or the last backup with `portcullis store restore FILE`; to begin anew, with no \
+         account and no key, remove `{}`", .path.display(), .lock.display()
+    )]
+    Gone {
+        /// The store's file.
+        path: PathBuf,
+        /// What remembers that there was one.
+        lock: PathBuf,
+    },
+    /// Its last user died, and the log that holds what he had acknowledged is not there.
+    #[error(
+        "the log `{}` of store `{}` is gone, and its last user did not end by himself: changes that \
+         were acknowledged may be missing, revoked keys among them. Put the log back, or the last \
+         backup with `portcullis store restore FILE`; if some other program has opened the store since \
+         (`sqlite3` merges the log), remove `{}`", .log.display(), .path.display(), .lock.display()
+    )]
+    LogGone {
+        /// The store's file.
+        path: PathBuf,
+        /// The log.
+        log: PathBuf,
+        /// What remembers that there was one.
+        lock: PathBuf,
+    },
+    /// It is a backup that was copied into place.
+    #[error(
+        "store `{}` is a backup: what was revoked since it was made would count again. Put it back \
+         with `portcullis store restore FILE`, which says what that is", .path.display()
+    )]
+    ABackup {
+        /// The store's file.
+        path: PathBuf,
+    },
+    /// The disk has no room for a change.
+    #[error(
+        "there is no room for store `{}` on its disk: make some, then ask again", .path.display()
+    )]
+    Full {
+        /// The store's file.
+        path: PathBuf,
+    },
+    /// The disk did not keep what was written, so nothing is written any more.
+    #[error(
+        "store `{}` takes no changes since its disk did not keep what was written ({what}): see to \
+         the disk, then start the gateway again, which shows what was kept", .path.display()
+    )]
+    Stopped {
+        /// The store's file.
+        path: PathBuf,
+        /// What the engine said.
+        what: String,
+    },
+    /// There is something already where a file should be made.
+    #[error("`{}` is there already, and nothing is written over it: name another file", .path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
     /// The pepper is missing, unreadable, or another one.
     #[error(transparent)]
     Pepper(#[from] PepperError),
@@ -114,6 +175,47 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The store at `path` is not what was written.
+    pub(super) fn damaged(path: &Path, what: impl std::fmt::Display) -> Self {
+        Self::Damaged {
+            path: path.into(),
+            what: format!(
+                "{what}; put the last backup back with `portcullis store restore FILE`"
+            ),
+        }
+    }
+
+    /// There is no store at `path`.
+    pub(super) fn none(path: &Path) -> Self {
+        Self::NotFound {
+            what: "store",
+            name: path.display().to_string(),
+        }
+    }
+
+    /// Says whether the store failed, rather than refused: what is on disk may be anything then, the
+    /// change or what was before.
+    pub const fn is_failure(&self) -> bool {
+        match self {
+            Self::Engine { .. } | Self::Full { .. } | Self::Damaged { .. } => true,
+            Self::Stopped { .. }
+            | Self::Locked { .. }
+            | Self::Gone { .. }
+            | Self::LogGone { .. }
+            | Self::ABackup { .. }
+            | Self::Exists { .. }
+            | Self::NotFound { .. }
+            | Self::Conflict(_)
+            | Self::FilesOnly { .. }
+            | Self::Unrecorded
+            | Self::NotOwner { .. }
+            | Self::FormatTooNew { .. }
+            | Self::Pepper(_)
+            | Self::Folder { .. }
+            | Self::File { .. } => false,
+        }
+    }
+
     /// Somebody else's database stands at `path`.
     pub(super) fn another_program(path: &Path) -> Self {
         Self::Damaged {
@@ -125,7 +227,7 @@ impl StoreError {
     /// Says whether trying again, unchanged, can help.
     pub const fn is_transient(&self) -> bool {
         match self {
-            Self::Locked { .. } => true,
+            Self::Locked { .. } | Self::Full { .. } => true,
             Self::Engine { transient, .. } => *transient,
             Self::NotFound { .. }
             | Self::Conflict(_)
@@ -134,6 +236,11 @@ impl StoreError {
             | Self::NotOwner { .. }
             | Self::FormatTooNew { .. }
             | Self::Damaged { .. }
+            | Self::Gone { .. }
+            | Self::LogGone { .. }
+            | Self::ABackup { .. }
+            | Self::Stopped { .. }
+            | Self::Exists { .. }
             | Self::Pepper(_)
             | Self::Folder { .. }
             | Self::File { .. } => false,

@@ -1,8 +1,13 @@
 //! One writer: a lock that a second server and a command without a server need too.
 //!
 //! `flock` on a file of its own. The kernel lets it go when the holder dies, however it dies, so
-//! there is no stale lock to clean up; and the database file itself is left alone, because SQLite
-//! has locks of its own there that closing any other descriptor would drop.
+//! there is no stale lock to clean up. The database file is locked as well, for one file may have
+//! several names (a hard link, a bind mount of the file alone), each with a lock file beside it; that
+//! descriptor is closed after SQLite's own, because closing it drops the locks SQLite has there.
+//!
+//! The lock file also remembers, from one holder to the next, that there is a store and whether its
+//! last holder died with the write-ahead log in use: SQLite takes a log that is missing for one that
+//! was merged, and an empty file for a new store. Neither is to be served as if nothing was lost.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -14,18 +19,30 @@ use std::time::Duration;
 
 use super::StoreError;
 
-/// Longest text read from a lock file, in bytes: a process id is at most ten.
-const HOLDER_BYTES_MAX: u64 = 64;
+/// Longest text read from a lock file, in bytes: a process id of ten digits and a few words.
+const CONTENT_BYTES_MAX: u64 = 64;
 
 /// How often the lock is tried, and how long between: two seconds in all. A command without a server
 /// holds it for milliseconds, and a server that starts just then has no reason to give up.
 const TRIES: usize = 40;
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// What the lock file says besides who holds it.
+const BEGUN: &str = "begun";
+const LOG: &str = "log";
+
 /// Held until dropped.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
+    /// The lock file's place.
+    path: PathBuf,
+    /// The store itself, locked under whatever name.
+    store: Option<File>,
+    /// Whether there has been a store here.
+    begun: bool,
+    /// Whether its last holder died while changes stood in the log.
+    log: bool,
 }
 
 impl Lock {
@@ -58,10 +75,102 @@ impl Lock {
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
         hand_over(&file, path).map_err(failed)?;
-        file.set_len(0)
-            .and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()))
-            .map_err(failed)?;
-        Ok(Self { _file: file })
+        let before = content(&mut file);
+        let says = |word: &str| before.lines().skip(1).any(|line| line == word);
+        let mut lock = Self {
+            begun: says(BEGUN),
+            log: says(LOG),
+            file,
+            path: lock_path,
+            store: None,
+        };
+        lock.write()?;
+        Ok(lock)
+    }
+
+    /// Locks the file of the store as well, which may have other names.
+    pub(super) fn hold(&mut self, store: &Path) -> Result<(), StoreError> {
+        let failed = |source| StoreError::File {
+            what: "open",
+            path: store.into(),
+            source,
+        };
+        let file = OpenOptions::new().read(true).write(true).open(store);
+        let file = file.map_err(failed)?;
+        match try_for_a_while(&file) {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::Locked {
+                    path: store.into(),
+                    holder: "another process, which knows the file by another name".to_owned(),
+                });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        self.store = Some(file);
+        Ok(())
+    }
+
+    /// Refuses to take a file that lost its content for a new store, or one that lost its log for one
+    /// that needs none.
+    pub(super) fn expects(&self, store: &Path) -> Result<(), StoreError> {
+        let is_empty = std::fs::metadata(store).map_or(true, |stat| stat.len() == 0);
+        if self.begun && is_empty {
+            return Err(StoreError::Gone {
+                path: store.into(),
+                lock: self.path.clone(),
+            });
+        }
+        let log = beside(store, "-wal");
+        if self.log && !log.exists() {
+            return Err(StoreError::LogGone {
+                path: store.into(),
+                log,
+                lock: self.path.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    /// The store is open and whole: from now on there is one, and what stands in its log counts.
+    pub(super) fn begun(&mut self, store: &Path) -> Result<(), StoreError> {
+        self.begun = true;
+        // A name that is not on the disk yet may be gone after a power cut, with nothing lost by it.
+        self.log = beside(store, "-wal").exists() && super::pepper::sync_folder_of(store).is_ok();
+        self.write()
+    }
+
+    /// The log is merged, or will be before anybody else looks.
+    pub(super) fn log_is_read(&mut self) -> Result<(), StoreError> {
+        if !self.log {
+            return Ok(());
+        }
+        self.log = false;
+        self.write()?;
+        self.file.sync_all().map_err(|source| self.failed(source))
+    }
+
+    fn write(&mut self) -> Result<(), StoreError> {
+        let mut text = format!("{}\n", std::process::id());
+        let words = [(self.begun, BEGUN), (self.log, LOG)];
+        for (_, word) in words.iter().filter(|(said, _)| *said) {
+            text.push_str(word);
+            text.push('\n');
+        }
+        let written = self
+            .file
+            .rewind()
+            .and_then(|()| self.file.write_all(text.as_bytes()))
+            .and_then(|()| self.file.set_len(text.len() as u64));
+        written.map_err(|source| self.failed(source))
+    }
+
+    fn failed(&self, source: std::io::Error) -> StoreError {
+        StoreError::File {
+            what: "lock",
+            path: self.path.clone(),
+            source,
+        }
     }
 }
 
@@ -88,14 +197,23 @@ fn hand_over(file: &File, store: &Path) -> std::io::Result<()> {
 }
 
 fn holder(file: &mut File) -> String {
+    let text = content(file);
+    match text.lines().next().map(str::parse::<u32>) {
+        Some(Ok(pid)) => format!("process {pid}"),
+        Some(Err(_)) | None => "another process".to_owned(),
+    }
+}
+
+/// What the lock file says; nothing if it cannot be read.
+fn content(file: &mut File) -> String {
     let mut text = String::new();
     let read = file
         .rewind()
-        .and_then(|()| file.take(HOLDER_BYTES_MAX).read_to_string(&mut text));
-    match (read, text.trim().parse::<u32>()) {
-        (Ok(_), Ok(pid)) => format!("process {pid}"),
-        _ => "another process".to_owned(),
+        .and_then(|()| file.take(CONTENT_BYTES_MAX).read_to_string(&mut text));
+    if read.is_err() {
+        text.clear();
     }
+    text
 }
 
 /// `path` with `ending` behind it.

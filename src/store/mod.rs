@@ -32,7 +32,7 @@ pub use records::{
     RoleRecord, SigningKeyRecord,
 };
 pub use shared::SharedMap;
-pub use sqlite::Sqlite;
+pub use sqlite::{Backup, Plan, Progress, Reader, Restore, Restored, Reviving, Sqlite};
 pub use told::Told;
 
 use crate::audit::{self, Anchor, Broken, Checked, Entry};
@@ -151,6 +151,9 @@ pub trait Store: Send {
     ///
     /// See [`StoreError`].
     fn denial_groups(&self) -> Result<Vec<Group>, StoreError>;
+
+    /// What looks at it and copies it while it goes on; `None` where there is nothing to look at.
+    fn reader(&self) -> Option<Reader>;
 
     /// What it is and where, for people: `sqlite:/var/lib/portcullis/portcullis.db`.
     fn describe(&self) -> String;

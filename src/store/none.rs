@@ -1,7 +1,7 @@
 //! No store: accounts, key digests and the signing key come from files, and a reload is how they
 //! change.
 
-use super::{Change, Records, Store, StoreError};
+use super::{Change, Reader, Records, Store, StoreError};
 use crate::audit::{self, Anchor, Broken, Checked, Entry, Hash};
 use crate::denials::{Batch, Filter, Group, Record};
 use crate::settings;
@@ -103,6 +103,10 @@ impl Store for NoStore {
 
     fn denial_groups(&self) -> Result<Vec<Group>, StoreError> {
         Ok(Vec::new())
+    }
+
+    fn reader(&self) -> Option<Reader> {
+        None
     }
 
     fn describe(&self) -> String {

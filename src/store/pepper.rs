@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use super::sqlite::SealKey;
 use crate::audit::ChainKey;
 use crate::words::SecretDigest;
 
@@ -244,6 +245,17 @@ impl Pepper {
             .and_then(|bytes| bytes.fill(key.as_mut()))
             .expect("32 bytes is what one round of SHA-256 gives");
         ChainKey::new(key)
+    }
+
+    /// What a store's rows are sealed with.
+    pub(super) fn seal_key(&self) -> SealKey {
+        let derived = Salt::new(HKDF_SHA256, b"portcullis").extract(&self.0);
+        let mut key = Zeroizing::new([0; 32]);
+        derived
+            .expand(&[b"store seal"], HKDF_SHA256)
+            .and_then(|bytes| bytes.fill(key.as_mut()))
+            .expect("32 bytes is what one round of SHA-256 gives");
+        SealKey::new(&key)
     }
 
     /// The pepper itself keys digests only; what seals is derived, so that neither use can weaken

@@ -7,19 +7,25 @@
 
 mod apply;
 mod audit;
+mod backup;
 mod denials;
+mod file;
 mod look;
+mod reader;
+mod restore;
 mod rows;
+mod seal;
 mod upkeep;
 
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use serde_json::json;
 use subtle::ConstantTimeEq;
 
+use self::file::{APPLICATION_ID, check_owner, connect, create_private, failed};
+use self::file::{format, is_disk_untrue, real_path};
+use self::seal::Seal;
 use super::lock::Lock;
 use super::pepper::sync_folder_of;
 use super::{Change, Pepper, PepperError, Records, SigningKeyRecord, Store, StoreError};
@@ -29,24 +35,29 @@ use crate::directory::SigningKey;
 use crate::settings;
 use crate::words::{RequestId, UnixTime};
 
+pub use backup::Backup;
+pub use reader::Reader;
+pub(in crate::store) use seal::SealKey;
+pub use restore::{Plan, Restore, Restored, Reviving};
+
 /// Every format there ever was, oldest first; the format of a file is how many it has been through.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/001-begin.sql"),
     include_str!("migrations/002-denials.sql"),
     include_str!("migrations/003-keys.sql"),
     include_str!("migrations/004-audit.sql"),
     include_str!("migrations/005-owners.sql"),
     include_str!("migrations/006-tokens.sql"),
+    include_str!("migrations/007-seal.sql"),
 ];
 
 /// The format that brought the audit trail.
 const AUDIT_FORMAT: usize = 4;
+/// The format that brought the seal.
+const SEAL_FORMAT: usize = 7;
 
-/// Marks the file as ours: `Prtc`.
-const APPLICATION_ID: i32 = 0x5072_7463;
-
-/// Where the write-ahead log is cut back to after a checkpoint, in bytes: some thousand changes.
-const WAL_BYTES_MAX: i64 = 16 * 1024 * 1024;
+/// Hears of each step from one format to the next, just before it is taken.
+pub type Progress<'p> = &'p mut dyn FnMut(usize, usize);
 
 /// A store in one file.
 #[derive(Debug)]
@@ -55,64 +66,111 @@ pub struct Sqlite {
     connection: Connection,
     path: PathBuf,
     chain: ChainKey,
-    _lock: Lock,
+    seal: Seal,
+    /// Why nothing is written any more, if it is not.
+    stopped: Option<String>,
+    lock: Lock,
 }
 
 impl Sqlite {
-    /// Opens the store at `path`, or makes it, with the pepper at `pepper`.
+    /// Opens the store at `path`, or makes it, with the pepper at `pepper`. An older format is brought
+    /// up to this one.
     ///
     /// # Errors
     ///
     /// [`StoreError`] when another process has it open, it belongs to somebody else, is of a newer
-    /// format or no store of ours, or the pepper is not the one it was made with.
+    /// format, no store of ours or damaged, or the pepper is not the one it was made with.
     pub fn open(path: &Path, pepper: &Path, now: UnixTime) -> Result<(Self, Pepper), StoreError> {
+        let mut said = |from: usize, to: usize| {
+            tracing::info!(from, to, "the store is brought to a newer format");
+        };
+        let (mut store, found, pepper) = Self::enter(path, pepper)?;
+        match found {
+            0 => store.begin(&pepper, now)?,
+            _ => store.proceed(found, now, &mut said)?,
+        }
+        store.prune(now)?;
+        store.lock.begun(&store.path)?;
+        Ok((store, pepper))
+    }
+
+    /// Brings the store at `path` up to the newest format, and keeps what it was beside it. Says from
+    /// which format to which, and where the copy is; `None` if there was nothing to do.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Sqlite::open`]; the store is as it was then. Without a store there is none to migrate.
+    pub fn migrate(
+        path: &Path,
+        pepper: &Path,
+        now: UnixTime,
+        progress: Progress<'_>,
+    ) -> Result<Option<(usize, usize, PathBuf)>, StoreError> {
+        if !path.exists() {
+            return Err(StoreError::none(path));
+        }
+        let (mut store, found, _) = Self::enter(path, pepper)?;
+        if found == MIGRATIONS.len() {
+            store.whole()?;
+            store.lock.begun(&store.path)?;
+            return Ok(None);
+        }
+        let kept = backup::keep(&store.connection, &store.path, found)?;
+        store.proceed(found, now, progress)?;
+        store.lock.begun(&store.path)?;
+        Ok(Some((found, MIGRATIONS.len(), kept)))
+    }
+
+    /// Opens the file, whatever its format, as its one writer. Says the format.
+    fn enter(path: &Path, pepper: &Path) -> Result<(Self, usize, Pepper), StoreError> {
         let path = real_path(path)?;
         check_owner(&path)?;
-        let lock = Lock::take(&path)?;
+        let mut lock = Lock::take(&path)?;
+        restore::finish(&path, &mut lock)?;
+        lock.expects(&path)?;
         create_private(&path)?;
+        lock.hold(&path)?;
         let connection = connect(&path).map_err(|error| failed(&path, error))?;
         let found = format(&connection, &path)?;
+        // From here on a log that is missing was put into the file by us.
+        lock.log_is_read()?;
         let loaded = match found {
             0 => Pepper::load_or_create(pepper)?,
             _ => Pepper::load(pepper)?,
         };
-        let mut store = Self {
+        if found > 0 {
+            check_pepper(&connection, &path, (&loaded, pepper))?;
+        }
+        if found > 0 && backup::is_one(&connection).map_err(|error| failed(&path, error))? {
+            return Err(StoreError::ABackup { path });
+        }
+        let seal = Seal::watch(&connection, loaded.seal_key());
+        let store = Self {
+            seal: seal.map_err(|error| failed(&path, error))?,
             connection,
             path,
             chain: loaded.chain_key(),
-            _lock: lock,
+            stopped: None,
+            lock,
         };
-        if found == 0 {
-            store.begin(&loaded, now)?;
-        } else {
-            store.check_pepper(&loaded, pepper)?;
-            store.migrate(found, now)?;
-            store.prune(now)?;
-        }
-        Ok((store, loaded))
+        Ok((store, found, loaded))
     }
 
     /// Makes a new store: all of it in one transaction.
     fn begin(&mut self, pepper: &Pepper, now: UnixTime) -> Result<(), StoreError> {
-        let (key, private) = SigningKey::generate(now);
-        let first = SigningKeyRecord {
-            wrapped: pepper.wrap(&key.kid, &private),
-            kid: key.kid,
-            public: key.public,
-            created_at: now,
-            retired_at: None,
-        };
-        let (chain, made) = (self.chain.clone(), of_itself("store.create", now, 0));
-        self.migrate_then(0, |transaction| {
+        let first = first_signing_key(pepper, now);
+        let made = of_itself("store.create", now, 0);
+        let step = |transaction: &Transaction<'_>, chain: &ChainKey| {
             transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
             transaction.execute(
                 "INSERT INTO meta (name, value) VALUES ('pepper', ?1)",
                 [pepper.fingerprint()],
             )?;
             rows::insert_signing_key(transaction, &first)?;
-            audit::begin(transaction, &chain)?;
-            audit::append(transaction, &chain, &made).map(drop)
-        })?;
+            audit::begin(transaction, chain)?;
+            audit::append(transaction, chain, &made).map(drop)
+        };
+        self.step_up(0, &mut |_, _| {}, step)?;
         sync_folder_of(&self.path).map_err(|source| StoreError::File {
             what: "sync the folder of",
             path: self.path.clone(),
@@ -120,17 +178,35 @@ impl Sqlite {
         })
     }
 
-    fn migrate(&mut self, found: usize, now: UnixTime) -> Result<(), StoreError> {
+    /// Goes on with a store of format `found`, if it is whole.
+    fn proceed(
+        &mut self,
+        found: usize,
+        now: UnixTime,
+        progress: Progress<'_>,
+    ) -> Result<(), StoreError> {
+        if found >= SEAL_FORMAT {
+            self.whole()?;
+        }
         if found == MIGRATIONS.len() {
             return Ok(());
         }
-        let (chain, migrated) = (self.chain.clone(), of_itself("store.migrate", now, found));
-        self.migrate_then(found, |transaction| {
+        let migrated = of_itself("store.migrate", now, found);
+        self.step_up(found, progress, |transaction, chain| {
             if found < AUDIT_FORMAT {
-                audit::begin(transaction, &chain)?;
+                audit::begin(transaction, chain)?;
             }
-            audit::append(transaction, &chain, &migrated).map(drop)
+            audit::append(transaction, chain, &migrated).map(drop)
         })
+    }
+
+    /// Refuses a store whose rows are not those that were written.
+    fn whole(&self) -> Result<(), StoreError> {
+        let holds = self.seal.holds(&self.connection);
+        match holds.map_err(|error| failed(&self.path, error))? {
+            true => Ok(()),
+            false => Err(StoreError::damaged(&self.path, reader::UNSEALED)),
+        }
     }
 
     /// Keys that ended long ago go once a start, when nobody waits for a request or a change.
@@ -146,51 +222,117 @@ impl Sqlite {
         })
     }
 
+    /// Does all of `run` or nothing, and seals what came of it.
     fn transact<T>(
         &mut self,
-        run: impl FnOnce(&Transaction<'_>, &ChainKey) -> rusqlite::Result<T>,
+        run: impl FnOnce(&Transaction<'_>, &ChainKey) -> Result<T, apply::Refusal>,
     ) -> Result<T, StoreError> {
-        let (connection, chain) = (&mut self.connection, &self.chain);
-        let run = || {
+        if let Some(what) = &self.stopped {
+            return Err(StoreError::Stopped {
+                path: self.path.clone(),
+                what: what.clone(),
+            });
+        }
+        let (connection, chain, seal) = (&mut self.connection, &self.chain, &mut self.seal);
+        let attempt = || -> Result<T, apply::Refusal> {
+            seal.before(connection)?;
             let behavior = TransactionBehavior::Immediate;
             let transaction = connection.transaction_with_behavior(behavior)?;
             let done = run(&transaction, chain)?;
+            let written = seal.write(&transaction)?;
             transaction.commit()?;
+            seal.committed(&written);
             Ok(done)
         };
-        run().map_err(|error| failed(&self.path, error))
+        attempt().map_err(|refusal| match refusal {
+            apply::Refusal::Rule(error) => error,
+            apply::Refusal::Engine(error) => self.broke(error),
+        })
     }
 
-    fn migrate_then(
+    /// What a failure of the engine means from now on.
+    fn broke(&mut self, error: rusqlite::Error) -> StoreError {
+        self.seal.doubt();
+        if is_disk_untrue(&error) {
+            self.stopped = Some(error.to_string());
+        }
+        failed(&self.path, error)
+    }
+
+    fn step_up(
         &mut self,
         found: usize,
-        then: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
+        progress: Progress<'_>,
+        then: impl FnOnce(&Transaction<'_>, &ChainKey) -> rusqlite::Result<()>,
     ) -> Result<(), StoreError> {
-        let run = |connection: &mut Connection| {
-            let transaction =
-                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            for step in MIGRATIONS.iter().skip(found) {
-                transaction.execute_batch(step)?;
-            }
-            let format = i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX);
-            transaction.pragma_update(None, "user_version", format)?;
-            then(&transaction)?;
-            transaction.commit()
-        };
-        run(&mut self.connection).map_err(|error| failed(&self.path, error))
+        let (connection, chain, key) = (&mut self.connection, &self.chain, self.seal.key());
+        let then = |transaction: &Transaction<'_>| then(transaction, chain);
+        let stepped = step_up(connection, (key, found), progress, then);
+        let recounted = stepped.and_then(|()| self.seal.recount(&self.connection));
+        recounted.map_err(|error| failed(&self.path, error))
     }
+}
 
-    fn check_pepper(&self, pepper: &Pepper, path: &Path) -> Result<(), StoreError> {
-        let query = "SELECT value FROM meta WHERE name = 'pepper'";
-        let known: Vec<u8> = self
-            .connection
-            .query_row(query, [], |row| row.get(0))
-            .map_err(|error| failed(&self.path, error))?;
-        if known.ct_eq(&pepper.fingerprint()).into() {
-            return Ok(());
-        }
-        Err(PepperError::Different { path: path.into() }.into())
+/// Takes a file from format `found` to the newest, and seals it: all in one transaction.
+fn step_up(
+    connection: &mut Connection,
+    (key, found): (&SealKey, usize),
+    progress: Progress<'_>,
+    then: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
+) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for (number, step) in MIGRATIONS.iter().enumerate().skip(found) {
+        progress(number, number + 1);
+        transaction.execute_batch(step)?;
     }
+    let format = i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX);
+    transaction.pragma_update(None, "user_version", format)?;
+    then(&transaction)?;
+    seal::put_anew(&transaction, key)?;
+    transaction.commit()
+}
+
+/// Without the mark that its log is due, whoever opens it next takes one that is missing for merged.
+/// So it goes before the connection, whose end merges the log.
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        if let Err(error) = self.lock.log_is_read() {
+            tracing::warn!(%error, "the lock file of the store could not be written");
+        }
+    }
+}
+
+/// A signing key for a store that has none, or none that is to be believed any more.
+fn first_signing_key(pepper: &Pepper, now: UnixTime) -> SigningKeyRecord {
+    let (key, private) = SigningKey::generate(now);
+    SigningKeyRecord {
+        wrapped: pepper.wrap(&key.kid, &private),
+        kid: key.kid,
+        public: key.public,
+        created_at: now,
+        retired_at: None,
+    }
+}
+
+fn check_pepper(
+    connection: &Connection,
+    path: &Path,
+    (pepper, pepper_path): (&Pepper, &Path),
+) -> Result<(), StoreError> {
+    let query = "SELECT value FROM meta WHERE name = 'pepper'";
+    let known = connection.query_row(query, [], |row| row.get::<_, Vec<u8>>(0));
+    let known = known.optional().map_err(|error| failed(path, error))?;
+    let Some(known) = known else {
+        return Err(StoreError::damaged(
+            path,
+            "it does not say which pepper it was made with",
+        ));
+    };
+    if known.ct_eq(&pepper.fingerprint()).into() {
+        return Ok(());
+    }
+    let path = pepper_path.into();
+    Err(PepperError::Different { path }.into())
 }
 
 impl Store for Sqlite {
@@ -206,24 +348,16 @@ impl Store for Sqlite {
         if entries.is_empty() && change.is_some_and(|change| !change.is_bookkeeping()) {
             return Err(StoreError::Unrecorded);
         }
-        let path = &self.path;
-        let transaction = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(|error| failed(path, error))?;
-        if let Some(change) = change {
-            apply::apply(&transaction, change).map_err(|refusal| match refusal {
-                apply::Refusal::Rule(error) => error,
-                apply::Refusal::Engine(error) => failed(path, error),
-            })?;
-        }
-        let mut number = None;
-        for entry in entries {
-            let added = audit::append(&transaction, &self.chain, entry);
-            number = Some(added.map_err(|error| failed(path, error))?);
-        }
-        transaction.commit().map_err(|error| failed(path, error))?;
-        Ok(number)
+        self.transact(|transaction, chain| {
+            if let Some(change) = change {
+                apply::apply(transaction, change)?;
+            }
+            let mut number = None;
+            for entry in entries {
+                number = Some(audit::append(transaction, chain, entry)?);
+            }
+            Ok(number)
+        })
     }
 
     fn audit(&self, filter: &AuditFilter, after: Option<u64>) -> Result<Vec<Row>, StoreError> {
@@ -254,7 +388,9 @@ impl Store for Sqlite {
         now: UnixTime,
         instance: &str,
     ) -> Result<u64, StoreError> {
-        self.transact(|transaction, chain| audit::cut(transaction, chain, (bounds, now, instance)))
+        self.transact(|transaction, chain| {
+            Ok(audit::cut(transaction, chain, (bounds, now, instance))?)
+        })
     }
 
     fn keep_denials(
@@ -263,7 +399,7 @@ impl Store for Sqlite {
         bounds: &settings::Denials,
         now: UnixTime,
     ) -> Result<(), StoreError> {
-        self.transact(|transaction, _| denials::keep(transaction, batch, bounds, now))
+        self.transact(|transaction, _| Ok(denials::keep(transaction, batch, bounds, now)?))
     }
 
     fn denial(&self, id: &RequestId) -> Result<Option<Record>, StoreError> {
@@ -278,112 +414,12 @@ impl Store for Sqlite {
         denials::groups(&self.connection).map_err(|error| failed(&self.path, error))
     }
 
+    fn reader(&self) -> Option<Reader> {
+        Some(Reader::new(&self.path, &self.chain, self.seal.key()))
+    }
+
     fn describe(&self) -> String {
         format!("sqlite:{}", self.path.display())
-    }
-}
-
-/// The format of the file; 0 is a new one.
-fn format(connection: &Connection, path: &Path) -> Result<usize, StoreError> {
-    let number = |pragma: &str| {
-        let read = connection.query_row(pragma, [], |row| row.get::<_, i32>(0));
-        read.map_err(|error| failed(path, error))
-    };
-    let damaged = |what: &str| StoreError::Damaged {
-        path: path.into(),
-        what: what.into(),
-    };
-    let (format, mark) = (
-        number("PRAGMA user_version")?,
-        number("PRAGMA application_id")?,
-    );
-    let tables = number("SELECT count(*) FROM sqlite_schema")?;
-    if format == 0 && mark == 0 && tables == 0 {
-        return Ok(0);
-    }
-    if mark != APPLICATION_ID {
-        return Err(StoreError::another_program(path));
-    }
-    let found = u32::try_from(format).map_err(|_| damaged("its format is negative"))?;
-    let steps = usize::try_from(found).unwrap_or(usize::MAX);
-    if steps > MIGRATIONS.len() {
-        let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
-        return Err(StoreError::FormatTooNew {
-            path: path.into(),
-            found,
-            known,
-        });
-    }
-    Ok(steps)
-}
-
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    // No `SQLITE_OPEN_CREATE`: the file is there, made with the mode it should have.
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    // In WAL mode anything less syncs at checkpoints only, and an acknowledged change could be lost
-    // when the machine dies.
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    connection.pragma_update(None, "trusted_schema", false)?;
-    connection.pragma_update(None, "journal_size_limit", WAL_BYTES_MAX)?;
-    Ok(connection)
-}
-
-/// `path`, absolute and without links, whether or not the file is there yet.
-fn real_path(path: &Path) -> Result<PathBuf, StoreError> {
-    let folder = folder_of(path);
-    let failed = |source| StoreError::Folder {
-        path: path.into(),
-        folder: folder.into(),
-        source,
-    };
-    if let Ok(real) = fs::canonicalize(path) {
-        return Ok(real);
-    }
-    let real = fs::canonicalize(folder).map_err(failed)?;
-    let name = path
-        .file_name()
-        .ok_or_else(|| failed(std::io::ErrorKind::IsADirectory.into()))?;
-    Ok(real.join(name))
-}
-
-/// The folder of `path`.
-fn folder_of(path: &Path) -> &Path {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    folder.unwrap_or_else(|| Path::new("."))
-}
-
-fn check_owner(path: &Path) -> Result<(), StoreError> {
-    let me = rustix::process::geteuid();
-    match fs::metadata(path) {
-        Ok(stat) if stat.uid() != me.as_raw() && !me.is_root() => Err(StoreError::NotOwner {
-            path: path.into(),
-            owner: stat.uid(),
-            me: me.as_raw(),
-        }),
-        // What cannot be looked at cannot be opened either, and that error says more.
-        Ok(_) | Err(_) => Ok(()),
-    }
-}
-
-fn create_private(path: &Path) -> Result<(), StoreError> {
-    let made = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path);
-    match made {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(source) => Err(StoreError::File {
-            what: "create",
-            path: path.into(),
-            source,
-        }),
     }
 }
 
@@ -393,25 +429,3 @@ fn of_itself(event: &'static str, now: UnixTime, found: usize) -> Entry {
     audit::entry_of(event, now, "", said)
 }
 
-fn failed(path: &Path, error: rusqlite::Error) -> StoreError {
-    use rusqlite::ErrorCode::{
-        DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, NotADatabase, OutOfMemory,
-        SystemIoFailure,
-    };
-    let code = error.sqlite_error_code();
-    let unreadable = matches!(error, rusqlite::Error::FromSqlConversionFailure(..));
-    if unreadable || matches!(code, Some(DatabaseCorrupt | NotADatabase)) {
-        return StoreError::Damaged {
-            path: path.into(),
-            what: error.to_string(),
-        };
-    }
-    let transient = matches!(
-        code,
-        Some(DatabaseBusy | DatabaseLocked | DiskFull | OutOfMemory | SystemIoFailure)
-    );
-    StoreError::Engine {
-        transient,
-        source: Box::new(error),
-    }
-}

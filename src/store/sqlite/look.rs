@@ -9,7 +9,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
-use super::{APPLICATION_ID, MIGRATIONS, Sqlite, check_owner, failed, folder_of, real_path};
+use super::file::{APPLICATION_ID, check_owner, failed, folder_of, known, real_path};
+use super::Sqlite;
 use crate::store::{Pepper, PepperError, StoreError};
 
 /// What stands as itself in the name of a file as SQLite reads it.
@@ -84,12 +85,11 @@ fn check_marks(path: &Path, marks: &Marks) -> Result<(), StoreError> {
     if marks.mark != 0 && marks.mark != APPLICATION_ID {
         return Err(StoreError::another_program(path));
     }
-    let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
-    if marks.mark == APPLICATION_ID && marks.format > known {
+    if marks.mark == APPLICATION_ID && marks.format > known() {
         return Err(StoreError::FormatTooNew {
             path: path.into(),
             found: marks.format,
-            known,
+            known: known(),
         });
     }
     Ok(())
