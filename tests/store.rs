@@ -1,10 +1,18 @@
 //! What every store promises, and what SQLite promises besides.
 
+mod alone;
+mod copies;
+mod damage;
+mod faults;
+mod formats;
+
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use portcullis::audit::{Actor, Entry, Object, Outcome};
+use portcullis::audit::{Actor, Entry, Filter, Object, Outcome};
+use portcullis::denials;
+use portcullis::settings;
 use portcullis::store::{
     AccountRecord, Adoption, Change, GrantRecord, GroupRecord, Holder, KeyLimits, KeyRecord,
     KeyUse, Pepper, Records, RoleRecord, SigningKeyRecord, Sqlite, Store, StoreError, pepper_path,
@@ -14,8 +22,10 @@ use proptest::prelude::*;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::harness::Files;
+
 /// Changes as most promises look at them: the record of it is another matter.
-trait Apply {
+pub(crate) trait Apply {
     fn apply(&mut self, change: &Change) -> Result<(), StoreError>;
 }
 
@@ -40,6 +50,15 @@ fn entry(event: &'static str) -> Entry {
         after: Value::Null,
         repeated: None,
     }
+}
+
+/// Runs `line`, which must end with `code`; what it printed and what it said.
+pub(crate) fn told(files: &Files, line: &str, code: i32) -> (String, String) {
+    let output = files.cli(&line.split_whitespace().collect::<Vec<_>>());
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{line}: {said}");
+    (text(&output.stdout), said)
 }
 
 /// A place where a store is, opened as often as a test likes.
@@ -72,6 +91,30 @@ macro_rules! store_conformance {
             #[test]
             fn last_use_never_moves_backwards() {
                 promises::use_moves_forward(&$kit);
+            }
+            #[test]
+            fn a_change_and_its_records_are_one() {
+                promises::recorded(&$kit);
+            }
+            #[test]
+            fn a_trail_is_proven_page_by_page_and_by_what_was_kept_of_it() {
+                promises::proven(&$kit);
+            }
+            #[test]
+            fn a_trail_is_cut_at_its_old_end_alone() {
+                promises::cut(&$kit);
+            }
+            #[test]
+            fn a_token_that_was_taken_back_stays_so_until_it_would_have_run_out() {
+                promises::revoked(&$kit);
+            }
+            #[test]
+            fn refusals_are_found_again() {
+                promises::denials(&$kit);
+            }
+            #[test]
+            fn a_write_is_counted_when_it_fails_and_a_refusal_is_none() {
+                promises::pulse(&$kit);
             }
             #[test]
             fn one_signing_key_signs() {
@@ -247,6 +290,145 @@ mod promises {
         );
     }
 
+    pub(super) fn recorded(kit: &impl Kit) {
+        let mut store = kit.open().unwrap();
+        let all = |store: &dyn Store| store.audit(&Filter::default(), None).unwrap();
+        let before = all(&*store);
+        let create = Change::CreateAccount(account(1));
+        let unrecorded = store.commit(Some(&create), &[]).unwrap_err();
+        assert!(matches!(unrecorded, StoreError::Unrecorded));
+        let two = [entry("test.first"), entry("test.second")];
+        let number = store.commit(Some(&create), &two).unwrap();
+        let after = all(&*store);
+        assert_eq!(number, Some(after[0].number));
+        assert_eq!(after.len(), before.len() + 2);
+        let event = |place: usize| after[place].shown()["event.name"].clone();
+        assert_eq!(
+            [event(0), event(1)],
+            ["audit.test.second", "audit.test.first"]
+        );
+        // A change that is refused leaves no record of having been made.
+        store.commit(Some(&create), &two).unwrap_err();
+        assert_eq!(all(&*store), after);
+        // Bookkeeping needs none, and a record needs no change.
+        let used = Change::Used {
+            keys: Vec::new(),
+            accounts: vec![(account(1).id, time(9))],
+        };
+        assert_eq!(store.commit(Some(&used), &[]).unwrap(), None);
+        let alone = store.commit(None, &[entry("test.look")]).unwrap();
+        drop(store);
+        let store = kit.open().unwrap();
+        let kept = all(&*store);
+        assert_eq!(Some(kept[0].number), alone);
+        assert_eq!(
+            store.load().unwrap().accounts[&account(1).id].last_used_at,
+            Some(time(9))
+        );
+        let one = Filter {
+            event: Some("test.first".to_owned()),
+            ..Filter::default()
+        };
+        assert_eq!(store.audit(&one, None).unwrap().len(), 1);
+        let followed = store.audit(&Filter::default(), number).unwrap();
+        assert_eq!(followed.len(), 1, "those above a number, oldest first");
+    }
+
+    pub(super) fn proven(kit: &impl Kit) {
+        let mut store = kit.open().unwrap();
+        let mut anchors = vec![store.audit_anchor(time(1)).unwrap()];
+        for _ in 0..2100 {
+            store.commit(None, &[entry("test.change")]).unwrap();
+        }
+        anchors.push(store.audit_anchor(time(2)).unwrap());
+        drop(store);
+        let store = kit.open().unwrap();
+        let (mut after, mut records) = (None, 0);
+        loop {
+            let checked = store.check_audit(after).unwrap();
+            assert_eq!(checked.fault, None);
+            records += checked.records;
+            after = Some(checked.through);
+            if checked.done {
+                break;
+            }
+        }
+        assert_eq!(records, anchors[1].number);
+        for anchor in &anchors {
+            assert_eq!(store.check_anchor(anchor).unwrap(), None);
+        }
+        let mut forged = anchors[1];
+        forged.hash = anchors[0].hash;
+        assert!(store.check_anchor(&forged).unwrap().is_some());
+        forged.number += 1;
+        assert!(store.check_anchor(&forged).unwrap().is_some());
+    }
+
+    pub(super) fn cut(kit: &impl Kit) {
+        let mut store = kit.open().unwrap();
+        for _ in 0..300 {
+            store.commit(None, &[entry("test.change")]).unwrap();
+        }
+        let early = store.audit_anchor(time(2)).unwrap();
+        let bounds = settings::Audit {
+            records: 100,
+            ..settings::Audit::default()
+        };
+        let gone = store.cut_audit(&bounds, time(3), "in_test").unwrap();
+        assert!(gone > 100, "{gone}");
+        let newest = store.audit(&Filter::default(), None).unwrap();
+        assert_eq!(newest[0].shown()["event.name"], "audit.audit.cut");
+        let checked = store.check_audit(None).unwrap();
+        assert_eq!((checked.fault, checked.done), (None, true));
+        assert_eq!(store.check_anchor(&early).unwrap(), None);
+        assert_eq!(store.cut_audit(&bounds, time(3), "in_test").unwrap(), 0);
+    }
+
+    pub(super) fn revoked(kit: &impl Kit) {
+        let mut store = kit.open().unwrap();
+        let revoke = |name: &str, ends: u64, now: u64| Change::RevokeToken {
+            id: name.parse().unwrap(),
+            ends_at: time(ends),
+            now: time(now),
+        };
+        let [one, two, three] = ["1", "2", "3"].map(|last| format!("3kTMd8Z0xV1bQyLw7nPsH{last}"));
+        store.apply(&revoke(&one, 10, 1)).unwrap();
+        store.apply(&revoke(&two, 20, 1)).unwrap();
+        store.apply(&revoke(&three, 30, 15)).unwrap();
+        drop(store);
+        let records = kit.open().unwrap().load().unwrap();
+        let left: Vec<_> = records
+            .revoked_tokens
+            .keys()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(left, [two, three]);
+    }
+
+    pub(super) fn denials(kit: &impl Kit) {
+        let mut store = kit.open().unwrap();
+        let nothing = RequestIds::new().next(time(2));
+        assert!(store.denial(&nothing).unwrap().is_none());
+        let batch = denials::Batch::default();
+        let bounds = settings::Denials::default();
+        store.keep_denials(&batch, &bounds, time(2)).unwrap();
+        assert!(
+            store
+                .denials(&denials::Filter::default())
+                .unwrap()
+                .is_empty()
+        );
+        assert!(store.denial_groups().unwrap().is_empty());
+    }
+
+    pub(super) fn pulse(kit: &impl Kit) {
+        let mut store = kit.open().unwrap();
+        let pulse = store.pulse();
+        store.apply(&Change::CreateAccount(account(1))).unwrap();
+        store.apply(&Change::CreateAccount(account(1))).unwrap_err();
+        assert_eq!((pulse.failures(), pulse.is_up()), (0, true));
+    }
+
     pub(super) fn one_signs(kit: &impl Kit) {
         let mut store = kit.open().unwrap();
         let first = store.load().unwrap().signing_keys;
@@ -286,7 +468,11 @@ mod promises {
     clippy::too_many_lines,
     reason = "one arm a change, nothing between them"
 )]
-fn change(records: &Records, (kind, a, b): (u8, u8, u8), now: UnixTime) -> Option<Change> {
+pub(crate) fn change(
+    records: &Records,
+    (kind, a, b): (u8, u8, u8),
+    now: UnixTime,
+) -> Option<Change> {
     let known = |at: u8| records.accounts.keys().nth(usize::from(at) % 4).cloned();
     let filed = |at: u8| {
         records
@@ -301,7 +487,7 @@ fn change(records: &Records, (kind, a, b): (u8, u8, u8), now: UnixTime) -> Optio
         0 => Some(Holder::Group(group())),
         _ => known(a).map(Holder::Account),
     };
-    Some(match kind % 24 {
+    Some(match kind % 26 {
         0 | 1 => Change::CreateAccount(account(a % 5)),
         2 => {
             let description = (b % 2 == 0).then(|| format!("d{b}"));
@@ -434,6 +620,19 @@ fn change(records: &Records, (kind, a, b): (u8, u8, u8), now: UnixTime) -> Optio
                 .filter_map(|numbers| change(records, numbers, now))
                 .collect(),
         ),
+        23 => Change::RevokeToken {
+            id: format!("t{a}{b}x0V1bQyLw7nPsHc00000")
+                .get(..22)?
+                .parse()
+                .ok()?,
+            ends_at: time(now.as_secs() + u64::from(b)),
+            now,
+        },
+        24 => Change::AddSigningKey(SigningKeyRecord {
+            kid: format!("kid-{}-{a}-{b}", now.as_secs()),
+            created_at: now,
+            ..signing_key(a)
+        }),
         _ => Change::Used {
             keys: any_key(a)
                 .map(|id| KeyUse {
@@ -538,7 +737,7 @@ fn signing_key(number: u8) -> SigningKeyRecord {
     }
 }
 
-fn time(secs: u64) -> UnixTime {
+pub(crate) fn time(secs: u64) -> UnixTime {
     UnixTime::from_secs(secs)
 }
 

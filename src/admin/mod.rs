@@ -24,12 +24,14 @@ mod me;
 mod open;
 mod operation;
 mod overlaps;
+mod owed;
 mod recording;
 mod reload;
 mod repeats;
 mod roles;
 mod service;
 mod sorted;
+mod store;
 mod tokens;
 mod trail;
 mod upkeep;
@@ -51,6 +53,7 @@ pub use open::{
 pub use operation::{Grant, HOST_ONLY, ImportedKey, MatrixBy, Operation, Token};
 pub use overlaps::{OVERLAPS_LISTED_MAX, overlaps};
 pub use service::{AtDoor, Host, ReplaceError, Service};
+pub use store::{migrate, prepare_restore, store_status};
 pub(crate) use version::version;
 
 /// What kind of no it is. Commands make an exit code of it.
@@ -110,9 +113,9 @@ impl From<StoreError> for AdminError {
     fn from(error: StoreError) -> Self {
         let kind = match &error {
             StoreError::NotFound { .. } => ErrorKind::NotFound,
-            StoreError::Conflict(_)
-            | StoreError::Exists { .. }
-            | StoreError::FilesOnly { .. } => ErrorKind::Conflict,
+            StoreError::Conflict(_) | StoreError::Exists { .. } | StoreError::FilesOnly { .. } => {
+                ErrorKind::Conflict
+            }
             StoreError::Locked { .. }
             | StoreError::Unrecorded
             | StoreError::NotOwner { .. }

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -320,6 +321,14 @@ operations! {
     };
     /// Who asks, and what he may ask for.
     Whoami {};
+    /// What the store holds, and whether it is whole.
+    StoreStatus {};
+    /// A copy of the store in a new file, where the server can write one.
+    StoreBackup {
+        file: PathBuf,
+        /// Where a copy of the pepper goes, if it is to be copied.
+        #[serde(default)] pepper: Option<PathBuf>,
+    };
     /// How the gateway is.
     Status {};
     /// Reads the policy folder again, now.
@@ -330,11 +339,21 @@ operations! {
 
 /// What is asked for on the gateway's own machine alone, by name, and why: the admin API has no
 /// endpoint for it. Every other operation has exactly one.
-pub const HOST_ONLY: &[(&str, &str)] = &[(
-    "Drain",
-    "it ends the server, and whoever may start it again is on its machine: a service manager, a \
-     kubelet, an operator",
-)];
+pub const HOST_ONLY: &[(&str, &str)] = &[
+    (
+        "Drain",
+        "it ends the server, and whoever may start it again is on its machine: a service manager, a \
+         kubelet, an operator",
+    ),
+    (
+        "StoreStatus",
+        "it tells of files and disks, and reads all of the store for it",
+    ),
+    (
+        "StoreBackup",
+        "it writes a file wherever the server may, and what is in it is everybody's",
+    ),
+];
 
 impl Operation {
     /// Why it is asked for on the gateway's own machine alone, if it is.
@@ -374,7 +393,14 @@ impl Operation {
 
     /// Whether the process answers it, and not the desk.
     pub(super) const fn is_the_process(&self) -> bool {
-        matches!(self, Self::Status {} | Self::Reload {} | Self::Drain {})
+        matches!(
+            self,
+            Self::Status {}
+                | Self::Reload {}
+                | Self::Drain {}
+                | Self::StoreStatus {}
+                | Self::StoreBackup { .. }
+        )
     }
 
     /// What it is about, for logs: the account, key, role, group or path it names. Never a token, a
@@ -432,6 +458,7 @@ impl Operation {
                 let path = target.split(['?', '#']).next().unwrap_or_default();
                 format!("{method} {path}")
             }
+            Self::StoreBackup { file, .. } => format!("file `{}`", file.display()),
             Self::AccountsList { .. }
             | Self::RolesList {}
             | Self::GroupsList {}
@@ -450,6 +477,7 @@ impl Operation {
             | Self::AuditAnchor {}
             | Self::AuditVerify { .. }
             | Self::Whoami {}
+            | Self::StoreStatus {}
             | Self::Status {}
             | Self::Reload {}
             | Self::Drain {} => return None,

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::desk::{Answer, Desk};
 use super::trail::{self, Trail};
 use super::{AdminError, ErrorKind, Operation, authority};
-use crate::audit::Outcome;
+use crate::audit::{Entry, Outcome};
 use crate::directory::State;
 use crate::store::{Change, StoreError};
 
@@ -113,6 +113,8 @@ impl Desk<'_> {
     pub(super) fn change(&mut self, change: &Change) -> Result<(), AdminError> {
         self.can_change()?;
         self.keep_an_administrator(change)?;
+        let service = self.service;
+        service.settle(self.inner()?);
         let instance = self.service.instance();
         let told = self.inner()?.records.told(change).into_iter();
         let entry = |told| {
@@ -120,15 +122,18 @@ impl Desk<'_> {
                 .entry((self.now, instance), Outcome::Success, Some(told))
         };
         let entries: Vec<_> = told.map(entry).collect();
-        let service = self.service;
         let store = &mut *self.inner()?.store;
         match service.commit(store, Some(change), &entries) {
             Ok(last) => {
                 trail::say_all(&entries, last);
                 self.recorded = last;
             }
-            Err(error) => return Err(self.failed(error)),
+            Err(error) => return Err(self.failed(error, change, entries)),
         }
+        self.put_in_force(change)
+    }
+
+    fn put_in_force(&mut self, change: &Change) -> Result<(), AdminError> {
         let touched = Arc::make_mut(&mut self.inner()?.records).apply(change);
         let policy = Arc::clone(&self.state.policy);
         let mut directory = self.state.directory.clone();
@@ -161,16 +166,34 @@ impl Desk<'_> {
     }
 
     /// When the engine fails it may be unknown whether the change is on disk, so what is there is
-    /// read again and put in force: nobody is told "no" about a change that then appears.
-    fn failed(&mut self, error: StoreError) -> AdminError {
-        let service = self.service;
-        if error.is_failure()
-            && let Ok(inner) = self.inner()
-            && let Ok(records) = inner.store.load()
-        {
-            inner.records = Arc::new(records);
-            service.rebuild(inner);
+    /// read again and put in force: nobody is told "no" about a change that then appears. A change that
+    /// only takes away is in force all the same: a leaked key does not wait for a disk.
+    fn failed(&mut self, error: StoreError, change: &Change, entries: Vec<Entry>) -> AdminError {
+        if !error.is_failure() {
+            return error.into();
         }
-        error.into()
+        if self.inner().is_ok_and(|inner| inner.read_again().is_ok())
+            && let Err(error) = self.rebuild()
+        {
+            return error;
+        }
+        if !(error.is_of_the_disk() && change.only_denies()) {
+            return error.into();
+        }
+        if let Err(error) = self.put_in_force(change) {
+            return error;
+        }
+        tracing::error!(%error, "in force, and not in the store: a restart would undo it");
+        match self.inner() {
+            Ok(inner) => inner.owed.push(change.clone(), entries),
+            Err(error) => return error,
+        }
+        AdminError::new(
+            ErrorKind::Unavailable,
+            format!(
+                "{error}. This holds from now on all the same, as long as the gateway runs: it is written \
+                 as soon as the store takes it, and until then a restart would undo it"
+            ),
+        )
     }
 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use serde_json::{Value, json};
 
 use super::desk::Desk;
+use super::owed::Owed;
 use super::repeats::Repeats;
 pub use super::trail::AtDoor;
 use super::trail::{self, Asked, Watches};
@@ -21,7 +22,7 @@ use crate::directory::{Directory, Handle, SigningKeys, State};
 use crate::policy::Policy;
 use crate::policy::shadow::NotEnforced;
 use crate::settings::{self, Tokens};
-use crate::store::{Change, Pepper, Records, Store, StoreError};
+use crate::store::{Change, Pepper, Pulse, Records, Store, StoreError};
 use crate::verify::Verifier;
 use crate::words::{Level, UnixTime, random_base62};
 
@@ -91,6 +92,7 @@ pub struct Service {
     pub(super) audit: settings::Audit,
     pub(super) figures: Figures,
     pub(super) instance: String,
+    pulse: Arc<Pulse>,
     inner: Mutex<Inner>,
     host: OnceLock<Arc<dyn Host>>,
 }
@@ -101,6 +103,8 @@ pub(super) struct Inner {
     /// What the store holds, as far as it was acknowledged. Whoever only looks takes a reference and
     /// lets go of the lock.
     pub(super) records: Arc<Records>,
+    /// What is in force already and not in the store, because the store failed.
+    pub(super) owed: Owed,
     /// What could not be used of the files and the records when they were last put together.
     pub(super) conflicts: Vec<String>,
     /// What was asked again and again of late.
@@ -135,7 +139,9 @@ impl Service {
             policy: parts.policy,
             directory: built.directory,
         };
+        let pulse = parts.store.pulse();
         Ok(Self {
+            pulse,
             handle: Arc::new(Handle::new(state)),
             verifier: Arc::new(Verifier::new(&parts.tokens, parts.pepper.clone())),
             admin_verifier: parts.admin_audience.map(|audience| {
@@ -160,6 +166,7 @@ impl Service {
             inner: Mutex::new(Inner {
                 store: parts.store,
                 records: Arc::new(parts.records),
+                owed: Owed::default(),
                 conflicts: built.conflicts,
                 repeats: Repeats::default(),
             }),
@@ -205,6 +212,11 @@ impl Service {
     /// How long keys may live, and when their end is spoken of.
     pub fn keys(&self) -> settings::ApiKeys {
         self.keys
+    }
+
+    /// How writing to the store goes.
+    pub fn store_pulse(&self) -> &Arc<Pulse> {
+        &self.pulse
     }
 
     /// Which process this is: another one after every start.
@@ -262,7 +274,11 @@ impl Service {
             let permitted = Desk::new(self, self.lock()?, Asked::of(&operation, actor, now));
             permitted.for_somebody(terms).permit(&operation)?;
         }
-        if operation == (Operation::Reload {}) {
+        if let Operation::StoreBackup { file, pepper } = &operation {
+            self.back_up(asked, file, pepper.as_deref())
+        } else if operation == (Operation::StoreStatus {}) {
+            self.store_status()
+        } else if operation == (Operation::Reload {}) {
             self.reload(asked, actor)
         } else if operation == (Operation::Drain {}) {
             self.drain(asked)
@@ -315,7 +331,7 @@ impl Service {
             Ok(inner) => Ok(inner),
             Err(poisoned) => {
                 let mut inner = poisoned.into_inner();
-                inner.records = Arc::new(inner.store.load()?);
+                inner.read_again()?;
                 self.rebuild(&mut inner);
                 self.inner.clear_poison();
                 Ok(inner)

@@ -62,6 +62,7 @@ impl Operation {
             Self::TokensList { .. } => Look("token.list"),
             Self::Reload {} => Change("policy.reload"),
             Self::Drain {} => Change("gateway.drain"),
+            Self::StoreBackup { .. } => Change("store.backup"),
             Self::KeysList { .. } => Look("key.list"),
             Self::KeysShow { .. } => Look("key.show"),
             Self::TokensInspect { .. } => Look("token.inspect"),
@@ -90,6 +91,7 @@ impl Operation {
             | Self::Explain { .. }
             | Self::SigningKeysList {}
             | Self::Whoami {}
+            | Self::StoreStatus {}
             | Self::Status {} => Nothing,
         }
     }
@@ -162,6 +164,7 @@ impl Operation {
             },
             Self::AccountsApply { set, .. } => named("set", set),
             Self::DenialsExplain { id } => named("denial", id),
+            Self::StoreBackup { file, .. } => named("store", &file.display()),
             Self::AccountsList { .. }
             | Self::RolesList {}
             | Self::GroupsList {}
@@ -184,6 +187,7 @@ impl Operation {
             | Self::AuditAnchor {}
             | Self::AuditVerify { .. }
             | Self::Whoami {}
+            | Self::StoreStatus {}
             | Self::Status {}
             | Self::Reload {}
             | Self::Drain {} => Object::default(),

@@ -39,6 +39,7 @@ impl Service {
     ///
     /// See [`StoreError`]; what was not written is written the next time.
     pub fn flush_last_used(&self) -> Result<usize, StoreError> {
+        self.settle(&mut *self.lock()?);
         let state = self.handle.snapshot();
         let keys = state.directory.keys();
         let keys: Vec<_> = keys.filter(|key| key.last_used_at().is_some()).collect();

@@ -68,6 +68,8 @@ pub(super) fn watch(
     let denials = Arc::clone(service.denials());
     metrics.watch_denials(move || denials.lost());
     metrics.watch_upstreams(upstreams.each());
+    let pulse = Arc::clone(service.store_pulse());
+    metrics.watch_store(move || pulse.failures());
     let service = Arc::clone(service);
     metrics.watch_audit(move || {
         let trail = service.audit_figures();
@@ -129,6 +131,7 @@ pub(super) async fn keep(
                 soon = false;
                 changes.mark_unchanged();
                 metrics.directory_loaded(&figures(&service, clock.now()));
+                metrics.store_is_up(service.store_pulse().is_up());
                 warned.warn(&service, clock.now());
             }
             _ = cut.tick() => {

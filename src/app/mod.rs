@@ -288,6 +288,9 @@ impl Running {
             status: self.status(),
         }));
         self.upstreams.each().look_after(&self.tasks, &self.over);
+        // A limit on the size of files is an error to be told, not an end.
+        let too_large = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+        drop(signal(too_large).map_err(system("cannot hear SIGXFSZ"))?);
         let hang_up = signal(SignalKind::hangup()).map_err(system("cannot hear SIGHUP"))?;
         let stop = self.over.clone();
         self.addresses.control =

@@ -31,8 +31,20 @@ pub struct Checked {
     pub through: u64,
     /// Whether that was the end.
     pub done: bool,
+    /// Where another store was put in the place of the one before, and said so.
+    #[serde(default)]
+    pub seams: Vec<Seam>,
     /// The first thing that is wrong.
     pub fault: Option<Broken>,
+}
+
+/// A place in the trail where a backup was put in the place of the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seam {
+    /// The record that says so.
+    pub record: u64,
+    /// The sentence.
+    pub message: String,
 }
 
 /// What is wrong with a trail.

@@ -269,6 +269,7 @@ fn verify(wanted: &Verify, context: &mut Context<'_>) -> Result<Exit, Failure> {
     let reach = context.reach()?;
     let session = reach.session()?;
     let (mut after, mut records) = (wanted.after, 0);
+    let mut seams = Vec::new();
     loop {
         let operation = Operation::AuditVerify {
             after,
@@ -277,18 +278,28 @@ fn verify(wanted: &Verify, context: &mut Context<'_>) -> Result<Exit, Failure> {
         let page = session.ask(operation)?;
         records += page.get("records").and_then(Value::as_u64).unwrap_or(0);
         after = page.get("through").and_then(Value::as_u64);
+        let more = page.get("seams").and_then(Value::as_array);
+        for seam in more.into_iter().flatten() {
+            let message = seam.get("message").and_then(Value::as_str);
+            let record = seam.get("record").unwrap_or(&Value::Null);
+            let said = format_args!("record {record}: {}", message.unwrap_or_default());
+            context.output.remark(said)?;
+            seams.push(seam.clone());
+        }
         let fault = page.get("fault").filter(|fault| !fault.is_null());
         if let Some(fault) = fault {
             let answer = json!({
                 "whole": false,
                 "record": fault.get("record"),
                 "fault": fault.get("message"),
+                "seams": seams,
             });
             context.output.answer(&answer, &VERDICT)?;
             return Ok(Exit::No);
         }
         if page.get("done") != Some(&Value::Bool(false)) {
-            let answer = json!({ "whole": true, "records": records, "through": after });
+            let answer =
+                json!({ "whole": true, "records": records, "through": after, "seams": seams });
             context.output.answer(&answer, &VERDICT)?;
             return Ok(Exit::Ok);
         }

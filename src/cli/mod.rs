@@ -38,6 +38,7 @@ mod routes;
 mod schema;
 mod serve;
 mod server;
+mod store;
 mod table;
 mod tokens;
 mod transport;
@@ -174,6 +175,8 @@ enum Command {
     Denials(denials::Command),
     #[command(subcommand)]
     Audit(audit::Command),
+    #[command(subcommand)]
+    Store(store::Command),
     /// Say how the running server is
     Status,
     /// Read the policy folder again, now
@@ -321,6 +324,7 @@ fn dispatch(command: Command, context: &mut Context<'_>) -> Result<Exit, Failure
         Command::Permissions(command) => routes::run_permissions(command, context),
         Command::Denials(command) => denials::run(command, context),
         Command::Audit(command) => audit::run(command, context),
+        Command::Store(command) => store::run(command, context),
         Command::Status => server::status(context),
         Command::Reload => context.perform(Operation::Reload {}, &server::VIEW),
         Command::Drain => server::drain(context),

@@ -188,6 +188,40 @@ pub enum Change {
     Batch(Vec<Self>),
 }
 
+impl Change {
+    /// Whether it only takes away. Whoever asks for such a change wants somebody kept out at once,
+    /// whatever else is broken.
+    pub fn only_denies(&self) -> bool {
+        match self {
+            Self::ExpireKey { at, now, .. } => at <= now,
+            Self::SetEnabled { enabled, .. } => !enabled,
+            Self::OverrideFileAccount { disabled, .. } => *disabled,
+            Self::DeleteAccount { .. }
+            | Self::Ungrant { .. }
+            | Self::RemoveMember { .. }
+            | Self::DeleteGroup(_)
+            | Self::DeleteRole(_)
+            | Self::EndFileKey { .. }
+            | Self::RevokeToken { .. } => true,
+            Self::Batch(changes) => changes.iter().all(Self::only_denies),
+            Self::CreateAccount(_)
+            | Self::UpdateAccount { .. }
+            | Self::Grant { .. }
+            | Self::CreateKey(_)
+            | Self::UpdateKey { .. }
+            | Self::RotateKey { .. }
+            | Self::CreateRole(_)
+            | Self::UpdateRole(_)
+            | Self::CreateGroup(_)
+            | Self::UpdateGroup { .. }
+            | Self::AddMember { .. }
+            | Self::Adopt(_)
+            | Self::Used { .. }
+            | Self::AddSigningKey(_) => false,
+        }
+    }
+}
+
 /// The last use of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyUse {

@@ -179,9 +179,7 @@ impl StoreError {
     pub(super) fn damaged(path: &Path, what: impl std::fmt::Display) -> Self {
         Self::Damaged {
             path: path.into(),
-            what: format!(
-                "{what}; put the last backup back with `portcullis store restore FILE`"
-            ),
+            what: format!("{what}; put the last backup back with `portcullis store restore FILE`"),
         }
     }
 
@@ -197,9 +195,11 @@ impl StoreError {
     /// change or what was before.
     pub const fn is_failure(&self) -> bool {
         match self {
-            Self::Engine { .. } | Self::Full { .. } | Self::Damaged { .. } => true,
-            Self::Stopped { .. }
-            | Self::Locked { .. }
+            Self::Engine { .. }
+            | Self::Full { .. }
+            | Self::Damaged { .. }
+            | Self::Stopped { .. } => true,
+            Self::Locked { .. }
             | Self::Gone { .. }
             | Self::LogGone { .. }
             | Self::ABackup { .. }
@@ -221,6 +221,14 @@ impl StoreError {
         Self::Damaged {
             path: path.into(),
             what: "it is a database of some other program".into(),
+        }
+    }
+
+    /// Says whether it was the disk that failed, and not the program or somebody who meddles.
+    pub const fn is_of_the_disk(&self) -> bool {
+        match self {
+            Self::Engine { transient, .. } => *transient,
+            other => other.is_failure(),
         }
     }
 

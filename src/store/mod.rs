@@ -16,6 +16,7 @@ mod error;
 mod lock;
 mod none;
 mod pepper;
+mod pulse;
 mod records;
 mod shared;
 mod sqlite;
@@ -27,6 +28,7 @@ pub use effect::Touched;
 pub use error::StoreError;
 pub use none::NoStore;
 pub use pepper::{Pepper, PepperError};
+pub use pulse::Pulse;
 pub use records::{
     AccountRecord, FileAccountRecord, GrantRecord, GroupRecord, KeyLimits, KeyRecord, Records,
     RoleRecord, SigningKeyRecord,
@@ -34,6 +36,8 @@ pub use records::{
 pub use shared::SharedMap;
 pub use sqlite::{Backup, Plan, Progress, Reader, Restore, Restored, Reviving, Sqlite};
 pub use told::Told;
+
+use std::sync::Arc;
 
 use crate::audit::{self, Anchor, Broken, Checked, Entry};
 use crate::denials::{Batch, Filter, Group, Record};
@@ -151,6 +155,9 @@ pub trait Store: Send {
     ///
     /// See [`StoreError`].
     fn denial_groups(&self) -> Result<Vec<Group>, StoreError>;
+
+    /// How writing goes. What it holds counts on as long as anybody holds it.
+    fn pulse(&self) -> Arc<Pulse>;
 
     /// What looks at it and copies it while it goes on; `None` where there is nothing to look at.
     fn reader(&self) -> Option<Reader>;

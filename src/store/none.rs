@@ -1,7 +1,9 @@
 //! No store: accounts, key digests and the signing key come from files, and a reload is how they
 //! change.
 
-use super::{Change, Reader, Records, Store, StoreError};
+use std::sync::Arc;
+
+use super::{Change, Pulse, Reader, Records, Store, StoreError};
 use crate::audit::{self, Anchor, Broken, Checked, Entry, Hash};
 use crate::denials::{Batch, Filter, Group, Record};
 use crate::settings;
@@ -76,6 +78,7 @@ impl Store for NoStore {
             records: 0,
             through: 0,
             done: true,
+            seams: Vec::new(),
             fault: None,
         })
     }
@@ -103,6 +106,10 @@ impl Store for NoStore {
 
     fn denial_groups(&self) -> Result<Vec<Group>, StoreError> {
         Ok(Vec::new())
+    }
+
+    fn pulse(&self) -> Arc<Pulse> {
+        Arc::default()
     }
 
     fn reader(&self) -> Option<Reader> {

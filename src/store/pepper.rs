@@ -174,6 +174,29 @@ impl Pepper {
         Ok(pepper)
     }
 
+    /// Writes a copy to a new file at `path`, which nobody else can read, never over anything.
+    ///
+    /// # Errors
+    ///
+    /// [`PepperError::File`] when there is something at `path`, or it cannot be written.
+    pub fn copy_to(&self, path: &Path) -> Result<(), PepperError> {
+        let write = || -> std::io::Result<()> {
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(path)?;
+            file.write_all(&self.0)?;
+            file.sync_all()?;
+            sync_folder_of(path)
+        };
+        write().map_err(|source| PepperError::File {
+            what: "copy the pepper to",
+            path: path.into(),
+            source,
+        })
+    }
+
     /// What a store remembers of its pepper: enough to know it again, nothing to find it by.
     pub fn fingerprint(&self) -> [u8; 32] {
         Sha256::new()

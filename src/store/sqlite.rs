@@ -18,6 +18,7 @@ mod seal;
 mod upkeep;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use serde_json::json;
@@ -28,7 +29,7 @@ use self::file::{format, is_disk_untrue, real_path};
 use self::seal::Seal;
 use super::lock::Lock;
 use super::pepper::sync_folder_of;
-use super::{Change, Pepper, PepperError, Records, SigningKeyRecord, Store, StoreError};
+use super::{Change, Pepper, PepperError, Pulse, Records, SigningKeyRecord, Store, StoreError};
 use crate::audit::{Anchor, Broken, ChainKey, Checked, Entry, Filter as AuditFilter, Row};
 use crate::denials::{Batch, Filter, Group, Record};
 use crate::directory::SigningKey;
@@ -37,8 +38,8 @@ use crate::words::{RequestId, UnixTime};
 
 pub use backup::Backup;
 pub use reader::Reader;
-pub(in crate::store) use seal::SealKey;
 pub use restore::{Plan, Restore, Restored, Reviving};
+pub(in crate::store) use seal::SealKey;
 
 /// Every format there ever was, oldest first; the format of a file is how many it has been through.
 const MIGRATIONS: [&str; 7] = [
@@ -69,6 +70,7 @@ pub struct Sqlite {
     seal: Seal,
     /// Why nothing is written any more, if it is not.
     stopped: Option<String>,
+    pulse: Arc<Pulse>,
     lock: Lock,
 }
 
@@ -151,6 +153,7 @@ impl Sqlite {
             path,
             chain: loaded.chain_key(),
             stopped: None,
+            pulse: Arc::default(),
             lock,
         };
         Ok((store, found, loaded))
@@ -228,6 +231,7 @@ impl Sqlite {
         run: impl FnOnce(&Transaction<'_>, &ChainKey) -> Result<T, apply::Refusal>,
     ) -> Result<T, StoreError> {
         if let Some(what) = &self.stopped {
+            self.pulse.failed();
             return Err(StoreError::Stopped {
                 path: self.path.clone(),
                 what: what.clone(),
@@ -244,7 +248,11 @@ impl Sqlite {
             seal.committed(&written);
             Ok(done)
         };
-        attempt().map_err(|refusal| match refusal {
+        let done = attempt();
+        if done.is_ok() {
+            self.pulse.wrote();
+        }
+        done.map_err(|refusal| match refusal {
             apply::Refusal::Rule(error) => error,
             apply::Refusal::Engine(error) => self.broke(error),
         })
@@ -253,6 +261,7 @@ impl Sqlite {
     /// What a failure of the engine means from now on.
     fn broke(&mut self, error: rusqlite::Error) -> StoreError {
         self.seal.doubt();
+        self.pulse.failed();
         if is_disk_untrue(&error) {
             self.stopped = Some(error.to_string());
         }
@@ -414,6 +423,10 @@ impl Store for Sqlite {
         denials::groups(&self.connection).map_err(|error| failed(&self.path, error))
     }
 
+    fn pulse(&self) -> Arc<Pulse> {
+        Arc::clone(&self.pulse)
+    }
+
     fn reader(&self) -> Option<Reader> {
         Some(Reader::new(&self.path, &self.chain, self.seal.key()))
     }
@@ -428,4 +441,3 @@ fn of_itself(event: &'static str, now: UnixTime, found: usize) -> Entry {
     let said = json!({ "from_format": found, "format": MIGRATIONS.len() });
     audit::entry_of(event, now, "", said)
 }
-

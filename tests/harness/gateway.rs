@@ -265,6 +265,11 @@ impl Gateway {
         [self.stdout.all(), self.stderr.all()].concat().join("\n")
     }
 
+    /// The process, as the system numbers it.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The process, to be measured.
     pub(crate) fn process(&self) -> Process {
         Process::of(self.child.id())

@@ -57,6 +57,16 @@ impl Process {
         prlimit(pid, Resource::Nofile, limit).expect("a limit may be lowered");
     }
 
+    /// Lets the files it writes have no more than `most` bytes from now on; any number if none is said.
+    pub(crate) fn limit_files(self, most: Option<u64>) {
+        let pid = i32::try_from(self.0).ok().and_then(Pid::from_raw);
+        let limit = Rlimit {
+            current: most,
+            maximum: getrlimit(Resource::Fsize).maximum,
+        };
+        prlimit(pid, Resource::Fsize, limit).expect("a limit may be lowered");
+    }
+
     fn read(self, file: &str) -> String {
         let path = format!("/proc/{}/{file}", self.0);
         std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))

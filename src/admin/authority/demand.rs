@@ -64,6 +64,10 @@ pub(in crate::admin) fn check(
     let Some(terms) = desk.terms else {
         return Ok(Permitted::default());
     };
+    if let Some(why) = operation.host_only() {
+        let said = format!("this is asked for on the gateway's own machine alone: {why}");
+        return Err(not_permitted(said));
+    }
     let asker = Asker::of(desk, terms)?;
     let mut resolver = Resolver::new(desk.policy(), desk.records());
     for role in named_roles(operation) {
@@ -244,8 +248,10 @@ fn demand<'o>(desk: &Desk<'_>, operation: &'o Operation) -> Demand<'o> {
             Demand::Everywhere(AUDIT_VIEW)
         }
         O::Whoami {} => Demand::Nothing,
-        O::Status {} | O::SigningKeysList {} => Demand::Everywhere(SERVER_VIEW),
-        O::Reload {} | O::Drain {} | O::SigningKeysRotate {} => Demand::Everywhere(SERVER_EDIT),
+        O::Status {} | O::StoreStatus {} | O::SigningKeysList {} => Demand::Everywhere(SERVER_VIEW),
+        O::Reload {} | O::Drain {} | O::StoreBackup { .. } | O::SigningKeysRotate {} => {
+            Demand::Everywhere(SERVER_EDIT)
+        }
     }
 }
 

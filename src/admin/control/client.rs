@@ -20,6 +20,8 @@ use crate::settings::Settings;
 
 /// Longest wait for an answer. A reload of a large folder takes seconds; more is a server that hangs.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// The same where all of a store is read or written: some hundred megabytes a minute on a slow disk.
+const STORE_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 /// Largest answer read, in bytes: some hundred thousand accounts with their grants.
 const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
 
@@ -138,10 +140,18 @@ impl Client {
             .build()
             .map_err(|error| unavailable(&path, &error))?;
         let body = serde_json::to_vec(operation).map_err(|error| unavailable(&path, &error))?;
+        let reads_all = matches!(
+            operation,
+            Operation::StoreStatus {} | Operation::StoreBackup { .. }
+        );
+        let patience = match reads_all {
+            true => STORE_TIMEOUT,
+            false => ANSWER_TIMEOUT,
+        };
         runtime.block_on(async {
-            let answer = tokio::time::timeout(ANSWER_TIMEOUT, self.exchange(body)).await;
+            let answer = tokio::time::timeout(patience, self.exchange(body)).await;
             answer.map_err(|_| {
-                let said = format!("no answer within {} seconds", ANSWER_TIMEOUT.as_secs());
+                let said = format!("no answer within {} seconds", patience.as_secs());
                 unavailable(&path, &said)
             })?
         })

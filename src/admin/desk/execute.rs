@@ -193,7 +193,11 @@ impl Desk<'_> {
             O::AuditAnchor {} => audit::anchor(self),
             O::AuditVerify { after, anchors } => audit::verify(self, after, &anchors),
             O::Whoami {} => Ok(me::whoami(self)),
-            O::Status {} | O::Reload {} | O::Drain {} => Err(AdminError::new(
+            O::Status {}
+            | O::Reload {}
+            | O::Drain {}
+            | O::StoreStatus {}
+            | O::StoreBackup { .. } => Err(AdminError::new(
                 ErrorKind::Unavailable,
                 "that is the process's to answer, not the directory's",
             )),

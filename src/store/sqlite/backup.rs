@@ -161,7 +161,9 @@ pub(super) fn proven(
 }
 
 fn copy(from: &Connection, to: &Path) -> rusqlite::Result<()> {
-    let to = to.to_str().ok_or_else(|| rusqlite::Error::InvalidPath(to.into()))?;
+    let to = to
+        .to_str()
+        .ok_or_else(|| rusqlite::Error::InvalidPath(to.into()))?;
     from.execute("VACUUM INTO ?1", [to]).map(drop)
 }
 

@@ -142,8 +142,8 @@ pub(super) fn is_disk_untrue(error: &rusqlite::Error) -> bool {
 
 pub(super) fn failed(path: &Path, error: rusqlite::Error) -> StoreError {
     use ErrorCode::{
-        DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, NotADatabase, OutOfMemory,
-        SystemIoFailure,
+        CannotOpen, DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, NotADatabase,
+        OutOfMemory, ReadOnly, SystemIoFailure,
     };
     let code = error.sqlite_error_code();
     let unreadable = matches!(
@@ -158,7 +158,7 @@ pub(super) fn failed(path: &Path, error: rusqlite::Error) -> StoreError {
     }
     let transient = matches!(
         code,
-        Some(DatabaseBusy | DatabaseLocked | OutOfMemory | SystemIoFailure)
+        Some(CannotOpen | DatabaseBusy | DatabaseLocked | OutOfMemory | ReadOnly | SystemIoFailure)
     );
     StoreError::Engine {
         transient,

@@ -9,8 +9,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
-use super::file::{APPLICATION_ID, check_owner, failed, folder_of, known, real_path};
 use super::Sqlite;
+use super::file::{APPLICATION_ID, check_owner, failed, folder_of, known, real_path};
 use crate::store::{Pepper, PepperError, StoreError};
 
 /// What stands as itself in the name of a file as SQLite reads it.

@@ -16,7 +16,8 @@ use crate::store::{Pepper, StoreError};
 use crate::words::UnixTime;
 
 /// What is wrong with a store whose seal does not fit.
-pub(super) const UNSEALED: &str = "its rows are not those that were written (the seal does not fit)";
+pub(super) const UNSEALED: &str =
+    "its rows are not those that were written (the seal does not fit)";
 
 /// What is counted of a store.
 const COUNTED: [(&str, &str); 9] = [
@@ -123,10 +124,7 @@ impl Sqlite {
     }
 
     /// The store as its one user who changes nothing; its lock is held as long as the last part lives.
-    fn beside(
-        path: &Path,
-        pepper: &Path,
-    ) -> Result<(Reader, Connection, Lock), StoreError> {
+    fn beside(path: &Path, pepper: &Path) -> Result<(Reader, Connection, Lock), StoreError> {
         let path = real_path(path)?;
         if !path.exists() {
             return Err(StoreError::none(&path));
@@ -155,8 +153,7 @@ pub(super) fn fault(
     key: &SealKey,
     found: usize,
 ) -> rusqlite::Result<Option<String>> {
-    let engine: String =
-        connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    let engine: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     if engine != "ok" {
         return Ok(Some(engine));
     }

@@ -279,12 +279,15 @@ fn open_staged(
     backup::proven(&connection, backup, (&key, found))?;
     let progress: Progress<'_> = &mut |_, _| {};
     let chain = pepper.0.chain_key();
-    let stepped = step_up(&mut connection, (&key, found), progress, |transaction| {
-        match found < super::AUDIT_FORMAT {
+    let stepped = step_up(
+        &mut connection,
+        (&key, found),
+        progress,
+        |transaction| match found < super::AUDIT_FORMAT {
             true => audit::begin(transaction, &chain),
             false => Ok(()),
-        }
-    });
+        },
+    );
     stepped.map_err(fails)?;
     Ok((connection, found))
 }
@@ -317,7 +320,8 @@ pub(super) fn finish(path: &Path, lock: &mut Lock) -> Result<Option<PathBuf>, St
 fn kept(path: &Path) -> io::Result<PathBuf> {
     let names = (1..=KEPT_MAX).map(|number| beside(path, &format!(".before-restore-{number}")));
     let mut free = names.filter(|name| fs::symlink_metadata(name).is_err());
-    free.next().ok_or_else(|| io::ErrorKind::AlreadyExists.into())
+    free.next()
+        .ok_or_else(|| io::ErrorKind::AlreadyExists.into())
 }
 
 /// Says whether it was done; what is not there need not be.

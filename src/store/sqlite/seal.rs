@@ -314,7 +314,10 @@ fn put_triggers(connection: &Connection, table: &str) -> rusqlite::Result<()> {
     })?;
     let row = |which: &str, function: &str| {
         let columns = columns.iter().map(|name| format!(", {which}.\"{name}\""));
-        format!("SELECT {function}('{table}'{});", columns.collect::<String>())
+        format!(
+            "SELECT {function}('{table}'{});",
+            columns.collect::<String>()
+        )
     };
     let (more, less) = (row("NEW", "portcullis_more"), row("OLD", "portcullis_less"));
     for (event, counted) in [

@@ -125,6 +125,16 @@ impl Metrics {
         );
     }
 
+    /// From now on every scrape asks `read` how many writes to the store failed. To be called once.
+    pub fn watch_store(&self, read: impl Fn() -> u64 + Send + Sync + 'static) {
+        self.pull(
+            "portcullis_store_write_failures_total",
+            "Changes and records that the store could not write. Requests go on meanwhile.",
+            MetricType::COUNTER,
+            read,
+        );
+    }
+
     /// From now on every scrape asks `upstreams` what they are at. To be called once.
     pub fn watch_upstreams(&self, upstreams: &Upstreams) {
         let registered = UpstreamFigures::new(upstreams.clone())

@@ -4,7 +4,8 @@ use rusqlite::{Connection, OptionalExtension, Row as SqlRow};
 use serde_json::Value;
 
 use super::{BROKEN, Found, ends, hash_of, row, signed};
-use crate::audit::{Anchor, Broken, ChainKey, Checked, Ends, Hash, PAGE_MAX, Row};
+use crate::audit::{Anchor, Broken, ChainKey, Checked, Ends, Hash, PAGE_MAX, Row, Seam};
+use crate::store::sqlite::restore::{LOST, RESTORED};
 use crate::store::sqlite::rows::millis;
 
 /// Says whether the trail still holds the record that `anchor` names; `Some` is what is wrong.
@@ -18,6 +19,9 @@ pub(in crate::store::sqlite) fn check_anchor(
     if number < ends.base.0 {
         // It was cut off for its age; the chain from the cut on is proven by itself.
         return Ok(None);
+    }
+    if let Some(lost) = lost(connection, anchor)? {
+        return Ok(Some(lost));
     }
     if number > ends.head.0 {
         return Ok(Some(Broken::at(
@@ -45,6 +49,64 @@ pub(in crate::store::sqlite) fn check_anchor(
     }))
 }
 
+/// What an anchor names that a restore has lost: the trail says itself that it is not the one that was
+/// there when the anchor was told. Nobody has forged it.
+fn lost(connection: &Connection, anchor: &Anchor) -> rusqlite::Result<Option<Broken>> {
+    let query = "SELECT number, record, hash FROM audit WHERE event = ?1 AND number <= ?2 \
+                 AND at >= ?3 ORDER BY number";
+    let mut statement = connection.prepare(query)?;
+    let bounds = rusqlite::params![RESTORED, signed(anchor.number), millis(anchor.at)];
+    let restores = statement.query_map(bounds, row)?;
+    for restore in restores {
+        let restore = restore?;
+        if said_of(&restore).pointer("/portcullis.after/trail") != Some(&Value::from(LOST)) {
+            continue;
+        }
+        if hash_of(connection, anchor.number)? == Some(anchor.hash) {
+            return Ok(None);
+        }
+        let (number, at) = (restore.number, anchor.at);
+        return Ok(Some(Broken::at(
+            anchor.number,
+            format!(
+                "record {}, which the anchor of {at} knows, was lost when a backup was put in the place of \
+                 a store that could not be read any more: record {number} tells of it",
+                anchor.number
+            ),
+        )));
+    }
+    Ok(None)
+}
+
+fn said_of(record: &Row) -> Value {
+    serde_json::from_str(&record.text).unwrap_or_default()
+}
+
+/// What a record says of a store that was put in the place of another.
+fn seam(record: &Row) -> Option<Seam> {
+    let name = format!("audit.{RESTORED}");
+    // A trail has a million records, and reading one takes longer than looking for a word in it.
+    if !record.text.contains(&name) {
+        return None;
+    }
+    let said = said_of(record);
+    if said.get("event.name").and_then(Value::as_str) != Some(&*name) {
+        return None;
+    }
+    let text = |pointer: &str| said.pointer(pointer).and_then(Value::as_str);
+    let taken = text("/portcullis.after/taken_at").unwrap_or("an unknown day");
+    let trail = match text("/portcullis.after/trail") {
+        Some(LOST) => {
+            "the records between the two are lost, and the trail goes on behind the backup's"
+        }
+        _ => "the trail goes on without a gap",
+    };
+    Some(Seam {
+        record: record.number,
+        message: format!("a backup of {taken} was put in the place of the store; {trail}"),
+    })
+}
+
 /// Proves the records behind `after`, or from the beginning: a page of them.
 pub(in crate::store::sqlite) fn check(
     connection: &Connection,
@@ -67,6 +129,7 @@ pub(in crate::store::sqlite) fn check(
         records: 0,
         through: begin,
         done: false,
+        seams: Vec::new(),
         fault: None,
     };
     let query = "SELECT number, record, hash, at, event, actor, account FROM audit \
@@ -99,6 +162,7 @@ pub(in crate::store::sqlite) fn check(
             return Ok(checked);
         }
         checked.records += 1;
+        checked.seams.extend(seam(&record));
         checked.through = expected;
         before = Some(record.hash);
     }
@@ -178,6 +242,7 @@ fn faulty(through: u64, fault: Broken) -> Checked {
         records: 0,
         through,
         done: true,
+        seams: Vec::new(),
         fault: Some(fault),
     }
 }

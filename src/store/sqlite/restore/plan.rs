@@ -87,13 +87,15 @@ impl Plan {
                 self.revives.push(one("account", id, name, "disabled"));
             }
             if old.allow_from != new.allow_from {
-                self.revives.push(one("account", id, name, "other addresses"));
+                self.revives
+                    .push(one("account", id, name, "other addresses"));
             }
             self.grants(&old.grants, &new.grants, name);
         }
         for (id, new) in &present.accounts {
             if !backup.accounts.contains_key(id) {
-                self.loses.push(one("account", id, new.name.as_str(), "made"));
+                self.loses
+                    .push(one("account", id, new.name.as_str(), "made"));
             }
         }
         for (name, old) in &backup.file_accounts {
@@ -163,7 +165,9 @@ impl Plan {
         for (name, old) in &backup.roles {
             let since = match present.roles.get(name) {
                 None => "deleted",
-                Some(new) if (&new.permissions, &new.include) != (&old.permissions, &old.include) => {
+                Some(new)
+                    if (&new.permissions, &new.include) != (&old.permissions, &old.include) =>
+                {
                     "changed"
                 }
                 Some(_) => continue,
