@@ -753,15 +753,6 @@ impl SqliteKit {
     }
 
     fn open_with(&self, pepper: &std::path::Path) -> Result<(Sqlite, Pepper), StoreError> {
-        // A process that another test is just starting has our lock until it is its own program.
-        for _ in 0..50 {
-            match Sqlite::open(&self.path(), pepper, time(1)) {
-                Err(StoreError::Locked { .. }) => {
-                    std::thread::sleep(std::time::Duration::from_millis(10));
-                }
-                outcome => return outcome,
-            }
-        }
         Sqlite::open(&self.path(), pepper, time(1))
     }
 }

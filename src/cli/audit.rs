@@ -1,5 +1,6 @@
 //! `portcullis audit`: who changed what. Listed, followed, exported, and proven to be whole.
 
+mod anchors;
 mod cursor;
 
 use std::fs;
@@ -18,8 +19,6 @@ use crate::words::AccountName;
 
 /// Records that are listed when nothing is said.
 const LIMIT_DEFAULT: usize = 50;
-/// Most anchors of one file: one a day for a generation.
-const ANCHORS_MAX: usize = 10_000;
 
 /// What records look like.
 const VIEW: View = View {
@@ -263,7 +262,7 @@ fn export(wanted: &Export, context: &mut Context<'_>) -> Result<Exit, Failure> {
 
 fn verify(wanted: &Verify, context: &mut Context<'_>) -> Result<Exit, Failure> {
     let mut anchors = match &wanted.anchor {
-        Some(file) => read_anchors(file)?,
+        Some(file) => anchors::read(file)?,
         None => Vec::new(),
     };
     let reach = context.reach()?;
@@ -304,30 +303,6 @@ fn verify(wanted: &Verify, context: &mut Context<'_>) -> Result<Exit, Failure> {
             return Ok(Exit::Ok);
         }
     }
-}
-
-fn read_anchors(file: &Path) -> Result<Vec<Anchor>, Failure> {
-    let text = fs::read_to_string(file).map_err(|error| {
-        Failure::usage(format_args!("could not read `{}`: {error}", file.display()))
-    })?;
-    let mut anchors = Vec::new();
-    for (number, line) in text.lines().enumerate() {
-        if line.trim().is_empty() {
-            continue;
-        }
-        let anchor = line.parse().map_err(|error| {
-            Failure::usage(format_args!("{}:{}: {error}", file.display(), number + 1))
-        })?;
-        anchors.push(anchor);
-    }
-    if anchors.is_empty() || anchors.len() > ANCHORS_MAX {
-        return Err(Failure::usage(format_args!(
-            "`{}` has {} anchors: expected 1 to {ANCHORS_MAX} lines of `portcullis audit anchor`",
-            file.display(),
-            anchors.len()
-        )));
-    }
-    Ok(anchors)
 }
 
 fn anchor(context: &mut Context<'_>) -> Result<Exit, Failure> {

@@ -205,7 +205,7 @@ impl Command {
     /// Says whether it works on files and processes of this machine, and asks no server elsewhere.
     fn is_for_this_machine(&self) -> bool {
         match self {
-            Self::Serve | Self::Demo(_) | Self::Init(_) | Self::Check(_) => true,
+            Self::Serve | Self::Demo(_) | Self::Init(_) | Self::Check(_) | Self::Store(_) => true,
             Self::CanI(_)
             | Self::Explain(_)
             | Self::Accounts(_)

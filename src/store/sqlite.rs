@@ -20,16 +20,15 @@ mod upkeep;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use serde_json::json;
-use subtle::ConstantTimeEq;
 
-use self::file::{APPLICATION_ID, check_owner, connect, create_private, failed};
-use self::file::{format, is_disk_untrue, real_path};
+use self::file::{APPLICATION_ID, check_owner, check_pepper, connect, create_private, failed};
+use self::file::{format, is_disk_untrue, log_is_read, real_path};
 use self::seal::Seal;
 use super::lock::Lock;
 use super::pepper::sync_folder_of;
-use super::{Change, Pepper, PepperError, Pulse, Records, SigningKeyRecord, Store, StoreError};
+use super::{Change, Pepper, Pulse, Records, SigningKeyRecord, Store, StoreError};
 use crate::audit::{Anchor, Broken, ChainKey, Checked, Entry, Filter as AuditFilter, Row};
 use crate::denials::{Batch, Filter, Group, Record};
 use crate::directory::SigningKey;
@@ -135,7 +134,7 @@ impl Sqlite {
         let connection = connect(&path).map_err(|error| failed(&path, error))?;
         let found = format(&connection, &path)?;
         // From here on a log that is missing was put into the file by us.
-        lock.log_is_read()?;
+        log_is_read(&connection, &path, &mut lock)?;
         let loaded = match found {
             0 => Pepper::load_or_create(pepper)?,
             _ => Pepper::load(pepper)?,
@@ -305,7 +304,7 @@ fn step_up(
 /// So it goes before the connection, whose end merges the log.
 impl Drop for Sqlite {
     fn drop(&mut self) {
-        if let Err(error) = self.lock.log_is_read() {
+        if let Err(error) = log_is_read(&self.connection, &self.path, &mut self.lock) {
             tracing::warn!(%error, "the lock file of the store could not be written");
         }
     }
@@ -321,27 +320,6 @@ fn first_signing_key(pepper: &Pepper, now: UnixTime) -> SigningKeyRecord {
         created_at: now,
         retired_at: None,
     }
-}
-
-fn check_pepper(
-    connection: &Connection,
-    path: &Path,
-    (pepper, pepper_path): (&Pepper, &Path),
-) -> Result<(), StoreError> {
-    let query = "SELECT value FROM meta WHERE name = 'pepper'";
-    let known = connection.query_row(query, [], |row| row.get::<_, Vec<u8>>(0));
-    let known = known.optional().map_err(|error| failed(path, error))?;
-    let Some(known) = known else {
-        return Err(StoreError::damaged(
-            path,
-            "it does not say which pepper it was made with",
-        ));
-    };
-    if known.ct_eq(&pepper.fingerprint()).into() {
-        return Ok(());
-    }
-    let path = pepper_path.into();
-    Err(PepperError::Different { path }.into())
 }
 
 impl Store for Sqlite {

@@ -153,7 +153,7 @@ pub(super) fn of(operation: &Operation) -> Way {
         O::Whoami {} => asks(GET, "/me"),
         O::Status {} => asks(GET, "/status"),
         O::Reload {} => asks(POST, "/reload"),
-        O::Drain {} => Way::Host,
+        O::Drain {} | O::StoreStatus {} | O::StoreBackup { .. } => Way::Host,
     }
 }
 

@@ -4,10 +4,13 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, ffi};
+use subtle::ConstantTimeEq;
 
 use super::MIGRATIONS;
-use crate::store::StoreError;
+use crate::store::lock::Lock;
+use crate::store::{Pepper, PepperError, StoreError};
 
 /// Marks the file as ours: `Prtc`.
 pub(super) const APPLICATION_ID: i32 = 0x5072_7463;
@@ -53,6 +56,8 @@ pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     // No `SQLITE_OPEN_CREATE`: the file is there, made with the mode it should have.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
+    // Until the lock file says that no log is due, the log stays, however this connection ends.
+    keep_log(&connection, true)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // In WAL mode anything less syncs at checkpoints only, and an acknowledged change could be lost
     // when the machine dies.
@@ -63,6 +68,23 @@ pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     // What is only this connection's needs no place on a disk that may be full or read-only.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(connection)
+}
+
+fn keep_log(connection: &Connection, keep: bool) -> rusqlite::Result<()> {
+    let config = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+    connection.set_db_config(config, keep).map(drop)
+}
+
+/// Notes that the log has been read, so that it may be merged into the file and go when the connection
+/// ends. Where that cannot be noted it stays.
+pub(super) fn log_is_read(
+    connection: &Connection,
+    path: &Path,
+    lock: &mut Lock,
+) -> Result<(), StoreError> {
+    let noted = lock.log_is_read();
+    let kept = keep_log(connection, noted.is_err());
+    noted.and(kept.map_err(|error| failed(path, error)))
 }
 
 /// A second way in, beside the one that writes.
@@ -128,6 +150,28 @@ pub(super) fn create_private(path: &Path) -> Result<(), StoreError> {
             source,
         }),
     }
+}
+
+/// Refuses another pepper than the one the store was made with.
+pub(super) fn check_pepper(
+    connection: &Connection,
+    path: &Path,
+    (pepper, pepper_path): (&Pepper, &Path),
+) -> Result<(), StoreError> {
+    let query = "SELECT value FROM meta WHERE name = 'pepper'";
+    let known = connection.query_row(query, [], |row| row.get::<_, Vec<u8>>(0));
+    let known = known.optional().map_err(|error| failed(path, error))?;
+    let Some(known) = known else {
+        return Err(StoreError::damaged(
+            path,
+            "it does not say which pepper it was made with",
+        ));
+    };
+    if known.ct_eq(&pepper.fingerprint()).into() {
+        return Ok(());
+    }
+    let path = pepper_path.into();
+    Err(PepperError::Different { path }.into())
 }
 
 /// Whether the disk did not keep what was written, as far as it says itself. What had been written

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension};
 use serde_json::{Map, Value, json};
 
-use super::file::{check_owner, connect, connect_to_read, failed, folder_of, format, real_path};
+use super::file::{check_owner, check_pepper, connect, connect_to_read, failed, folder_of, format};
+use super::file::{log_is_read, real_path};
 use super::seal::{self, SealKey};
-use super::{Backup, MIGRATIONS, SEAL_FORMAT, Sqlite, audit, backup, check_pepper, restore};
+use super::{Backup, MIGRATIONS, SEAL_FORMAT, Sqlite, audit, backup, restore};
 use crate::audit::ChainKey;
 use crate::store::lock::{Lock, beside};
 use crate::store::{Pepper, StoreError};
@@ -139,7 +140,7 @@ impl Sqlite {
         if found == 0 {
             return Err(StoreError::none(&path));
         }
-        lock.log_is_read()?;
+        log_is_read(&connection, &path, &mut lock)?;
         let loaded = Pepper::load(pepper)?;
         check_pepper(&connection, &path, (&loaded, pepper))?;
         let reader = Reader::new(&path, &loaded.chain_key(), &loaded.seal_key());

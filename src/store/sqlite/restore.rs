@@ -20,9 +20,9 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use serde_json::{Value, json};
 
-use super::file::{check_owner, connect, failed, format, real_path};
+use super::file::{check_owner, check_pepper, connect, failed, format, log_is_read, real_path};
 use super::reader::counted;
-use super::{MIGRATIONS, Progress, audit, backup, check_pepper, first_signing_key, rows, seal};
+use super::{MIGRATIONS, Progress, audit, backup, first_signing_key, rows, seal};
 use super::{Sqlite, step_up};
 use crate::audit::{Actor, Entry, Object, Outcome};
 use crate::store::lock::{Lock, beside};
@@ -239,7 +239,7 @@ impl Present {
         check_pepper(&connection, path, pepper)?;
         backup::proven(&connection, path, (&pepper.0.seal_key(), found))?;
         let records = rows::load(&connection).map_err(|error| failed(path, error))?;
-        lock.log_is_read()?;
+        log_is_read(&connection, path, lock)?;
         Ok(records)
     }
 }
