@@ -250,12 +250,16 @@ fn whatever_change_a_kill_meets_the_store_is_before_it_or_after_it() {
             .by_ref()
             .map(Result::unwrap)
             .find(|line| line.starts_with("will "));
-        std::thread::sleep(Duration::from_micros(chance(death) % 60_000));
+        let mut heard: Vec<_> = first.into_iter().collect();
+        // Another number of changes, and another moment within one, each time.
+        let wanted = chance(death) % 40;
+        heard.extend(lines.by_ref().map(Result::unwrap).take(wanted as usize * 3));
+        std::thread::sleep(Duration::from_micros(chance(death + 1) % 5_000));
         child.kill().unwrap();
         child.wait().unwrap();
         let (mut last, mut next) = (before, None);
         // What it said with its last breath was said.
-        for line in first.into_iter().chain(lines.map(Result::unwrap)) {
+        for line in heard.into_iter().chain(lines.map(Result::unwrap)) {
             let words: Vec<_> = line.split(' ').collect();
             match words.as_slice() {
                 ["will", kind, digest, "."] => {

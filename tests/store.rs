@@ -36,7 +36,7 @@ impl<S: Store + ?Sized> Apply for S {
     }
 }
 
-fn entry(event: &'static str) -> Entry {
+pub(crate) fn entry(event: &'static str) -> Entry {
     Entry {
         at: time(2),
         event,

@@ -14,7 +14,7 @@ use super::service::Service;
 use super::trail::{self, Asked};
 use super::{AdminError, OpenError};
 use crate::settings::{Settings, StoreSetting};
-use crate::store::{Backup, Progress, Reader, Restore, Sqlite, pepper_path};
+use crate::store::{Backup, NoStore, Progress, Reader, Restore, Sqlite, pepper_path};
 use crate::words::UnixTime;
 
 impl Service {
@@ -37,6 +37,16 @@ impl Service {
             }
             (Err(error), _) => Err(error),
         }
+    }
+
+    /// Lets the store go, at the end of the process: nothing is written after this.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be had any more; it is as a death would leave it then, and whole.
+    pub fn close(&self) -> Result<(), AdminError> {
+        self.lock()?.store = Box::new(NoStore);
+        Ok(())
     }
 
     fn copy(&self, file: &Path, pepper: Option<&Path>) -> Result<Backup, AdminError> {

@@ -30,6 +30,10 @@ pub(super) enum Trail {
 
 impl Operation {
     /// How it is recorded.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one arm an operation, nothing between them"
+    )]
     pub(super) const fn trail(&self) -> Trail {
         use Trail::{Change, Look, Nothing, Watch};
         match self {

@@ -434,6 +434,8 @@ impl Running {
         if let Err(error) = self.service.save_denials() {
             tracing::warn!(%error, "the last refusals were not written to the store");
         }
+        // What fails here is left as a death would leave it, and whole.
+        let _ = self.service.close();
         if !self.log.stop(LOG_GRACE) {
             tracing::warn!("the end of the decision log was not written: nobody reads it");
         }

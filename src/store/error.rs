@@ -226,10 +226,10 @@ impl StoreError {
 
     /// Says whether it was the disk that failed, and not the program or somebody who meddles.
     pub const fn is_of_the_disk(&self) -> bool {
-        match self {
-            Self::Engine { transient, .. } => *transient,
-            other => other.is_failure(),
+        if let Self::Engine { transient, .. } = self {
+            return *transient;
         }
+        self.is_failure()
     }
 
     /// Says whether trying again, unchanged, can help.

@@ -3,12 +3,15 @@
 
 use std::time::{Duration, Instant};
 
-use portcullis::words::{AccountId, KeyId};
-use rusqlite::{Connection, params};
+use portcullis::store::{
+    AccountRecord, Change, GrantRecord, KeyLimits, KeyRecord, Sqlite, Store as _, pepper_path,
+};
+use portcullis::words::{AccountId, Boundary, KeyId, UnixTime};
 
 use super::words;
 use crate::harness::long::{is_strict, sized, told};
 use crate::harness::{Fixture, Gateway, Upstream};
+use crate::store::entry;
 
 /// Times of one kind are the shortest of so many: what is measured is the gateway, not what else the
 /// machine does.
@@ -75,37 +78,68 @@ fn shortest(gateway: &Gateway, line: impl Fn(usize) -> String) -> Duration {
     times.min().unwrap()
 }
 
+/// How many accounts are put into a store in one transaction.
+const AT_ONCE: usize = 1000;
+
 /// Puts accounts into a store, each with a grant and two keys, past the gateway: making them one by
-/// one would take the whole day.
-fn fill(store: &std::path::Path, accounts: usize) -> Vec<KeyId> {
-    let mut connection = Connection::open(store).unwrap();
-    let now = 1_795_302_000_000_i64;
-    let transaction = connection.transaction().unwrap();
+/// one would take the whole day. Not past the store, which would not know them.
+fn fill(path: &std::path::Path, accounts: usize) -> Vec<KeyId> {
+    let now = UnixTime::from_secs(1_795_302_000);
+    let (mut store, _) = Sqlite::open(path, &pepper_path(path), now).unwrap();
     let mut keys = Vec::new();
-    for number in 0..accounts {
-        let id = AccountId::random();
-        let insert = "INSERT INTO ids (id) VALUES (?1)";
-        transaction.execute(insert, [id.as_str()]).unwrap();
-        let insert = "INSERT INTO accounts (id, name, description, enabled, allow_from, created_at, \
-                      updated_at) VALUES (?1, ?2, 'One of many', 1, '[]', ?3, ?3)";
-        let row = params![id.as_str(), format!("account-{number:06}"), now];
-        transaction.prepare(insert).unwrap().execute(row).unwrap();
-        let insert =
-            "INSERT INTO account_grants (account, role, within) VALUES (?1, 'reader', '{}')";
-        transaction
-            .prepare(insert)
-            .unwrap()
-            .execute([id.as_str()])
-            .unwrap();
-        for _ in 0..2 {
-            let key = KeyId::random();
-            let insert = "INSERT INTO keys (id, account, description, digest, created_at, \
-                          updated_at) VALUES (?1, ?2, '', randomblob(32), ?3, ?3)";
-            let row = params![key.as_str(), id.as_str(), now];
-            transaction.prepare(insert).unwrap().execute(row).unwrap();
-            keys.push(key);
+    let numbers: Vec<_> = (0..accounts).collect();
+    for numbers in numbers.chunks(AT_ONCE) {
+        let mut changes = Vec::new();
+        for number in numbers {
+            let account = account(*number, now);
+            let made = [key(&account.id, now), key(&account.id, now)];
+            keys.extend(made.iter().map(|key| key.id));
+            changes.push(Change::CreateAccount(account));
+            changes.extend(made.map(Change::CreateKey));
         }
+        let made = [entry("test.fill")];
+        store.commit(Some(&Change::Batch(changes)), &made).unwrap();
     }
-    transaction.commit().unwrap();
     keys
+}
+
+fn account(number: usize, now: UnixTime) -> AccountRecord {
+    AccountRecord {
+        id: AccountId::random(),
+        name: format!("account-{number:06}").parse().unwrap(),
+        description: "One of many".to_owned(),
+        enabled: true,
+        allow_from: Vec::new(),
+        grants: vec![GrantRecord {
+            role: "reader".parse().unwrap(),
+            within: Boundary::default(),
+            closed_at: None,
+        }],
+        created_at: now,
+        updated_at: now,
+        last_used_at: None,
+        applied_as: None,
+        owner: Boundary::default(),
+    }
+}
+
+fn key(account: &AccountId, now: UnixTime) -> KeyRecord {
+    let id = KeyId::random();
+    let mut digest = [0; 32];
+    for (byte, text) in digest.iter_mut().zip(id.as_str().bytes().rev()) {
+        *byte = text;
+    }
+    KeyRecord {
+        id,
+        account: account.clone(),
+        description: String::new(),
+        digest,
+        created_at: now,
+        updated_at: now,
+        expires_at: None,
+        last_used_at: None,
+        last_used_from: None,
+        created_by: None,
+        limits: KeyLimits::default(),
+    }
 }

@@ -191,9 +191,10 @@ fn a_server_does_not_start_beside_a_command_that_has_the_store() {
         .spawn()
         .unwrap();
     let mut line = String::new();
-    BufReader::new(tail.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
+    // Whoever is not heard any more ends.
+    let mut heard = BufReader::new(tail.stdout.take().unwrap());
+    heard.read_line(&mut line).unwrap();
+    assert!(line.starts_with('{'), "{line}");
     let said = told(&files, "serve", 3).1;
     assert!(
         said.contains(&format!("is in use by process {}", tail.id())),

@@ -179,11 +179,12 @@ fn a_newer_format_is_left_alone_by_every_command() {
     fs::write(files.path("backup.db"), &before).unwrap();
     for line in [
         "store status",
-        "store backup b.db",
+        "store backup FOLDER/b.db",
         "store migrate",
-        "store restore backup.db --yes",
+        "store restore FOLDER/backup.db --yes",
     ] {
-        let said = told(&files, line, 3).1;
+        let line = line.replace("FOLDER", files.path("").to_str().unwrap());
+        let said = told(&files, &line, 3).1;
         assert!(
             said.contains("written by a newer gateway (format 99"),
             "{line}: {said}"

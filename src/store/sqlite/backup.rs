@@ -57,11 +57,12 @@ pub(super) fn write(reader: &Reader, target: &Path, now: UnixTime) -> Result<Bac
     let marked = mark(&part.path, (reader, target, now));
     let (found, records) = marked?;
     let stat = part.sync().map_err(cannot)?;
-    place(&part.path, target).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => StoreError::Exists {
-            path: target.into(),
-        },
-        _ => cannot(error),
+    place(&part.path, target).map_err(|error| {
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            let path = target.into();
+            return StoreError::Exists { path };
+        }
+        cannot(error)
     })?;
     sync_folder_of(target).map_err(cannot)?;
     Ok(Backup {
@@ -169,12 +170,13 @@ fn copy(from: &Connection, to: &Path) -> rusqlite::Result<()> {
 
 /// The engine names no file in what it says.
 fn not_copied(target: &Path, error: rusqlite::Error) -> StoreError {
-    match failed(target, error) {
-        StoreError::Engine { transient, source } => StoreError::Engine {
-            transient,
-            source: format!("{source}, while it was copied to `{}`", target.display()).into(),
-        },
-        other => other,
+    let told = failed(target, error);
+    let StoreError::Engine { transient, source } = &told else {
+        return told;
+    };
+    StoreError::Engine {
+        transient: *transient,
+        source: format!("{source}, while it was copied to `{}`", target.display()).into(),
     }
 }
 
