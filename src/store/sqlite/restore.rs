@@ -208,6 +208,7 @@ impl Restore {
             },
             words: None,
             outcome: Outcome::Success,
+            repeated: None,
             before: Value::Null,
             after,
         }
