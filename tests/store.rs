@@ -322,7 +322,13 @@ mod promises {
         let kept = all(&*store);
         assert_eq!(Some(kept[0].number), alone);
         assert_eq!(
-            store.load().unwrap().accounts[&account(1).id].last_used_at,
+            store
+                .load()
+                .unwrap()
+                .accounts
+                .get(&account(1).id)
+                .unwrap()
+                .last_used_at,
             Some(time(9))
         );
         let one = Filter {
