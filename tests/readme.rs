@@ -75,6 +75,8 @@ fn every_command_stands_under_a_heading_whose_commands_are_run() {
     for block in blocks(&readme()).iter().filter(|b| b.language == "sh") {
         // `remote` runs what is done from elsewhere.
         let elsewhere = "Manage it from elsewhere";
+        // `store` copies a store, asks how it is, and puts the copy back.
+        let keeping = "Keep the store";
         let known = [
             "See it work",
             "Pass the tests",
@@ -83,6 +85,7 @@ fn every_command_stands_under_a_heading_whose_commands_are_run() {
             SHADOW,
             IMPORT,
             elsewhere,
+            keeping,
         ];
         let heading = block.heading.as_str();
         assert!(

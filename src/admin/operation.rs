@@ -347,7 +347,7 @@ pub const HOST_ONLY: &[(&str, &str)] = &[
     ),
     (
         "StoreStatus",
-        "it tells of files and disks, and reads all of the store for it",
+        "it tells of disks and reads all of the store",
     ),
     (
         "StoreBackup",

@@ -23,8 +23,8 @@ use std::sync::Arc;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use serde_json::json;
 
-use self::file::{APPLICATION_ID, check_owner, check_pepper, connect, create_private, failed};
-use self::file::{format, is_disk_untrue, log_is_read, real_path};
+use self::file::{APPLICATION_ID, check_owner, check_pepper, connect_as_it_is, create_private};
+use self::file::{failed, format, is_disk_untrue, log_is_read, real_path, write_ahead};
 use self::seal::Seal;
 use super::lock::Lock;
 use super::pepper::sync_folder_of;
@@ -131,8 +131,9 @@ impl Sqlite {
         lock.expects(&path)?;
         create_private(&path)?;
         lock.hold(&path)?;
-        let connection = connect(&path).map_err(|error| failed(&path, error))?;
+        let connection = connect_as_it_is(&path).map_err(|error| failed(&path, error))?;
         let found = format(&connection, &path)?;
+        write_ahead(&connection).map_err(|error| failed(&path, error))?;
         // From here on a log that is missing was put into the file by us.
         log_is_read(&connection, &path, &mut lock)?;
         let loaded = match found {

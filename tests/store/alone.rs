@@ -77,7 +77,8 @@ const OFFLINE: &[&str] = &[
 const ELSEWHERE: &[&str] = &[
     "check",
     "completions",
-    "contexts",
+    "contexts list",
+    "contexts use",
     "demo",
     "init",
     "login",
@@ -85,7 +86,6 @@ const ELSEWHERE: &[&str] = &[
     "man",
     "routes import",
     "schema",
-    "use",
     "version",
     "whoami",
 ];

@@ -351,6 +351,8 @@ mod tests {
                 { "operation": "status" },
                 { "operation": "reload" },
                 { "operation": "drain" },
+                { "operation": "store_status" },
+                { "operation": "store_backup", "file": "/var/backups/b.db" },
             ]),
         ];
         let read = |rows| -> Vec<Operation> { serde_json::from_value(rows).unwrap() };

@@ -52,13 +52,25 @@ pub(super) fn format(connection: &Connection, path: &Path) -> Result<usize, Stor
     Ok(usize::try_from(found).unwrap_or(usize::MAX))
 }
 
+/// A way in for whoever writes.
 pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = connect_as_it_is(path)?;
+    write_ahead(&connection)?;
+    Ok(connection)
+}
+
+/// Has changes written to a log first. The file says so from then on, so it must be one of ours.
+pub(super) fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "WAL")
+}
+
+/// A way in for whoever writes, once it is known what the file is: nothing of it is touched yet.
+pub(super) fn connect_as_it_is(path: &Path) -> rusqlite::Result<Connection> {
     // No `SQLITE_OPEN_CREATE`: the file is there, made with the mode it should have.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     // Until the lock file says that no log is due, the log stays, however this connection ends.
     keep_log(&connection, true)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
     // In WAL mode anything less syncs at checkpoints only, and an acknowledged change could be lost
     // when the machine dies.
     connection.pragma_update(None, "synchronous", "FULL")?;

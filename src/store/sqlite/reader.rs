@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension};
 use serde_json::{Map, Value, json};
 
-use super::file::{check_owner, check_pepper, connect, connect_to_read, failed, folder_of, format};
-use super::file::{log_is_read, real_path};
+use super::file::{check_owner, check_pepper, connect_as_it_is, connect_to_read, failed};
+use super::file::{folder_of, format, log_is_read, real_path};
 use super::seal::{self, SealKey};
 use super::{Backup, MIGRATIONS, SEAL_FORMAT, Sqlite, audit, backup, restore};
 use crate::audit::ChainKey;
@@ -135,7 +135,7 @@ impl Sqlite {
         restore::finish(&path, &mut lock)?;
         lock.expects(&path)?;
         lock.hold(&path)?;
-        let connection = connect(&path).map_err(|error| failed(&path, error))?;
+        let connection = connect_as_it_is(&path).map_err(|error| failed(&path, error))?;
         let found = format(&connection, &path)?;
         if found == 0 {
             return Err(StoreError::none(&path));

@@ -20,7 +20,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use serde_json::{Value, json};
 
-use super::file::{check_owner, check_pepper, connect, failed, format, log_is_read, real_path};
+use super::file::{check_owner, check_pepper, connect, connect_as_it_is, failed, format};
+use super::file::{log_is_read, real_path};
 use super::reader::counted;
 use super::{MIGRATIONS, Progress, audit, backup, first_signing_key, rows, seal};
 use super::{Sqlite, step_up};
@@ -229,7 +230,7 @@ impl Present {
     fn read(path: &Path, pepper: (&Pepper, &Path), lock: &mut Lock) -> Result<Records, StoreError> {
         lock.expects(path)?;
         lock.hold(path)?;
-        let connection = connect(path).map_err(|error| failed(path, error))?;
+        let connection = connect_as_it_is(path).map_err(|error| failed(path, error))?;
         let found = format(&connection, path)?;
         if found != MIGRATIONS.len() {
             return Err(StoreError::Conflict(format!(
