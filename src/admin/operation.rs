@@ -345,10 +345,7 @@ pub const HOST_ONLY: &[(&str, &str)] = &[
         "it ends the server, and whoever may start it again is on its machine: a service manager, a \
          kubelet, an operator",
     ),
-    (
-        "StoreStatus",
-        "it tells of disks and reads all of the store",
-    ),
+    ("StoreStatus", "it tells of disks, and reads all there is"),
     (
         "StoreBackup",
         "it writes a file wherever the server may, and what is in it is everybody's",

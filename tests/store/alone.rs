@@ -109,6 +109,10 @@ fn commands(files: &Files) -> BTreeSet<String> {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one server, asked by each command in turn"
+)]
 fn every_command_beside_a_server_that_does_not_answer_is_told_who_has_the_store() {
     let upstream = Upstream::start();
     let gateway = Fixture::new(&upstream).settings("# no way in").start();

@@ -45,6 +45,10 @@ fn stands_in(files: &Files, needle: &[u8], but: &[&str]) -> Option<String> {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "what is under way and what came of it is one course of events"
+)]
 fn a_backup_is_made_while_changes_and_requests_flow_and_holds_no_secret() {
     let upstream = Upstream::start();
     let gateway = gateway(&upstream);
@@ -117,6 +121,10 @@ fn a_backup_is_made_while_changes_and_requests_flow_and_holds_no_secret() {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "what is taken away, told and brought back is one course of events"
+)]
 fn what_a_restore_brings_back_to_life_is_told_and_asked_and_no_token_outlives_it() {
     let upstream = Upstream::start();
     let gateway = gateway(&upstream);
