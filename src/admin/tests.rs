@@ -2,6 +2,7 @@
 
 mod apply;
 mod audit;
+mod escalation;
 mod keys;
 mod last;
 mod looks;

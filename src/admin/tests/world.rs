@@ -43,7 +43,10 @@ impl World {
     }
 
     pub(in crate::admin) fn with(policy: &[&str], settings: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::on(tempfile::tempdir().unwrap(), policy, settings)
+    }
+
+    pub(in crate::admin) fn on(folder: TempDir, policy: &[&str], settings: &str) -> Self {
         let clock = Clock::still(START);
         let service = Arc::new(open(folder.path(), policy, (&clock, settings)).unwrap());
         Self {
