@@ -105,7 +105,7 @@ pub(super) fn keep(
     })
 }
 
-/// Says whether the file behind `connection` is a copy that was made by [`write`].
+/// Says whether the file behind `connection` is a copy that was made by [`write()`].
 pub(super) fn is_one(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(said(connection)?.is_some())
 }
