@@ -189,12 +189,13 @@ impl Watch {
         match self.side.get() {
             Side::Resting(_) => {
                 self.fragment.set(has_fragment(bytes));
+                let first = self.first.take();
                 if ends_a_head(tail) {
                     // All of it is here, so nothing of it can be late: no clock is asked. If it is
                     // less than it seems, blank lines say, the client still rests.
                     return;
                 }
-                let began = self.first.take().unwrap_or_else(Instant::now);
+                let began = first.unwrap_or_else(Instant::now);
                 self.side.set(Side::Head(began + self.head));
             }
             Side::Waiting => self.side.set(Side::Ahead),

@@ -99,6 +99,23 @@ async fn a_head_somebody_has_looked_at_is_not_given_its_time_again() {
     assert_eq!(overdue(&watch).await, (Overdue::Head, 3));
 }
 
+/// The time of the first byte is that of the first head, whole or not, and of no later one.
+#[tokio::test(start_paused = true)]
+async fn a_later_head_has_a_time_of_its_own() {
+    let limits = ListenerLimits {
+        header_timeout: Duration::from_secs(10),
+        ..ListenerLimits::default()
+    };
+    let first = Some(Instant::now());
+    let watch = Watch::new(&limits, Line::new(CancellationToken::new()), first);
+    watch.saw(b"GET / HTTP/1.1\r\n\r\n");
+    watch.begins(false);
+    watch.ends();
+    tokio::time::advance(Duration::from_secs(30)).await;
+    watch.saw(b"GET");
+    assert_eq!(overdue(&watch).await, (Overdue::Head, 10));
+}
+
 /// A body without end, 10,000 bytes at a time.
 struct Endless;
 
