@@ -38,12 +38,12 @@ pub(super) async fn exchange(
         let lease = pin!(pool.lease());
         waiting.stand(lease).await?
     };
-    let mut went_out = false;
+    let (began, mut went_out) = (Instant::now(), false);
     // Only an answer to HEAD states the length of a body that does not come.
     if *draft.method() != Method::HEAD && upload.is_end_stream() && lease.is_plain() {
         let asked = {
             let work = pin!(lease.ask(draft, Rc::clone(&progress)));
-            waiting.wait(work, &progress).await
+            waiting.wait(work, &progress, began).await
         };
         match asked.map_err(|reason| waiting.no_answer(reason, &lease))? {
             Ok(Said::Answer(response)) => return Ok((response.map(Inflow::Plain), lease)),
@@ -60,15 +60,15 @@ pub(super) async fn exchange(
         }
     }
     // On the heap, so that the common request does not carry it about.
-    let lease = (lease, went_out);
+    let lease = (lease, began, went_out);
     Box::pin(by_library(pool, lease, draft, (upload, progress), waiting)).await
 }
 
 /// Sends a request the way of the HTTP library, which knows every kind of it; if it `went_out` already,
-/// has the library read its answer.
+/// has the library read its answer, for which it has waited since it `began`.
 async fn by_library(
     pool: &Rc<Pool>,
-    (mut lease, went_out): (Lease, bool),
+    (mut lease, began, went_out): (Lease, Instant, bool),
     draft: &Draft<'_>,
     (upload, progress): (Upload, Rc<Progress>),
     waiting: &Waiting<'_>,
@@ -82,7 +82,7 @@ async fn by_library(
     let sent = {
         // Pinned where it stands: handed on by value it would take its room three times.
         let work = lease.send(message, Rc::clone(&progress), went_out);
-        waiting.wait(pin!(work), &progress).await
+        waiting.wait(pin!(work), &progress, began).await
     };
     let sent = sent.map_err(|reason| waiting.no_answer(reason, &lease))?;
     let mut error = match sent.map_err(|error| broken(&lease, &error))? {
@@ -118,7 +118,7 @@ async fn once_more(
     let mut lease = waiting.stand(Box::pin(pool.connect())).await?;
     let sent = {
         let work = lease.send(message, Rc::clone(&progress), false);
-        waiting.wait(pin!(work), &progress).await
+        waiting.wait(pin!(work), &progress, Instant::now()).await
     };
     let sent = sent.map_err(|reason| waiting.no_answer(reason, &lease))?;
     match sent.map_err(|error| broken(&lease, &error))? {
@@ -200,11 +200,12 @@ impl Waiting<'_> {
 
     /// Waits for `work` as long as the body moves, however long that takes in all: a long upload is
     /// not a slow upstream. Whoever is woken at every beat looks at the clock then, and needs no timer
-    /// of his own, unless a beat is much to him.
+    /// of his own, unless a beat is much to him. The time runs from when it `began`.
     pub(super) async fn wait<T>(
         &self,
         work: impl Future<Output = T>,
         body: &Progress,
+        began: Instant,
     ) -> Result<T, Reason> {
         let work = pin!(work);
         let least = self.patience.client.min(self.patience.upstream);
@@ -213,23 +214,24 @@ impl Waiting<'_> {
             .beat()
             .is_some_and(|beat| beat * BEATS_LEAST <= least)
         {
-            return self.wait_by_beats(work, body).await;
+            return self.wait_by_beats(work, body, began).await;
         }
-        self.wait_by_timer(work, body).await
+        self.wait_by_timer(work, body, began).await
     }
 
     async fn wait_by_beats<T>(
         &self,
         mut work: Pin<&mut impl Future<Output = T>>,
         body: &Progress,
+        began: Instant,
     ) -> Result<T, Reason> {
-        let (mut waits, mut began) = (false, None);
+        let mut waits = false;
         poll_fn(|cx| {
             let step = self.step(work.as_mut(), cx);
             // Most are answered before they are woken in vain, and ask for no time.
             if step.is_pending() && std::mem::replace(&mut waits, true) {
                 let now = Instant::now();
-                let (limit, reason) = self.limit(body, *began.get_or_insert(now));
+                let (limit, reason) = self.limit(body, began);
                 if limit <= now {
                     return Poll::Ready(Err(reason));
                 }
@@ -243,8 +245,8 @@ impl Waiting<'_> {
         &self,
         mut work: Pin<&mut impl Future<Output = T>>,
         body: &Progress,
+        began: Instant,
     ) -> Result<T, Reason> {
-        let began = Instant::now();
         loop {
             let now = Instant::now();
             let (limit, reason) = self.limit(body, began);
@@ -334,10 +336,13 @@ pub(super) fn why(error: &hyper::Error) -> Reason {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::OnceCell;
+
     use http_body_util::Empty;
     use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::forward::streams::{Seat, Streams};
 
     /// Lets nobody go on.
     #[derive(Debug)]
@@ -364,7 +369,67 @@ mod tests {
         let progress = Progress::of(&Empty::<bytes::Bytes>::new(), std::time::Instant::now());
         let mut begun = false;
         let work = async { begun = true };
-        assert_eq!(waiting.wait(work, &progress).await, Err(Reason::KeyRevoked));
+        assert_eq!(
+            waiting.wait(work, &progress, Instant::now()).await,
+            Err(Reason::KeyRevoked)
+        );
         assert!(!begun);
+    }
+
+    /// What has waited in one way goes on waiting in another, and not anew.
+    #[tokio::test(start_paused = true)]
+    async fn the_time_for_an_answer_runs_from_its_request_however_it_is_read() {
+        let second = Duration::from_secs(1);
+        for beat in [None, Some(second)] {
+            let streams = Streams::new(Duration::from_secs(4));
+            let guard = Patient {
+                beat,
+                streams: Rc::clone(&streams),
+                seat: OnceCell::new(),
+            };
+            let waiting = Waiting {
+                patience: Patience {
+                    upstream: 30 * second,
+                    client: 30 * second,
+                },
+                line: &Line::new(CancellationToken::new()),
+                interims: Interims::default(),
+                guard: &guard,
+            };
+            let began = Instant::now();
+            tokio::time::advance(20 * second).await;
+            let (_keep, changes) = tokio::sync::watch::channel(());
+            let body = Progress::of(&Empty::<bytes::Bytes>::new(), began.into_std());
+            let waited = tokio::select! {
+                waited = waiting.wait(std::future::pending::<()>(), &body, began) => waited,
+                () = streams.run(changes) => Ok(()),
+            };
+            assert_eq!(waited, Err(Reason::UpstreamTimeout));
+            assert!(
+                began.elapsed() <= 32 * second,
+                "{beat:?}: {:?}",
+                began.elapsed()
+            );
+        }
+    }
+
+    /// Lets everybody go on, and has them woken at every beat if there is one.
+    #[derive(Debug)]
+    struct Patient {
+        beat: Option<Duration>,
+        streams: Rc<Streams>,
+        seat: OnceCell<Seat>,
+    }
+
+    impl Guard for Patient {
+        fn check(&self, cx: &Context<'_>) -> Result<(), Reason> {
+            let seat = self.seat.get_or_init(|| self.streams.sit(cx.waker()));
+            seat.renew(cx.waker());
+            Ok(())
+        }
+
+        fn beat(&self) -> Option<Duration> {
+            self.beat
+        }
     }
 }

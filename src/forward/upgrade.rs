@@ -27,6 +27,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::body::Upload;
 use super::exchange::{self, Waiting};
@@ -123,7 +124,7 @@ impl Handshake {
         let (mut sender, driver) = Driver::start(dialed).await?;
         let progress = message.body().progress();
         let work = sender.try_send_request(message);
-        let response = waiting.wait(work, &progress).await;
+        let response = waiting.wait(work, &progress, Instant::now()).await;
         let response = response.map_err(|reason| {
             if reason == Reason::UpstreamTimeout {
                 return failed(reason, waiting.too_late());
