@@ -2,6 +2,7 @@
 //! calls to a gateway that runs.
 
 mod applied;
+mod handover;
 mod many;
 
 use std::fs;

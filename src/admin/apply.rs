@@ -144,11 +144,34 @@ impl<'p, 'd> Plan<'p, 'd> {
         }
     }
 
+    /// Whose it is or will be. That is said once, when it is made: who owns it may have handed out its keys.
+    fn owner(
+        &self,
+        wanted: Option<&Boundary>,
+        standing: Option<&Boundary>,
+    ) -> Result<Boundary, AdminError> {
+        match (wanted, standing) {
+            (Some(wanted), Some(standing)) if wanted != standing => Err(conflict(
+                "its `owner` is another one, and stays: delete it to have it made again, or take `owner` \
+                 out of the file"
+                    .to_owned(),
+            )),
+            (_, Some(standing)) => Ok(standing.clone()),
+            (Some(wanted), None) => {
+                let checked = self.desk.check_boundary(wanted);
+                checked.map_err(|error| error.at("owner"))?;
+                Ok(wanted.clone())
+            }
+            (None, None) => Ok(Boundary::default()),
+        }
+    }
+
     fn role(&mut self, wanted: &RoleWanted) -> Result<(), AdminError> {
         let name = &wanted.name;
         roles::refuse_built_in(self.desk, name)?;
         let known = self.desk.records().roles.get(name).cloned();
         let now = self.desk.now;
+        let owner = self.owner(wanted.owner.as_ref(), known.as_ref().map(|it| &it.owner))?;
         let after = RoleRecord {
             name: name.clone(),
             description: wanted.description.clone(),
@@ -156,9 +179,7 @@ impl<'p, 'd> Plan<'p, 'd> {
             include: wanted.include.clone(),
             api_access: wanted.api_access,
             applied_as: Some(self.set.clone()),
-            owner: known
-                .as_ref()
-                .map_or_else(Boundary::default, |role| role.owner.clone()),
+            owner,
             created_at: known.as_ref().map_or(now, |role| role.created_at),
             updated_at: known.as_ref().map_or(now, |role| role.updated_at),
         };
@@ -202,6 +223,7 @@ impl<'p, 'd> Plan<'p, 'd> {
         let known = known
             .and_then(|id| self.desk.records().accounts.get(id))
             .cloned();
+        let owner = self.owner(wanted.owner.as_ref(), known.as_ref().map(|it| &it.owner))?;
         let Some(before) = known else {
             let id = AccountId::random();
             self.ids.insert(name.clone(), id.clone());
@@ -222,7 +244,7 @@ impl<'p, 'd> Plan<'p, 'd> {
                 updated_at: now,
                 last_used_at: None,
                 applied_as: Some(self.set.clone()),
-                owner: Boundary::default(),
+                owner,
             }));
             return Ok(());
         };
@@ -260,7 +282,9 @@ impl<'p, 'd> Plan<'p, 'd> {
         let grants = self.grants(&wanted.grants)?;
         let members = self.members(&wanted.members)?;
         let now = self.desk.now;
-        let Some(before) = self.desk.records().groups.get(name).cloned() else {
+        let known = self.desk.records().groups.get(name).cloned();
+        let owner = self.owner(wanted.owner.as_ref(), known.as_ref().map(|it| &it.owner))?;
+        let Some(before) = known else {
             let what = json!({ "members": wanted.members, "grants": told(&grants) });
             self.step("create", "group", name.as_str(), &what);
             self.make(Change::CreateGroup(GroupRecord {
@@ -269,7 +293,7 @@ impl<'p, 'd> Plan<'p, 'd> {
                 members,
                 grants,
                 applied_as: Some(self.set.clone()),
-                owner: Boundary::default(),
+                owner,
                 created_at: now,
                 updated_at: now,
             }));

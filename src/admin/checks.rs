@@ -57,7 +57,7 @@ impl Desk<'_> {
         Ok(())
     }
 
-    fn check_boundary(&self, within: &Boundary) -> Result<(), AdminError> {
+    pub(super) fn check_boundary(&self, within: &Boundary) -> Result<(), AdminError> {
         for (dimension, values) in within.iter() {
             if self.policy().dimension_id(dimension.as_str()).is_none() {
                 let known = self

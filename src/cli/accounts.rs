@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use ipnet::IpNet;
 use serde_json::Value;
 
-use super::arguments::{OneRole, Roles, network};
+use super::arguments::{OneRole, Owner, Roles, network};
 use super::output::Format;
 use super::table::View;
 use super::transport::Operation;
@@ -119,6 +119,8 @@ pub(super) struct Create {
     description: String,
     #[command(flatten)]
     roles: Roles,
+    #[command(flatten)]
+    owner: Owner,
     /// Addresses it may call from; repeat it for more. Anywhere if left out
     #[arg(long, value_name = "CIDR", value_parser = network)]
     allow_from: Vec<IpNet>,
@@ -158,7 +160,7 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, F
             name: new.name,
             description: new.description,
             allow_from: new.allow_from,
-            owner: None,
+            owner: new.owner.boundary(),
         },
         Command::List(Page { after, limit }) => Operation::AccountsList { after, limit },
         Command::Show(Name { name }) => Operation::AccountsShow { name },

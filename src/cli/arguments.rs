@@ -20,23 +20,43 @@ pub(super) struct Within {
     within: Vec<DimensionValues>,
 }
 
+/// Whose a new account, group or role is, as given by any number of `--owner`.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct Owner {
+    /// Whose it is: who manages all of this, and nobody who manages less, sees and changes it; repeat it for
+    /// more dimensions or values. It never changes. Without it, it belongs to who makes it
+    #[arg(long, value_name = "DIMENSION=VALUE[,VALUE]", value_parser = dimension_values)]
+    owner: Vec<DimensionValues>,
+}
+
+impl Owner {
+    /// All of them as one boundary, if any was given.
+    pub(super) fn boundary(&self) -> Option<Boundary> {
+        (!self.owner.is_empty()).then(|| together(&self.owner))
+    }
+}
+
 /// One `--within`: a dimension and the values listed for it.
 type DimensionValues = (DimensionName, Vec<String>);
 
 impl Within {
     /// All of them as one boundary.
     pub(super) fn boundary(&self) -> Boundary {
-        let pairs = self.within.iter().flat_map(|(dimension, values)| {
-            let pair = |value: &String| (dimension.clone(), value.clone());
-            values.iter().map(pair)
-        });
-        pairs.collect()
+        together(&self.within)
     }
 
     /// Says whether nothing was given.
     pub(super) fn is_empty(&self) -> bool {
         self.within.is_empty()
     }
+}
+
+fn together(limits: &[DimensionValues]) -> Boundary {
+    let pairs = limits.iter().flat_map(|(dimension, values)| {
+        let pair = |value: &String| (dimension.clone(), value.clone());
+        values.iter().map(pair)
+    });
+    pairs.collect()
 }
 
 fn dimension_values(text: &str) -> Result<DimensionValues, String> {

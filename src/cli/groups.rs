@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::arguments::{OneRole, Roles};
+use super::arguments::{OneRole, Owner, Roles};
 use super::table::View;
 use super::transport::Operation;
 use super::{Confirmed, Context, Exit, Failure};
@@ -61,6 +61,8 @@ pub(super) struct Create {
     description: String,
     #[command(flatten)]
     roles: Roles,
+    #[command(flatten)]
+    owner: Owner,
 }
 
 /// A group and one of its members.
@@ -89,7 +91,7 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, F
             grants: new.roles.grants()?,
             name: new.name,
             description: new.description,
-            owner: None,
+            owner: new.owner.boundary(),
         },
         Command::List => Operation::GroupsList {},
         Command::Show(Name { name }) => Operation::GroupsShow { name },

@@ -2,8 +2,8 @@
 //!
 //! On stdout in the form that was asked for, or in a file that only its owner can read. The file is
 //! made before the key, with room for it and its name on the disk, so that one that cannot be written
-//! costs nothing; should writing fail after all, the key is ended, and one that it was to replace gets
-//! back the end it had.
+//! costs nothing. Should writing fail after all, or whoever reads stdout be gone, the key is ended, and
+//! one that it was to replace gets back the end it had. What a reader does with what it took, nobody knows.
 
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
@@ -41,16 +41,7 @@ pub(super) fn perform(
     context: &mut Context<'_>,
 ) -> Result<Exit, Failure> {
     let Some(path) = file else {
-        let answer = context.ask(operation)?;
-        match context.form {
-            None => context.output.answer(&answer, &VIEW)?,
-            Some(form) => context.output.data(text(form, &answer)?)?,
-        }
-        instead_of(&answer, context)?;
-        context
-            .output
-            .remark("the secret is shown this once and kept nowhere; store it now")?;
-        return Ok(Exit::Ok);
+        return print(operation, context);
     };
     let mut made = create(&path)?;
     let before = end_before(&operation, context);
@@ -71,6 +62,26 @@ pub(super) fn perform(
         return Err(withdrawn(&failure, &answer, before, context));
     }
     told(&path, answer, context)
+}
+
+/// Carries out `operation`, and prints the key with its secret.
+fn print(operation: Operation, context: &mut Context<'_>) -> Result<Exit, Failure> {
+    let before = end_before(&operation, context);
+    let answer = context.ask(operation)?;
+    let printed = match context.form {
+        None => context.output.answer(&answer, &VIEW),
+        Some(form) => text(form, &answer).and_then(|text| context.output.data(text)),
+    };
+    // Elsewhere a reader that leaves is no error. This one has left with nothing.
+    let taken = printed.and_then(|()| context.output.flush_to_reader());
+    if let Err(failure) = taken {
+        return Err(withdrawn(&failure, &answer, before, context));
+    }
+    instead_of(&answer, context)?;
+    context
+        .output
+        .remark("the secret is shown this once and kept nowhere; store it now")?;
+    Ok(Exit::Ok)
 }
 
 /// What goes into the file: the form that was asked for, or the secret alone.

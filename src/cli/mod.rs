@@ -302,11 +302,15 @@ fn dispatch(command: Command, context: &mut Context<'_>) -> Result<Exit, Failure
             "`-o env` and `-o k8s-secret` are for `portcullis keys create` and `keys rotate` alone",
         ));
     }
-    if context.place.is_elsewhere() && command.is_for_this_machine() {
-        return Err(Failure::usage(
-            "this command works on the files of this machine: run it on the machine of the server, \
-             without `--server` and `--context`",
-        ));
+    if command.is_for_this_machine() {
+        if context.place.is_elsewhere() {
+            return Err(Failure::usage(
+                "this command works on the files of this machine: run it on the machine of the server, \
+                 without `--server` and `--context`",
+            ));
+        }
+        // Nor does it ask anybody elsewhere, whatever the environment and `contexts use` say.
+        context.place = Place::of_this_machine();
     }
     match command {
         Command::Serve => serve::run(context),

@@ -203,10 +203,10 @@ impl Output {
     /// [`super::Exit::Server`] when stdout does not take what was printed before.
     pub fn complain(&mut self, text: impl fmt::Display) -> Result<(), Failure> {
         // Data first, or the two get out of order on a terminal that shows both.
-        self.flush()?;
+        let flushed = self.flush();
         // There is nobody left to tell that stderr is broken.
         drop(writeln!(self.talk, "{text}"));
-        Ok(())
+        flushed
     }
 
     /// Asks for something on stderr; what is typed stands behind it.
@@ -232,6 +232,20 @@ impl Output {
         }
         let flushed = self.data.flush();
         self.settle(flushed)
+    }
+
+    /// Hands everything on to the system, where a reader that left is a failure: of what nobody will
+    /// print again.
+    ///
+    /// # Errors
+    ///
+    /// [`super::Exit::Server`] when stdout does not take it, or nobody reads it any more.
+    pub(super) fn flush_to_reader(&mut self) -> Result<(), Failure> {
+        self.flush()?;
+        match self.reader_gone {
+            true => Err(Failure::server("nobody reads what is printed any more")),
+            false => Ok(()),
+        }
     }
 
     fn settle(&mut self, written: io::Result<()>) -> Result<(), Failure> {

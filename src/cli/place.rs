@@ -55,6 +55,14 @@ impl Place {
         self.server.is_some() || self.context.as_deref().is_some_and(|name| name != LOCAL)
     }
 
+    /// The server of this machine, and no other.
+    pub(super) fn of_this_machine() -> Self {
+        Self {
+            context: Some(LOCAL.to_owned()),
+            ..Self::default()
+        }
+    }
+
     /// Which server is meant, where `names_file` says that a settings file was named: on the command
     /// line, or by the environment.
     ///

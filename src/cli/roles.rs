@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::arguments::Owner;
 use super::table::View;
 use super::transport::Operation;
 use super::{Confirmed, Context, Exit, Failure};
@@ -79,6 +80,8 @@ pub(super) struct Create {
     /// Whether accounts and groups can be given it, or only roles include it
     #[arg(long, value_name = "true|false", action = clap::ArgAction::Set)]
     api_access: Option<bool>,
+    #[command(flatten)]
+    owner: Owner,
 }
 
 /// What may change about a role.
@@ -109,7 +112,7 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, F
             permissions: new.permissions,
             include: new.include,
             api_access: new.api_access,
-            owner: None,
+            owner: new.owner.boundary(),
         },
         Command::List => Operation::RolesList {},
         Command::Show(Name { name }) => Operation::RolesShow { name },

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::compile::SourceFile;
-use super::file::{AccountWritten, GrantWritten, GroupWritten, PolicyFile, RoleWritten};
+use super::file::{AccountWritten, GrantWritten, GroupWritten, Limits, PolicyFile, RoleWritten};
 use crate::words::{
     AccountName, Boundary, Fault, Faults, GroupName, PermissionPattern, Place, RoleName,
 };
@@ -51,6 +51,9 @@ pub struct RoleWanted {
     pub include: Vec<RoleName>,
     /// Whether accounts and groups can be given it.
     pub api_access: bool,
+    /// Whose it is from the moment it is made, if that is said.
+    #[serde(default)]
+    pub owner: Option<Boundary>,
 }
 
 /// A group as it shall be.
@@ -67,6 +70,9 @@ pub struct GroupWanted {
     pub members: Vec<AccountName>,
     /// What its members hold, and nothing else.
     pub grants: Vec<GrantWanted>,
+    /// Whose it is from the moment it is made, if that is said.
+    #[serde(default)]
+    pub owner: Option<Boundary>,
 }
 
 /// An account as it shall be.
@@ -83,6 +89,9 @@ pub struct AccountWanted {
     pub allow_from: Vec<IpNet>,
     /// What it holds itself, and nothing else.
     pub grants: Vec<GrantWanted>,
+    /// Whose it is from the moment it is made, if that is said.
+    #[serde(default)]
+    pub owner: Option<Boundary>,
 }
 
 /// A grant as it shall be.
@@ -189,6 +198,7 @@ fn role(written: RoleWritten) -> RoleWanted {
         permissions: permissions.map(|at| at.value).collect(),
         include: include.map(|at| at.value).collect(),
         api_access: written.api_access,
+        owner: written.owner.map(|at| boundary(at.value)),
     }
 }
 
@@ -199,6 +209,7 @@ fn group(written: GroupWritten) -> GroupWanted {
         description: written.description,
         members: written.members,
         grants: written.grants.into_iter().map(grant).collect(),
+        owner: written.owner.map(|at| boundary(at.value)),
     }
 }
 
@@ -209,21 +220,24 @@ fn account(written: AccountWritten) -> AccountWanted {
         description: written.description,
         allow_from: written.allow_from,
         grants: written.grants.into_iter().map(grant).collect(),
+        owner: written.owner.map(|at| boundary(at.value)),
     }
 }
 
 fn grant(written: GrantWritten) -> GrantWanted {
-    let mut within = Boundary::default();
-    for (dimension, values) in written.within {
-        for value in values {
-            within.insert(dimension.value.clone(), value);
-        }
-    }
     GrantWanted {
         place: written.place.to_string(),
         role: written.role.value,
-        within,
+        within: boundary(written.within),
     }
+}
+
+fn boundary(limits: Limits) -> Boundary {
+    let pairs = limits.into_iter().flat_map(|(dimension, values)| {
+        let pair = move |value| (dimension.value.clone(), value);
+        values.into_iter().map(pair)
+    });
+    pairs.collect()
 }
 
 #[cfg(test)]

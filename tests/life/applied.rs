@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{READ, WRITE, ends, start, words};
-use crate::harness::Gateway;
+use crate::harness::{Fixture, Gateway, Upstream};
 
 const TEAM: &str = "
 roles:
@@ -154,4 +154,62 @@ fn only_what_was_applied_from_the_same_files_is_pruned() {
         gateway.json(&words("accounts show byhand"))["applied_as"],
         "default"
     );
+}
+
+const SHARED: &str = "
+upstream: items
+permissions: { items:read: Look at items }
+dimensions: { tenant: Whose they are, site: Where they stand }
+roles: { reader: { description: Reads, permissions: [items:read] } }
+routes: { 'GET /v1/items/{id}': items:read }
+";
+
+const ACME: &str = "
+roles: { looker: { include: [reader], owner: { tenant: [acme] } } }
+groups: { crew: { members: [ci], owner: { tenant: [acme] } } }
+accounts: { ci: { owner: { tenant: [acme, globex] } }, mine: {} }
+";
+
+#[test]
+fn whose_something_is_is_said_once_when_it_is_made() {
+    let upstream = Upstream::start();
+    let gateway = Fixture::new(&upstream).policy("items.yaml", SHARED).start();
+    let owner = |what: &str| gateway.json(&words(what))["owner"].clone();
+    apply(&gateway, ACME, "", 0);
+    assert_eq!(
+        owner("accounts show ci"),
+        json!({ "tenant": ["acme", "globex"] })
+    );
+    assert_eq!(owner("groups show crew"), json!({ "tenant": ["acme"] }));
+    assert_eq!(owner("roles show looker"), json!({ "tenant": ["acme"] }));
+    assert_eq!(owner("accounts show mine"), json!({}));
+    assert_eq!(changes(&apply(&gateway, ACME, "", 0).0), [""; 0]);
+
+    let moved = ACME.replace("[acme, globex]", "[acme]");
+    let (_, said) = apply(&gateway, &moved, "", 6);
+    assert!(
+        said.contains("team.yaml:4:") && said.contains("`owner`"),
+        "{said}"
+    );
+    let wrong = "accounts: { other: { owner: { tenent: [acme] } } }";
+    let (_, said) = apply(&gateway, wrong, "", 5);
+    assert!(said.contains("did you mean `tenant`"), "{said}");
+    let empty = "accounts: { other: { owner: {} } }";
+    let (_, said) = apply(&gateway, empty, "", 1);
+    assert!(said.contains("`owner` limits nothing"), "{said}");
+
+    for kind in ["accounts", "groups", "roles"] {
+        let line = format!("{kind} create there --owner tenant=acme --owner site=7,8");
+        let made = gateway.json(&words(&line));
+        assert_eq!(
+            made["owner"],
+            json!({ "tenant": ["acme"], "site": ["7", "8"] }),
+            "{kind}"
+        );
+    }
+    // What stands in policy files is its writer's.
+    let file = format!("{SHARED}accounts: {{ fixed: {{ owner: {{ tenant: [acme] }} }} }}\n");
+    gateway.files().write("policies/items.yaml", &file);
+    let (_, said) = ends(&gateway, "reload", 1);
+    assert!(said.contains("accounts apply"), "{said}");
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::{Remote, keep, told};
@@ -118,6 +119,36 @@ fn a_key_is_kept_once_the_server_took_it_and_for_nobody_else() {
     desk.ends("accounts list", 2);
     desk.ends("logout", 5);
     desk.ends("accounts list --context other", 0);
+}
+
+#[test]
+fn what_is_done_to_files_of_this_machine_is_done_here_whatever_was_chosen() {
+    let (mut remote, desk) = (Remote::start(), Desk::new());
+    let login = format!("login {} --key-file {}", remote.url, remote.key.display());
+    desk.ends(&login, 0);
+    let folder = remote.gateway.files().config().parent().unwrap().to_owned();
+    // The settings are found where the command is run, and nobody names them.
+    let here = |line: &str, code: i32| {
+        let mut command = desk.command(line);
+        let output = command.current_dir(&folder).output().unwrap();
+        told(&output, line, code)
+    };
+    assert!(here("whoami", 0).0.contains(&remote.url));
+    here("store status", 0);
+    here("store backup kept.db", 0);
+    remote.gateway.signal(Signal::TERM);
+    remote.gateway.wait();
+    for line in [
+        "store restore kept.db",
+        "store restore kept.db --context local",
+    ] {
+        let (_, said) = here(line, 2);
+        assert!(
+            said.contains("nothing done") && !said.contains(&remote.url),
+            "{said}"
+        );
+    }
+    here("store restore kept.db --yes", 0);
 }
 
 #[test]

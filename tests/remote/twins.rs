@@ -159,6 +159,7 @@ const LINES: &[&str] = &[
     "accounts create @ --description Builds --role reader --allow-from 127.0.0.0/8",
     "accounts create @",
     "accounts create @-x --role nope",
+    "accounts create @-x --owner tenant=acme",
     "accounts update @ --description Other --allow-from-anywhere",
     "accounts grant @ --role @-role",
     "accounts grant @ --role nope",

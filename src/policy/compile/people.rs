@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::names::{Names, once, undeclared};
 use super::roles;
-use crate::policy::file::{At, GrantWritten, KeyWritten, PolicyFile};
+use crate::policy::file::{At, GrantWritten, KeyWritten, Limits, PolicyFile};
 use crate::policy::{FileAccount, FileGrant, FileGroup, FileKey, PolicyTest};
-use crate::words::{AccountName, Boundary, Faults, GroupName};
+use crate::words::{AccountName, Boundary, Fault, Faults, GroupName};
 
 /// The accounts managed by file.
 pub(super) fn accounts(
@@ -30,6 +30,7 @@ pub(super) fn accounts(
     once("key", keys, faults);
     let mut accounts = BTreeMap::new();
     for written in all() {
+        refuse_owner(written.owner.as_ref(), faults);
         let account = FileAccount {
             id: written.id.clone(),
             description: written.description.clone(),
@@ -57,6 +58,7 @@ pub(super) fn groups(
     );
     let mut groups = BTreeMap::new();
     for written in all() {
+        refuse_owner(written.owner.as_ref(), faults);
         let group = FileGroup {
             description: written.description.clone(),
             members: written.members.clone(),
@@ -66,6 +68,15 @@ pub(super) fn groups(
         groups.entry(written.name.clone()).or_insert(group);
     }
     groups
+}
+
+/// Refuses an owner: what stands in these files belongs to whoever writes them, and nobody else changes it.
+pub(super) fn refuse_owner(owner: Option<&At<Limits>>, faults: &mut Faults) {
+    if let Some(owner) = owner {
+        let message = "`owner` is for files that `portcullis accounts apply` takes: what a policy file \
+                       says belongs to whoever writes the file";
+        faults.push(Fault::new(owner.place.clone(), message));
+    }
 }
 
 /// Keys whose limits name what is declared.

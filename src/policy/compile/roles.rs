@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::covered;
 use super::names::{Names, undeclared};
+use super::people::refuse_owner;
 use crate::policy::file::{At, PolicyFile, RoleWritten};
 use crate::policy::{Role, own};
 use crate::words::{
@@ -18,6 +19,7 @@ pub(super) fn compile(
 ) -> BTreeMap<RoleName, Role> {
     let mut written: BTreeMap<&RoleName, &RoleWritten> = BTreeMap::new();
     for role in files.iter().flat_map(|file| &file.roles) {
+        refuse_owner(role.owner.as_ref(), faults);
         written.entry(&role.name).or_insert(role);
     }
     let mut waiting: BTreeMap<&RoleName, Waiting<'_>> = written

@@ -24,6 +24,7 @@ pub(super) const ACCOUNT: Keys = Keys {
             Shape::list(&Shape::Keys(&FILE_KEY)),
             "Its keys, for accounts without a store: id and digest.",
         ),
+        OWNER,
     ],
     later: &["identities"],
     rules: &[],
@@ -40,9 +41,26 @@ pub(super) const GROUP: Keys = Keys {
             "The accounts in it.",
         ),
         GRANTS,
+        OWNER,
     ],
     later: &[],
     rules: &[],
+};
+
+/// Whose something is.
+pub(super) const OWNER: Known = Known::new(
+    "owner",
+    LIMITS,
+    "In files for `portcullis accounts apply` alone: only who manages all of it, within these dimensions \
+     and values, sees and changes it. Said when it is made, and not changed. Without it, who manages \
+     everything.",
+);
+
+/// Dimensions, and values of each.
+const LIMITS: Shape = Shape::Names {
+    name: words::DIMENSION,
+    of: &Shape::filled_list(&Shape::Text(words::VALUE)),
+    filled: true,
 };
 
 const GRANTS: Known = Known::new(
@@ -57,11 +75,7 @@ pub(super) const GRANT: Keys = Keys {
         Known::new("role", Shape::Text(words::ROLE), "The role.").required(),
         Known::new(
             "within",
-            Shape::Names {
-                name: words::DIMENSION,
-                of: &Shape::filled_list(&Shape::Text(words::VALUE)),
-                filled: true,
-            },
+            LIMITS,
             "Where it holds: dimensions and their values. Without it, everywhere.",
         ),
     ],

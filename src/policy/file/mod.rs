@@ -17,7 +17,7 @@ use std::str::FromStr;
 
 pub(super) use cors::CorsWritten;
 pub(super) use needs::Needs;
-pub(super) use people::{AccountWritten, GrantWritten, GroupWritten, KeyWritten};
+pub(super) use people::{AccountWritten, GrantWritten, GroupWritten, KeyWritten, Limits};
 pub(super) use route::RouteWritten;
 pub(super) use within::{SourceWritten, Within};
 
@@ -144,6 +144,7 @@ const ROLE: Keys = Keys {
             "Whether accounts and groups can be given it. One that is `false` is there to be included.",
         )
         .or(Preset::Boolean(true)),
+        keys::OWNER,
     ],
     later: &[],
     rules: &[],
@@ -180,6 +181,7 @@ pub(super) struct RoleWritten {
     pub(super) permissions: Vec<At<PermissionPattern>>,
     pub(super) include: Vec<At<RoleName>>,
     pub(super) api_access: bool,
+    pub(super) owner: Option<At<Limits>>,
 }
 
 /// One file.
@@ -309,6 +311,7 @@ fn role(key: &Key, node: &Node, faults: &mut Faults) -> Option<RoleWritten> {
         permissions: names(fields.get("permissions"), "permissions", faults),
         include: names(fields.get("include"), "roles", faults),
         api_access: fields.boolean("api_access", faults).unwrap_or(true),
+        owner: people::owner(&fields, faults),
         name: name?,
     })
 }

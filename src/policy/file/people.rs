@@ -25,7 +25,11 @@ pub(crate) struct AccountWritten {
     pub(crate) grants: Vec<GrantWritten>,
     pub(crate) allow_from: Vec<IpNet>,
     pub(crate) keys: Vec<KeyWritten>,
+    pub(crate) owner: Option<At<Limits>>,
 }
+
+/// Dimensions, and the values of each.
+pub(crate) type Limits = Vec<(At<DimensionName>, Vec<String>)>;
 
 /// A key as written.
 #[derive(Debug)]
@@ -43,6 +47,7 @@ pub(crate) struct GroupWritten {
     pub(crate) description: String,
     pub(crate) members: Vec<AccountName>,
     pub(crate) grants: Vec<GrantWritten>,
+    pub(crate) owner: Option<At<Limits>>,
 }
 
 /// A grant as written.
@@ -50,7 +55,7 @@ pub(crate) struct GroupWritten {
 pub(crate) struct GrantWritten {
     pub(crate) place: Place,
     pub(crate) role: At<RoleName>,
-    pub(crate) within: Vec<(At<DimensionName>, Vec<String>)>,
+    pub(crate) within: Limits,
 }
 
 /// Longest value of a dimension, in bytes. Longer ones do not fit into a path segment that anybody
@@ -70,6 +75,7 @@ pub(super) fn account(key: &Key, node: &Node, faults: &mut Faults) -> Option<Acc
         grants: grants(&fields, faults),
         allow_from: addresses.map_or_else(Vec::new, |node| node.networks(faults)),
         keys: file_keys(&fields, faults),
+        owner: owner(&fields, faults),
         name: name?,
     })
 }
@@ -84,7 +90,17 @@ pub(super) fn group(key: &Key, node: &Node, faults: &mut Faults) -> Option<Group
         description: description(&fields, faults),
         members: members.into_iter().map(|member| member.value).collect(),
         grants: grants(&fields, faults),
+        owner: owner(&fields, faults),
         name: name?,
+    })
+}
+
+/// Whose it is, if that is said.
+pub(super) fn owner(fields: &Fields<'_>, faults: &mut Faults) -> Option<At<Limits>> {
+    let node = fields.get("owner")?;
+    Some(At {
+        place: node.place.clone(),
+        value: limits("owner", node, faults),
     })
 }
 
@@ -104,7 +120,9 @@ fn grant(node: &Node, faults: &mut Faults) -> Option<GrantWritten> {
         return None;
     };
     let role = at(role, "the name of a role", faults);
-    let within = fields.get("within").map(|node| limits(node, faults));
+    let within = fields
+        .get("within")
+        .map(|node| limits("within", node, faults));
     Some(GrantWritten {
         place: node.place.clone(),
         role: role?,
@@ -114,10 +132,12 @@ fn grant(node: &Node, faults: &mut Faults) -> Option<GrantWritten> {
 
 /// `{ tenant: [acme, globex] }`. Empty ones are faults: they would hold everywhere, or nowhere, and
 /// which of the two was meant cannot be seen.
-fn limits(node: &Node, faults: &mut Faults) -> Vec<(At<DimensionName>, Vec<String>)> {
+fn limits(what: &str, node: &Node, faults: &mut Faults) -> Limits {
     let entries = node.entries("a boundary", faults).unwrap_or_default();
     if entries.is_empty() {
-        let message = "`within` limits nothing: name a dimension and its values, or leave it out for everywhere";
+        let message = format!(
+            "`{what}` limits nothing: name a dimension and its values, or leave it out for everywhere"
+        );
         faults.push(Fault::new(node.place.clone(), message));
     }
     let mut limits = Vec::new();
