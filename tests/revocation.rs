@@ -4,12 +4,14 @@
 //! in `streams/standing.rs`.
 
 mod calls;
+mod ends;
 mod kinds;
 mod streams;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis::words::{KeyId, Secret};
+use serde_json::{Value, json};
 
 use crate::harness::{Api, Fixture, Gateway, Key};
 
@@ -26,14 +28,18 @@ routes:
 ";
 
 /// All that a crowd of clients on one address needs.
-const LISTENER: &str = "http2: true, limits: { connections_per_source: 100000, streams: 1000 }";
+const LISTENER: &str = "http2: true, limits: { connections_per_source: 100000, streams: 1000, \
+    body_idle: 5m }";
+
+/// What stays open here stays for as long as it takes on a busy machine.
+const PATIENT: &str = "timeout: 5m, stream_idle: 5m";
 
 fn before(api: &Api, grpc: &Api) -> Fixture {
     Fixture::before(&api.url())
         .policy("items.yaml", POLICY)
         .listener(LISTENER)
-        .upstream("connections: 11000")
-        .upstream_at("grpc", &format!("{}, http2: true", grpc.url()))
+        .upstream(&format!("connections: 11000, {PATIENT}"))
+        .upstream_at("grpc", &format!("{}, http2: true, {PATIENT}", grpc.url()))
         .settings("log: { decisions: denied }\nmax_connections: 11000")
 }
 
@@ -65,7 +71,8 @@ impl Held {
                 key
             }
             By::Policy => {
-                role_file(gateway, &role, "streams:follow");
+                write_role(gateway, &role, "streams:follow");
+                gateway.operate(&json!({ "operation": "reload" }));
                 gateway.account(name, &[&role])
             }
             By::File => account_file(gateway, name),
@@ -139,46 +146,71 @@ impl Change {
         (Self::Unfile, By::File, 401),
     ];
 
-    /// Makes the change; when this returns it has been acknowledged.
+    /// Makes the change; when this returns it has been acknowledged, and no moment before.
     fn make(self, gateway: &Gateway, held: &Held) {
-        let (name, role) = (held.name.as_str(), held.role.as_str());
-        let (key, group) = (held.key.id.as_str(), held.group.as_str());
-        let token = token_id(&held.token);
-        let applied = gateway.files().path("applied.yaml").display().to_string();
-        gateway.json(&match self {
-            Self::Expire | Self::ExpireFiled => vec!["keys", "expire", key],
-            Self::Narrow => vec!["keys", "update", key, "--only", "other:thing"],
-            Self::MoveKey => vec!["keys", "update", key, "--allow-from", "192.0.2.0/24"],
-            Self::Revoke => vec!["tokens", "revoke", &token],
-            Self::Disable | Self::DisableFiled => vec!["accounts", "disable", name],
-            Self::Delete => vec!["accounts", "delete", name, "--yes"],
-            Self::Ungrant => vec!["accounts", "ungrant", name, "--role", role],
-            Self::EditRole => vec!["roles", "update", role, "--permission", "other:thing"],
-            Self::DeleteRole => vec!["roles", "delete", role, "--force", "--yes"],
-            Self::MoveAddress => vec!["accounts", "update", name, "--allow-from", "192.0.2.0/24"],
-            Self::LeaveGroup => vec!["groups", "remove", group, name],
-            Self::UngrantGroup => vec!["groups", "ungrant", group, "--role", role],
-            Self::DeleteGroup => vec!["groups", "delete", group, "--yes"],
-            Self::Apply => {
-                let text = format!("accounts:\n  {name}: {{ description: Holds nothing }}\n");
-                gateway.files().write("applied.yaml", &text);
-                vec!["accounts", "apply", "-f", &applied]
+        gateway.operate(&self.prepared(gateway, held));
+    }
+
+    /// What is asked for to make the change; its files are written by then.
+    fn prepared(self, gateway: &Gateway, held: &Held) -> Value {
+        let (name, role, group) = (&held.name, &held.role, &held.group);
+        let key = &held.key.id;
+        let elsewhere = ["192.0.2.0/24"];
+        match self {
+            Self::Expire | Self::ExpireFiled => json!({ "operation": "keys_expire", "key": key }),
+            Self::Narrow => {
+                json!({ "operation": "keys_update", "key": key, "only": ["other:thing"] })
             }
-            Self::Reload => return role_file(gateway, role, "other:thing"),
+            Self::MoveKey => {
+                json!({ "operation": "keys_update", "key": key, "allow_from": elsewhere })
+            }
+            Self::Revoke => json!({ "operation": "tokens_revoke", "id": token_id(&held.token) }),
+            Self::Disable | Self::DisableFiled => {
+                json!({ "operation": "accounts_disable", "name": name })
+            }
+            Self::Delete => json!({ "operation": "accounts_delete", "name": name }),
+            Self::Ungrant => {
+                json!({ "operation": "accounts_ungrant", "name": name, "role": role })
+            }
+            Self::EditRole => {
+                json!({ "operation": "roles_update", "name": role, "permissions": ["other:thing"] })
+            }
+            Self::DeleteRole => json!({ "operation": "roles_delete", "name": role, "force": true }),
+            Self::MoveAddress => {
+                json!({ "operation": "accounts_update", "name": name, "allow_from": elsewhere })
+            }
+            Self::LeaveGroup => {
+                json!({ "operation": "groups_remove", "group": group, "account": name })
+            }
+            Self::UngrantGroup => {
+                json!({ "operation": "groups_ungrant", "name": group, "role": role })
+            }
+            Self::DeleteGroup => json!({ "operation": "groups_delete", "name": group }),
+            Self::Apply => {
+                let account = json!({
+                    "place": "applied.yaml:1:1", "name": name, "description": "Holds nothing",
+                    "allow_from": [], "grants": [],
+                });
+                let manifest = json!({ "accounts": [account] });
+                json!({ "operation": "accounts_apply", "set": "applied", "manifest": manifest })
+            }
+            Self::Reload => {
+                write_role(gateway, role, "other:thing");
+                json!({ "operation": "reload" })
+            }
             Self::Unfile => {
                 gateway.files().write(&format!("policies/{name}.yaml"), "");
-                vec!["reload"]
+                json!({ "operation": "reload" })
             }
-        });
+        }
     }
 }
 
-/// Puts a role of a policy file in force that gives one permission.
-fn role_file(gateway: &Gateway, role: &str, permission: &str) {
+/// Writes a policy file with a role that gives one permission.
+fn write_role(gateway: &Gateway, role: &str, permission: &str) {
     let text = format!("roles:\n  {role}: {{ description: D, permissions: ['{permission}'] }}\n");
     let file = format!("policies/{role}.yaml");
     gateway.files().write(&file, &text);
-    gateway.json(&["reload"]);
 }
 
 /// Puts an account of a policy file in force that may follow streams; its key.
@@ -204,6 +236,6 @@ fn account_file(gateway: &Gateway, name: &str) -> Key {
 fn token_id(token: &str) -> String {
     let claims = token.split('.').nth(1).expect("a JWT has three parts");
     let claims = URL_SAFE_NO_PAD.decode(claims).expect("base64");
-    let claims: serde_json::Value = serde_json::from_slice(&claims).expect("claims are JSON");
+    let claims: Value = serde_json::from_slice(&claims).expect("claims are JSON");
     claims["jti"].as_str().expect("a text").to_owned()
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use portcullis::admin::control;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -122,6 +123,21 @@ impl Gateway {
             .unwrap_or_else(|error| panic!("{arguments:?} printed no JSON: {error}"))
     }
 
+    /// Asks by the control socket, from this process: it goes on the moment it is answered, where a
+    /// command would take its time to end as well.
+    pub(crate) fn operate(&self, operation: &Value) -> Value {
+        let read = serde_json::from_value(operation.clone())
+            .unwrap_or_else(|error| panic!("{operation} is no operation: {error}"));
+        let client = control::Client::connect(&self.files.path("control.sock"));
+        let client = client.expect("it is ours").expect("it listens");
+        // On a thread of its own: it waits, and whoever asks may be a task.
+        let answer = std::thread::scope(|scope| {
+            let call = scope.spawn(|| client.call(&read));
+            call.join().expect("it does not panic")
+        });
+        answer.unwrap_or_else(|error| panic!("{operation} was answered by {error:?}"))
+    }
+
     /// Makes an account that holds `roles` everywhere, and a key for it.
     pub(crate) fn account(&self, name: &str, roles: &[&str]) -> Key {
         let roles = roles.iter().flat_map(|role| ["--role", role]);
@@ -150,6 +166,11 @@ impl Gateway {
 
     /// Makes a token from a key, at the token endpoint.
     pub(crate) fn token(&self, key: &Key) -> String {
+        self.token_of(key, "")
+    }
+
+    /// The same, with `more` of the form: `&lifetime=2`.
+    pub(crate) fn token_of(&self, key: &Key, more: &str) -> String {
         let headers = [
             ("Authorization", key.basic()),
             (
@@ -160,8 +181,8 @@ impl Gateway {
         let headers = headers
             .each_ref()
             .map(|(name, value)| (*name, value.as_str()));
-        let body = b"grant_type=client_credentials";
-        let answer = self.send(&request("POST /oauth/token", &headers, body));
+        let body = format!("grant_type=client_credentials{more}");
+        let answer = self.send(&request("POST /oauth/token", &headers, body.as_bytes()));
         let token = answer.json()["access_token"].as_str().map(str::to_owned);
         token.unwrap_or_else(|| panic!("instead of a token came {answer:?}"))
     }

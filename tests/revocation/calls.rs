@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use super::streams::wait;
 use super::{By, Change, Held, before};
 use crate::harness::load::{Caller, all, run};
 use crate::harness::long::{passed, sized, told};
-use crate::harness::{Api, Gateway, request};
+use crate::harness::{Api, Client, Gateway, request};
 
 /// Connections that call at once.
 const CONNECTIONS: usize = 64;
 /// Calls of each before the change.
 const BEFORE: usize = 50;
+/// Calls after a change, all kinds together, as many as an ordinary run has the time for.
+const CALLS: usize = 100_000;
 
 /// What happened while one thing was taken back.
 #[derive(Debug, Default)]
@@ -33,14 +36,16 @@ struct Tally {
 fn e21_no_call_sent_after_the_acknowledgement_passes() {
     let (api, grpc) = (Api::start(), Api::http2());
     let gateway = Gateway::start_unheard(before(&api, &grpc).write());
-    let calls: usize = sized(21_000, 10_000_000);
+    let calls: usize = sized(CALLS, 10_000_000);
     let rounds = sized(1, 10) * Change::ALL.len();
     let each = calls.div_ceil(rounds * CONNECTIONS);
     let (mut after, mut allowed) = (0, 0);
     for round in 0..rounds {
-        let change = Change::ALL[round % Change::ALL.len()];
-        let tally = round_of(&gateway, &format!("round-{round}"), change, each);
-        let (change, ..) = change;
+        let (change, by, status) = Change::ALL[round % Change::ALL.len()];
+        let held = Held::new(&gateway, &format!("round-{round}"), by);
+        let tally = round_of(&gateway, &held, (status, each), || {
+            change.make(&gateway, &held);
+        });
         let late = tally.too_late.load(Ordering::SeqCst);
         assert_eq!(late, 0, "{change:?}: let through after it was acknowledged");
         after += tally.after.load(Ordering::SeqCst);
@@ -52,11 +57,41 @@ fn e21_no_call_sent_after_the_acknowledgement_passes() {
         "only {allowed} calls came before one"
     );
     let said = format!(
-        "{after} calls on 64 connections, each after one of {rounds} changes was acknowledged: 0 \
-         accepted; {allowed} before"
+        "{after} calls on 64 connections, each after one of {rounds} changes of {} kinds was \
+         acknowledged: 0 accepted; {allowed} before",
+        Change::ALL.len()
     );
     told(&format!("E21: {said}"));
     passed("E21", &said);
+}
+
+/// The other door that a change comes in by, with an answer of its own.
+#[test]
+fn e21_no_call_sent_after_the_admin_api_answered_passes() {
+    let (api, grpc) = (Api::start(), Api::http2());
+    let fixture = before(&api, &grpc).admin(", hosts: [gate.test]");
+    let gateway = Gateway::start_unheard(fixture.write());
+    let root = gateway.account("root", &["portcullis-admin"]).api_key();
+    for (round, (by, status)) in [(By::Role, 401), (By::Role, 403)].into_iter().enumerate() {
+        let held = Held::new(&gateway, &format!("round-{round}"), by);
+        let line = match status {
+            401 => format!("POST /api/v1/keys/{}/expire", held.key.id),
+            _ => format!("POST /api/v1/accounts/{}/ungrant", held.name),
+        };
+        let body = match status {
+            401 => "{}".to_owned(),
+            _ => format!(r#"{{"role":"{}"}}"#, held.role),
+        };
+        let headers = [("X-Api-Key", &*root), ("Content-Type", "application/json")];
+        let bytes = request(&line, &headers, body.as_bytes());
+        let mut client = Client::connect(gateway.address_of("admin"));
+        let tally = round_of(&gateway, &held, (status, 50), || {
+            let answer = client.send(&bytes).response();
+            assert_eq!(answer.status(), 200, "{line}: {answer:?}");
+        });
+        let late = tally.too_late.load(Ordering::SeqCst);
+        assert_eq!(late, 0, "{line}: let through after it was answered");
+    }
 }
 
 /// Calls on and on until the change is acknowledged, and then `each` times, each of which has to be
@@ -81,11 +116,10 @@ async fn call(mut caller: Caller, bytes: &[u8], tally: &Tally, (status, each): (
 /// Each connection calls `each` times after the change, which is made when each has called some times.
 fn round_of(
     gateway: &Gateway,
-    name: &str,
-    (change, by, status): (Change, By, u16),
-    each: usize,
+    held: &Held,
+    (status, each): (u16, usize),
+    change: impl FnOnce(),
 ) -> Arc<Tally> {
-    let held = Held::new(gateway, name, by);
     let bytes: Arc<[u8]> = {
         let bearer = format!("Bearer {}", held.token);
         request("GET /v1/quick", &[("Authorization", &bearer)], b"").into()
@@ -101,10 +135,12 @@ fn round_of(
             }
         });
         let changer = async {
-            while tally.allowed.load(Ordering::SeqCst) < CONNECTIONS * BEFORE {
-                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-            }
-            tokio::task::block_in_place(|| change.make(gateway, &held));
+            wait("calls before the change", || {
+                tally.allowed.load(Ordering::SeqCst) >= CONNECTIONS * BEFORE
+            })
+            .await;
+            // The answer is here when this returns: nothing is between it and the next line.
+            tokio::task::block_in_place(change);
             tally.acknowledged.store(true, Ordering::SeqCst);
         };
         tokio::join!(all(callers.collect::<Vec<_>>()), changer);

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use http::Request;
+
 use crate::harness::load::Caller;
 use crate::harness::{http2, request};
 
@@ -81,8 +83,8 @@ impl Kind {
     }
 }
 
-async fn over_http2(address: SocketAddr, line: &str, bearer: &str) {
-    let connection = http2::Http2::connect(address).await.expect("it listens");
+/// A request over HTTP/2, a call of gRPC if it is a POST.
+pub(super) fn grpc(line: &str, bearer: &str) -> Request<()> {
     let mut message = http2::message(line);
     let headers = message.headers_mut();
     headers.insert("authorization", bearer.parse().expect("a header's value"));
@@ -90,10 +92,15 @@ async fn over_http2(address: SocketAddr, line: &str, bearer: &str) {
         headers.insert("content-type", "application/grpc".parse().expect("a type"));
         headers.insert("te", "trailers".parse().expect("a word"));
     }
+    message
+}
+
+async fn over_http2(address: SocketAddr, line: &str, bearer: &str) {
+    let connection = http2::Http2::connect(address).await.expect("it listens");
     // How it ends is told elsewhere.
     let _ = connection
         .requests()
         .patient(super::streams::LONGER)
-        .ask(message)
+        .ask(grpc(line, bearer))
         .await;
 }
