@@ -6,6 +6,7 @@
 mod balancers;
 mod clients;
 mod grpc;
+mod revoked;
 mod stage;
 mod upstreams;
 mod websocket;
