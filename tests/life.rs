@@ -4,6 +4,7 @@
 mod applied;
 mod handover;
 mod many;
+mod rotated;
 
 use std::fs;
 use std::io::Write as _;
