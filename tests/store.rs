@@ -3,6 +3,7 @@
 mod alone;
 mod copies;
 mod damage;
+mod dropped;
 mod faults;
 mod formats;
 

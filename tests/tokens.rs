@@ -401,9 +401,13 @@ fn no_token_is_refused_while_signing_keys_rotate_under_load() {
             for _ in 0..rotations {
                 let seen = uses.load(Ordering::SeqCst);
                 tokio::task::block_in_place(|| gateway.json(&["tokens", "rotate-key"]));
-                while uses.load(Ordering::SeqCst) < seen + 100 {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
+                let used = async {
+                    while uses.load(Ordering::SeqCst) < seen + 100 {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                };
+                let used = tokio::time::timeout(PATIENCE, used).await;
+                used.expect("tokens are used while keys change");
             }
             over.store(true, Ordering::SeqCst);
         };
