@@ -402,6 +402,15 @@ mod promises {
         store.apply(&revoke(&one, 10, 1)).unwrap();
         store.apply(&revoke(&two, 20, 1)).unwrap();
         store.apply(&revoke(&three, 30, 15)).unwrap();
+        // What clients give back may come without a record of its own.
+        let [four, five] = ["4", "5"].map(|last| format!("3kTMd8Z0xV1bQyLw7nPsH{last}"));
+        let given = Change::GiveBack {
+            tokens: [&four, &five]
+                .map(|id| (id.parse().unwrap(), time(30)))
+                .to_vec(),
+            now: time(15),
+        };
+        assert_eq!(store.commit(Some(&given), &[]).unwrap(), None);
         drop(store);
         let records = kit.open().unwrap().load().unwrap();
         let left: Vec<_> = records
@@ -409,7 +418,7 @@ mod promises {
             .keys()
             .map(ToString::to_string)
             .collect();
-        assert_eq!(left, [two, three]);
+        assert_eq!(left, [two, three, four, five]);
     }
 
     pub(super) fn denials(kit: &impl Kit) {
@@ -633,6 +642,17 @@ pub(crate) fn change(
                 .parse()
                 .ok()?,
             ends_at: time(now.as_secs() + u64::from(b)),
+            now,
+        },
+        25 => Change::GiveBack {
+            tokens: [a, b]
+                .into_iter()
+                .filter_map(|number| {
+                    let id = format!("g{number}x0V1bQyLw7nPsHc000000");
+                    let id = id.get(..22)?.parse().ok()?;
+                    Some((id, time(now.as_secs() + u64::from(b))))
+                })
+                .collect(),
             now,
         },
         24 => Change::AddSigningKey(SigningKeyRecord {

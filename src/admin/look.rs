@@ -7,13 +7,17 @@ use serde_json::{Map, Value, json};
 use super::authority::Subject;
 use super::desk::{Answer, Desk, Found, conflict, invalid, not_found};
 use super::{AdminError, ErrorKind, Token};
+use crate::audit::Object;
 use crate::directory::State;
 use crate::oauth::{MintRequest, mint};
 use crate::policy::matcher::Lookup;
 use crate::policy::{Policy, Requirement, Route, RouteBoundary, Source};
 use crate::request::Target;
 use crate::settings::TOKEN_LIFETIME_MAX;
-use crate::words::{AccountName, Method, Permission, PermissionId, RouteId, TokenId, nearest};
+use crate::store::Told;
+use crate::words::{
+    AccountName, Method, Permission, PermissionId, RouteId, TokenId, UnixTime, nearest,
+};
 
 /// Every route, in the order of the files.
 pub fn routes(policy: &Policy) -> Value {
@@ -158,9 +162,10 @@ pub(super) fn permissions(desk: &Desk<'_>) -> Value {
     policy.permissions.iter().map(show).collect()
 }
 
-/// A token for an account, signed now, without a key.
+/// A token for an account, signed now, without a key. Its record says which one it is and what it is
+/// good for, so that whoever reads it can take it back.
 pub(super) fn issue_token(
-    desk: &Desk<'_>,
+    desk: &mut Desk<'_>,
     name: &AccountName,
     scope: Option<&[Permission]>,
     lifetime_seconds: Option<u64>,
@@ -209,6 +214,20 @@ pub(super) fn issue_token(
     let signer = desk.directory().signing().current();
     let token = mint(signer, &desk.service.tokens, request, desk.now)
         .map_err(|error| AdminError::new(ErrorKind::Unavailable, error.to_string()))?;
+    desk.asked.hands_out(Told {
+        object: Object {
+            kind: "token",
+            id: Some(id.to_string()),
+            name: Some(name.to_string()),
+            account: Some(name.to_string()),
+        },
+        before: Value::Null,
+        after: json!({
+            "scope": scope,
+            "audience": desk.service.tokens.audience,
+            "expires_at": UnixTime::from_secs(desk.now.plus(lifetime).as_secs()),
+        }),
+    });
     Ok(json!({
         "id": id,
         "access_token": token,

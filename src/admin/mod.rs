@@ -16,6 +16,7 @@ mod checks;
 pub mod control;
 mod denials;
 mod desk;
+mod given_back;
 mod groups;
 pub mod http;
 mod keys;
@@ -46,6 +47,7 @@ use crate::store::StoreError;
 
 pub use crate::audit::Actor;
 pub use authority::{Page, Terms};
+pub use given_back::GivenBack;
 pub use look::{declared, routes};
 pub use open::{
     OpenError, look, open_files, open_offline, open_server, own_endpoints, policy_context,

@@ -16,6 +16,11 @@ use crate::store::{Change, StoreError};
 /// After how many records the audit trail is cut to its bounds.
 const CUT_EVERY: u64 = 1000;
 
+/// Whether it is time to do so after `records` of them, of which the last has the number `last`.
+pub(super) const fn is_time_to_cut(last: u64, records: usize) -> bool {
+    last / CUT_EVERY != last.saturating_sub(records as u64) / CUT_EVERY
+}
+
 impl Desk<'_> {
     /// Refuses what whoever asks may not ask for, and records that.
     pub(super) fn permit(&mut self, operation: &Operation) -> Result<(), AdminError> {
@@ -68,13 +73,13 @@ impl Desk<'_> {
             .as_ref()
             .is_err_and(|error| error.kind == ErrorKind::NotPermitted);
         if is_refused && self.asked.trail == Trail::Nothing {
-            self.asked.trail = Trail::Look("api.call");
+            self.asked.trail = Trail::Look(trail::CALL);
         }
     }
 
     /// Now and then the trail is cut to its bounds, so that it has one between two rounds too.
     fn cut(&mut self) {
-        if self.recorded.is_none_or(|number| number % CUT_EVERY != 0) {
+        if !self.recorded.is_some_and(|last| is_time_to_cut(last, 1)) {
             return;
         }
         let (service, now) = (self.service, self.now);
@@ -87,12 +92,18 @@ impl Desk<'_> {
     }
 
     /// Records what was asked for, where nothing is changed; what is asked again and again, together.
+    /// What was handed out, and what was asked for and was so already, is never told together with others.
     pub(super) fn record(&mut self, outcome: Outcome) -> Result<(), AdminError> {
         let instance = self.service.instance();
+        let is_done = outcome == Outcome::Success && matches!(self.asked.trail, Trail::Change(_));
         let entry = self.asked.entry((self.now, instance), outcome, None);
         let service = self.service;
         let inner = self.inner()?;
-        let Some(entry) = inner.repeats.take(entry) else {
+        let alone = match is_done {
+            true => Some(entry),
+            false => inner.repeats.take(entry),
+        };
+        let Some(entry) = alone else {
             return Ok(());
         };
         let (store, entries) = (&mut *inner.store, slice::from_ref(&entry));
@@ -150,8 +161,8 @@ impl Desk<'_> {
             return self.rebuild();
         }
         let mut directory = directory.with(&policy, &self.inner()?.records, &touched.accounts);
-        if touched.tokens {
-            directory = directory.with_revoked(&self.inner()?.records);
+        if !touched.revoked.is_empty() {
+            directory = directory.with_revoked(&touched.revoked, &touched.forgotten);
         }
         self.service.handle.store(State { policy, directory });
         self.state = self.service.handle.snapshot();

@@ -168,7 +168,7 @@ impl Service {
                 records: Arc::new(parts.records),
                 owed: Owed::default(),
                 conflicts: built.conflicts,
-                repeats: Repeats::default(),
+                repeats: Repeats::new(&parts.audit),
             }),
             host: OnceLock::new(),
         })

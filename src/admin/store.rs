@@ -13,8 +13,9 @@ use super::desk::{Answer, conflict, invalid};
 use super::service::Service;
 use super::trail::{self, Asked};
 use super::{AdminError, OpenError};
+use crate::audit::Object;
 use crate::settings::{Settings, StoreSetting};
-use crate::store::{Backup, NoStore, Progress, Reader, Restore, Sqlite, pepper_path};
+use crate::store::{Backup, NoStore, Progress, Reader, Restore, Sqlite, Told, pepper_path};
 use crate::words::UnixTime;
 
 impl Service {
@@ -25,8 +26,15 @@ impl Service {
 
     /// Copies the store to `file`, and the pepper to a file of its own if that is asked for. A copy
     /// that cannot be recorded is not left behind.
-    pub(super) fn back_up(&self, asked: Asked, file: &Path, pepper: Option<&Path>) -> Answer {
+    pub(super) fn back_up(&self, mut asked: Asked, file: &Path, pepper: Option<&Path>) -> Answer {
         let made = self.copy(file, pepper);
+        if let Ok(made) = &made {
+            asked.hands_out(Told {
+                object: Object::default(),
+                before: Value::Null,
+                after: shown(made, pepper),
+            });
+        }
         let recorded = self.record(asked, trail::outcome(&made));
         match (made, recorded) {
             (Ok(made), Ok(())) => Ok(shown(&made, pepper)),

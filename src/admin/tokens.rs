@@ -11,22 +11,19 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::desk::{Answer, Desk, conflict, not_found};
+use super::given_back::full_at;
 use super::open::unwrap;
 use super::{AdminError, ErrorKind, Operation, Service};
 use crate::audit::Actor;
 use crate::directory::{SigningKey, State};
 use crate::settings::TOKEN_LIFETIME_MAX;
 use crate::store::{Change, RETIRED_KEYS_KEPT, SigningKeyRecord};
-use crate::verify::{Identity, standing};
+use crate::verify::{Identity, Verifier, standing};
 use crate::words::{AccountName, TokenId};
 
 /// Most tokens that may be taken back one by one at a time: what is leaked by the thousand hangs on a key
 /// or an account, and those can be ended.
-const REVOKED_MAX: usize = 65_536;
-/// Most that clients may have taken back themselves: a client that makes tokens to give them back leaves
-/// room for an operator.
-pub(super) const REVOKED_BY_CLIENTS_MAX: usize = REVOKED_MAX / 2;
-
+pub(super) const REVOKED_MAX: usize = 65_536;
 /// Most tokens listed.
 const LISTED_MAX: usize = 10_000;
 
@@ -86,11 +83,7 @@ pub(super) fn list(desk: &Desk<'_>, of: Option<&AccountName>) -> Answer {
 
 /// What the caches know, the admin API's too, newest first; with whom each token is for.
 fn verified<'s>(desk: &Desk<'s>) -> Vec<(&'s str, Arc<Identity>)> {
-    let service = desk.service;
-    let verifiers = [Some(&service.verifier), service.admin_verifier.as_ref()];
-    let mut known: Vec<_> = verifiers
-        .into_iter()
-        .flatten()
+    let mut known: Vec<_> = verifiers(desk.service)
         .flat_map(|verifier| {
             let known = verifier.verified().into_iter();
             known.map(|identity| (verifier.audience(), identity))
@@ -100,28 +93,24 @@ fn verified<'s>(desk: &Desk<'s>) -> Vec<(&'s str, Arc<Identity>)> {
     known
 }
 
+/// Those that know tokens by their use.
+fn verifiers(service: &Service) -> impl Iterator<Item = &Arc<Verifier>> {
+    let verifiers = [Some(&service.verifier), service.admin_verifier.as_ref()];
+    verifiers.into_iter().flatten()
+}
+
 /// Takes one token back: the next request with it is refused, and what it opened is cut. A second time
 /// changes nothing.
 pub(super) fn revoke(desk: &mut Desk<'_>, id: TokenId) -> Answer {
-    let known = verified(desk).into_iter().map(|(_, known)| known);
-    let known = known.into_iter().find(|known| known.id == id);
     if let Some(end) = desk.records().revoked_tokens.get(&id) {
         return Ok(json!({ "id": id, "revoked": true, "expires_at": end }));
     }
-    let alive = desk.records().revoked_tokens.values();
-    let most = match desk.asked.actor() {
-        Actor::Client { .. } => REVOKED_BY_CLIENTS_MAX,
-        Actor::ControlSocket { .. }
-        | Actor::Local { .. }
-        | Actor::Api { .. }
-        | Actor::Stranger { .. }
-        | Actor::Gateway => REVOKED_MAX,
-    };
-    if alive.filter(|end| **end > desk.now).count() >= most {
-        return Err(conflict(format!(
-            "{most} tokens are taken back already: end the key or disable the account they hang on"
-        )));
+    let known = &desk.records().revoked_tokens;
+    let alive = || known.values().filter(|end| **end > desk.now).count();
+    if known.len() >= REVOKED_MAX && alive() >= REVOKED_MAX {
+        return Err(full_at(REVOKED_MAX));
     }
+    let known = verifiers(desk.service).find_map(|verifier| verifier.known(&id));
     // Of one that nobody has shown yet it is not known when it runs out; none lives longer than this.
     let longest = desk.now.plus(TOKEN_LIFETIME_MAX);
     let ends_at = known.as_ref().map_or(longest, |known| known.expires_at);

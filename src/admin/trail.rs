@@ -9,10 +9,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{AdminError, Operation};
+use super::{AdminError, ErrorKind, Operation};
 use crate::audit::{Actor, Entry, Object, Outcome};
 use crate::store::Told;
 use crate::words::{KeyId, RequestId, RequestIds, UnixTime};
+
+/// A call to the admin API that was refused, whatever it asked for.
+pub(super) const CALL: &str = "api.call";
 
 /// How an operation is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -217,6 +220,8 @@ pub(super) struct Asked {
     object: Object,
     /// What was asked for, in words: of a refused change nothing else tells it.
     words: Option<String>,
+    /// What was handed out, where no change tells it.
+    handed: Option<Told>,
 }
 
 impl Asked {
@@ -250,7 +255,13 @@ impl Asked {
             request_id,
             object: Object::default(),
             words: None,
+            handed: None,
         }
+    }
+
+    /// This is what whoever asks gets: it stands in the record of it.
+    pub(super) fn hands_out(&mut self, told: Told) {
+        self.handed = Some(told);
     }
 
     fn event(&self) -> &'static str {
@@ -267,7 +278,8 @@ impl Asked {
         outcome: Outcome,
         told: Option<Told>,
     ) -> Entry {
-        let told = told.unwrap_or_default();
+        let handed = || self.handed.clone().filter(|_| outcome == Outcome::Success);
+        let told = told.or_else(handed).unwrap_or_default();
         let mut object = match told.object.kind {
             "" => self.object.clone(),
             _ => told.object,
@@ -295,7 +307,7 @@ impl Asked {
     pub(super) fn at_door(what: AtDoor, actor: &Actor, now: UnixTime) -> Self {
         let (event, object) = match what {
             AtDoor::Call(name) => (
-                "api.call",
+                CALL,
                 Object {
                     kind: "endpoint",
                     name: Some(name.to_owned()),
@@ -339,13 +351,17 @@ pub(super) fn outcome<T>(answer: &Result<T, AdminError>) -> Outcome {
     match answer {
         Ok(_) => Outcome::Success,
         Err(error) => Outcome::Failure {
-            kind: serde_json::to_value(error.kind)
-                .ok()
-                .and_then(|kind| kind.as_str().map(str::to_owned))
-                .unwrap_or_default(),
+            kind: kind_of(error.kind),
             message: error.message.clone(),
         },
     }
+}
+
+/// The kind of a no, as a record has it.
+pub(super) fn kind_of(kind: ErrorKind) -> String {
+    let kind = serde_json::to_value(kind).ok();
+    let kind = kind.and_then(|kind| kind.as_str().map(str::to_owned));
+    kind.unwrap_or_default()
 }
 
 /// A line in the log for a record: the trail is where it is looked for, the log is what is watched,

@@ -132,12 +132,13 @@ impl Service {
 
     fn tell_repeats_over(&self, by: UnixTime) -> Result<usize, StoreError> {
         let mut inner = self.lock()?;
-        let due = inner.repeats.due(by, self.clock.now());
+        let now = self.clock.now();
+        let due = inner.repeats.due(by, now);
         if !due.is_empty() {
             let last = self.commit(&mut *inner.store, None, &due)?;
             trail::say_all(&due, last);
         }
-        inner.repeats.told(by);
+        inner.repeats.told(by, now);
         Ok(due.len())
     }
 }

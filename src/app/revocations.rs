@@ -1,14 +1,19 @@
-//! Tokens that clients give back, written down one after the other.
+//! Tokens that clients give back, written down as they come, all that wait at once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 
 use super::Running;
-use crate::admin::{Actor, Operation, Service};
-use crate::oauth::revoke::{Ask, Revocations};
+use crate::admin::{Actor, AdminError, ErrorKind, GivenBack, Service};
+use crate::oauth::revoke::{Ask, Revocations, WAITING_MAX};
 use crate::settings::StoreSetting;
+
+/// How long others may take the lock between what is written and what is written next: as long as it
+/// takes to wake them.
+const REST: Duration = Duration::from_millis(1);
 
 /// Where tokens are given back, and what is to be written down of that where there is a store.
 pub(super) fn of(store: &StoreSetting) -> (Revocations, Option<Receiver<Ask>>) {
@@ -33,29 +38,59 @@ impl Running {
     }
 }
 
-/// Takes back what is asked for until the gateway stops; who asked is told when it is in force.
+/// Takes back what is asked for until the gateway stops; who asked is told when it is in force. All that
+/// wait are taken back together.
 async fn keep(service: Arc<Service>, mut asked: Receiver<Ask>, stop: CancellationToken) {
+    let mut asks = Vec::with_capacity(WAITING_MAX);
     loop {
-        let ask = tokio::select! {
+        let count = tokio::select! {
             () = stop.cancelled() => return,
-            ask = asked.recv() => ask,
+            count = asked.recv_many(&mut asks, WAITING_MAX) => count,
         };
-        let Some(ask) = ask else { return };
-        let actor = Actor::Client {
+        if count == 0 {
+            return;
+        }
+        let given: Vec<_> = asks.iter().map(given_back).collect();
+        let keeper = Arc::clone(&service);
+        let done = tokio::task::spawn_blocking(move || keeper.take_back(&given)).await;
+        let answers = done.unwrap_or_else(|error| {
+            Err(AdminError::new(ErrorKind::Unavailable, error.to_string()))
+        });
+        match answers {
+            Ok(answers) => {
+                for (ask, answer) in asks.drain(..).zip(answers) {
+                    told(ask, answer);
+                }
+            }
+            Err(error) => {
+                for ask in asks.drain(..) {
+                    told(ask, Err(error.clone()));
+                }
+            }
+        }
+        // Whoever waits for the lock has it now: who takes it again at once would have it before him.
+        tokio::time::sleep(REST).await;
+    }
+}
+
+fn given_back(ask: &Ask) -> GivenBack {
+    GivenBack {
+        id: ask.token,
+        ends_at: ask.ends_at,
+        by: Actor::Client {
             account: ask.account.name.clone(),
             account_id: ask.account.id.clone(),
             key: ask.key,
             address: ask.source,
             request_id: ask.request_id,
-        };
-        let revoke = Operation::TokensRevoke { id: ask.token };
-        let service = Arc::clone(&service);
-        let done = tokio::task::spawn_blocking(move || service.execute(revoke, &actor)).await;
-        let is_done = matches!(&done, Ok(Ok(_)));
-        if let Ok(Err(error)) = &done {
-            tracing::warn!(%error, token = %ask.token, "a token that was given back is still good");
-        }
-        // Who has hung up knows what he gave back.
-        let _: Result<(), bool> = ask.done.send(is_done);
+        },
     }
+}
+
+/// Tells whoever asked. Who has hung up knows what he gave back.
+fn told(ask: Ask, answer: Result<(), AdminError>) {
+    if let Err(error) = &answer {
+        tracing::warn!(%error, token = %ask.token, "a token that was given back is still good");
+    }
+    let _: Result<(), bool> = ask.done.send(answer.is_ok());
 }

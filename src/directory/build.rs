@@ -8,12 +8,12 @@ use ipnet::IpNet;
 
 use super::resolve::Resolver;
 use super::shards::Shards;
-use super::{Directory, Key, LastUse, SigningKeys, StoredDigest};
+use super::{Directory, Key, LastUse, Revoked, SigningKeys, StoredDigest};
 use crate::policy::{FileAccount, Policy};
 use crate::store::{KeyRecord, Records};
 use crate::words::{
     Account, AccountId, AccountName, AddressRules, KeyId, PermissionPattern, PermissionSet,
-    UnixTime,
+    TokenId, UnixTime,
 };
 
 /// A directory, and what should be said about how it came out.
@@ -43,7 +43,7 @@ impl Directory {
             names: Shards::with_room(accounts),
             keys: Shards::with_room(records.keys_len()),
             signing,
-            revoked: Arc::new(records.revoked_tokens.keys().copied().collect()),
+            revoked: Revoked::of(records.revoked_tokens.keys().copied()),
         };
         let mut conflicts = resolver.twofold_names();
         for record in records.accounts.values() {
@@ -146,11 +146,18 @@ impl Directory {
         directory
     }
 
-    /// This directory with the tokens that `records` say were taken back.
+    /// This directory with the tokens `revoked` taken back besides those that are, and without those
+    /// that are `forgotten`. Costs what these cost, however many others there are.
     #[must_use]
-    pub fn with_revoked(&self, records: &Records) -> Self {
+    pub fn with_revoked(&self, revoked: &[TokenId], forgotten: &[TokenId]) -> Self {
+        let mut tokens = Shards::clone(&self.revoked.tokens);
+        forgotten.iter().for_each(|id| tokens.remove(id));
+        revoked.iter().for_each(|id| tokens.insert(*id, ()));
         Self {
-            revoked: Arc::new(records.revoked_tokens.keys().copied().collect()),
+            revoked: Revoked {
+                count: tokens.len(),
+                tokens: Arc::new(tokens),
+            },
             ..self.clone()
         }
     }

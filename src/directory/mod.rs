@@ -13,7 +13,6 @@ mod resolve;
 mod shards;
 mod signing;
 
-use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -85,6 +84,11 @@ impl Handle {
         self.changed.send_replace(());
     }
 
+    /// The same for a state in which tokens are taken back, and nothing else is different.
+    pub fn take_back(&self, state: State) {
+        self.store(state);
+    }
+
     /// Hears of every state that is put in force from now on.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
@@ -98,8 +102,26 @@ pub struct Directory {
     names: Shards<AccountName, Arc<Account>>,
     keys: Shards<KeyId, Key>,
     signing: Arc<SigningKeys>,
-    /// Tokens that were taken back and have not run out yet.
-    revoked: Arc<HashSet<TokenId>>,
+    revoked: Revoked,
+}
+
+/// Tokens that were taken back and have not run out yet.
+#[derive(Clone, Debug, Default)]
+struct Revoked {
+    tokens: Arc<Shards<TokenId, ()>>,
+    /// How many there are: most often none.
+    count: usize,
+}
+
+impl Revoked {
+    fn of(tokens: impl Iterator<Item = TokenId>) -> Self {
+        let mut all = Shards::default();
+        tokens.for_each(|id| all.insert(id, ()));
+        Self {
+            count: all.len(),
+            tokens: Arc::new(all),
+        }
+    }
 }
 
 impl Directory {
@@ -121,7 +143,7 @@ impl Directory {
     /// Says whether this token was taken back.
     pub fn is_revoked(&self, token: &TokenId) -> bool {
         // Most often nothing is, and then nothing is looked up.
-        !self.revoked.is_empty() && self.revoked.contains(token)
+        self.revoked.count > 0 && self.revoked.tokens.get(token).is_some()
     }
 
     /// The keys our own tokens are signed with.

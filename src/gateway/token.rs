@@ -79,13 +79,13 @@ impl Gateway {
         verdict.account.clone_from(&answer.account);
         verdict.key = answer.key;
         denied(verdict, answer.reason, answer.hint);
-        let (token, account) = match (answer.step, answer.account) {
-            (Step::TakeBack(token), Some(account)) => (token, account),
+        let (token, ends_at, account) = match (answer.step, answer.account) {
+            (Step::TakeBack(token, ends_at), Some(account)) => (token, ends_at, account),
             (Step::Say(response), _) => {
                 told_with(verdict, &response);
                 return response.map(Outgoing::full);
             }
-            (Step::TakeBack(_), None) => {
+            (Step::TakeBack(..), None) => {
                 denied(verdict, Some(Reason::NotReady), None);
                 return oauth::revoke::not_done(&id).map(Outgoing::full);
             }
@@ -94,6 +94,7 @@ impl Gateway {
         drop(turn);
         let ask = |done| Ask {
             token,
+            ends_at,
             account,
             key: answer.key,
             source: asked.source.address,

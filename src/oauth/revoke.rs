@@ -15,7 +15,6 @@ use http::Response;
 use tokio::sync::{mpsc, oneshot};
 
 use super::token::{self, Client, Desk, Refusal, TokenRequest};
-use crate::credential::Credential;
 use crate::directory::State;
 use crate::reason::Reason;
 use crate::settings::Tokens;
@@ -25,9 +24,9 @@ use crate::words::{Account, KeyId, RequestId, TokenId, UnixTime};
 /// Where the revocation endpoint is.
 pub const PATH: &str = "/oauth/revoke";
 
-/// Most revocations of clients that wait to be written. Each takes a sync of the disk; a client that
-/// finds more before it is told to try again.
-const WAITING_MAX: usize = 64;
+/// Most revocations of clients that wait to be written, and most that are written together. A client
+/// that finds more before it is told to try again.
+pub const WAITING_MAX: usize = 64;
 
 /// What is to be done, and what the log should say about it.
 #[derive(Debug)]
@@ -51,8 +50,8 @@ pub struct Answer {
 pub enum Step {
     /// To give this answer.
     Say(Response<Bytes>),
-    /// To take this token back, and then to say so.
-    TakeBack(TokenId),
+    /// To take back this token, which would run out then, and then to say so.
+    TakeBack(TokenId, UnixTime),
 }
 
 /// Works out what a request for a revocation asks for. `can_keep` says whether there is a store to write
@@ -73,7 +72,7 @@ pub fn answer(
     let asked = wanted(&desk, request, can_keep, &mut client);
     let refusal = asked.as_ref().err().copied();
     let step = match asked {
-        Ok(Some(token)) => Step::TakeBack(token),
+        Ok(Some((token, ends_at))) => Step::TakeBack(token, ends_at),
         Ok(None) => Step::Say(done()),
         Err(refusal) => Step::Say(refusal.response(request.id)),
     };
@@ -88,13 +87,13 @@ pub fn answer(
     }
 }
 
-/// The token to take back, or none if there is nothing to do.
+/// The token to take back and when it would run out, or none if there is nothing to do.
 fn wanted(
     desk: &Desk<'_>,
     request: &TokenRequest<'_>,
     can_keep: bool,
     client: &mut Client,
-) -> Result<Option<TokenId>, Refusal> {
+) -> Result<Option<(TokenId, UnixTime)>, Refusal> {
     let form = token::form(request)?;
     let key = desk.authenticate(request, &form, client)?;
     desk.admit(request, key)?;
@@ -114,10 +113,7 @@ fn wanted(
     if !can_keep {
         return Err(Refusal::Unkept);
     }
-    // Of a token that is known it is known when it runs out, and so how long this has to be kept.
-    let (shown, at) = (Credential::Bearer(token), (desk.now, request.source));
-    let _ = desk.verifier.verify(&shown, desk.state, at);
-    Ok(Some(identity.id))
+    Ok(Some((identity.id, identity.expires_at)))
 }
 
 /// The token is good for nothing.
@@ -135,6 +131,8 @@ pub fn not_done(id: &RequestId) -> Response<Bytes> {
 pub struct Ask {
     /// The token.
     pub token: TokenId,
+    /// When it would run out by itself.
+    pub ends_at: UnixTime,
     /// Whose it is, and who asks.
     pub account: Arc<Account>,
     /// The key that was shown.

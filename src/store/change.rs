@@ -181,6 +181,15 @@ pub enum Change {
         /// When.
         now: UnixTime,
     },
+    /// Takes back tokens that clients have given back, in one go; those that have run out by `now` are
+    /// forgotten. It may come without a record of its own: a client gives back as many as it likes, and
+    /// beyond some of them one record tells of all.
+    GiveBack {
+        /// The tokens, each with when it would have run out by itself.
+        tokens: Vec<(TokenId, UnixTime)>,
+        /// When.
+        now: UnixTime,
+    },
     /// A new signing key; all others retire, and those go that retired so long ago that nothing they
     /// signed is good any more.
     AddSigningKey(SigningKeyRecord),
@@ -202,7 +211,8 @@ impl Change {
             | Self::DeleteGroup(_)
             | Self::DeleteRole(_)
             | Self::EndFileKey { .. }
-            | Self::RevokeToken { .. } => true,
+            | Self::RevokeToken { .. }
+            | Self::GiveBack { .. } => true,
             Self::Batch(changes) => changes.iter().all(Self::only_denies),
             Self::CreateAccount(_)
             | Self::UpdateAccount { .. }

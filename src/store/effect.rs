@@ -10,7 +10,7 @@ use super::{
     AccountRecord, Adoption, Change, FileAccountRecord, GrantRecord, Holder, KeyRecord, KeyUse,
     Records, RoleRecord,
 };
-use crate::words::{AccountId, AccountName, GroupName, KeyId, UnixTime};
+use crate::words::{AccountId, AccountName, GroupName, KeyId, TokenId, UnixTime};
 
 /// Whom a change concerns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,8 +21,10 @@ pub struct Touched {
     pub gone: BTreeMap<AccountId, BTreeSet<KeyId>>,
     /// Everybody: what was changed may stand behind any account.
     pub everybody: bool,
-    /// Whether other tokens are taken back now.
-    pub tokens: bool,
+    /// Tokens that are taken back now.
+    pub revoked: Vec<TokenId>,
+    /// Tokens that were, and have run out.
+    pub forgotten: Vec<TokenId>,
 }
 
 impl Touched {
@@ -167,7 +169,8 @@ impl Records {
                 Touched::everybody()
             }
             Change::Used { keys, accounts } => self.used(keys, accounts),
-            Change::RevokeToken { id, ends_at, now } => self.revoke_token(*id, *ends_at, *now),
+            Change::RevokeToken { id, ends_at, now } => self.revoke(&[(*id, *ends_at)], *now),
+            Change::GiveBack { tokens, now } => self.revoke(tokens, *now),
             Change::AddSigningKey(key) => {
                 for known in &mut self.signing_keys {
                     known.retired_at = known.retired_at.or(Some(key.created_at));
@@ -182,7 +185,8 @@ impl Records {
                 all.accounts.extend(touched.accounts);
                 all.gone.extend(touched.gone);
                 all.everybody |= touched.everybody;
-                all.tokens |= touched.tokens;
+                all.revoked.extend(touched.revoked);
+                all.forgotten.extend(touched.forgotten);
                 all
             }),
         }

@@ -46,6 +46,7 @@ impl Store for NoStore {
             | Change::AddMember { group, .. }
             | Change::RemoveMember { group, .. } => format!("group `{group}`"),
             Change::RevokeToken { id, .. } => format!("token `{id}`"),
+            Change::GiveBack { .. } => "what tokens are worth".to_owned(),
             Change::AddSigningKey(_) => "the signing key".to_owned(),
             Change::Batch(changes) => {
                 let mut done = changes.iter().map(|change| self.commit(Some(change), &[]));

@@ -63,17 +63,20 @@ impl Records {
         ids.filter_map(|id| self.keys.get(id))
     }
 
-    /// Takes a token back, and forgets those that have run out by `now`.
-    pub(super) fn revoke_token(
-        &mut self,
-        id: TokenId,
-        ends_at: UnixTime,
-        now: UnixTime,
-    ) -> Touched {
-        self.revoked_tokens.retain(|_, end| *end > now);
-        self.revoked_tokens.insert(id, ends_at);
+    /// Takes tokens back, and forgets those that have run out by `now`.
+    pub(super) fn revoke(&mut self, tokens: &[(TokenId, UnixTime)], now: UnixTime) -> Touched {
+        let mut forgotten = Vec::new();
+        self.revoked_tokens.retain(|id, end| {
+            let stays = *end > now;
+            if !stays {
+                forgotten.push(*id);
+            }
+            stays
+        });
+        self.revoked_tokens.extend(tokens.iter().copied());
         Touched {
-            tokens: true,
+            revoked: tokens.iter().map(|(id, _)| *id).collect(),
+            forgotten,
             ..Touched::default()
         }
     }

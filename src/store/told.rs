@@ -45,8 +45,8 @@ enum Subject<'c> {
 }
 
 impl Change {
-    /// Says whether it is bookkeeping that nobody asked for and that changes nobody's rights. Only
-    /// that is made without a record.
+    /// Says whether it is bookkeeping that nobody asked for and that changes nobody's rights, or what
+    /// one record tells of many. Only that is made without a record.
     pub fn is_bookkeeping(&self) -> bool {
         self.each()
             .iter()
@@ -84,8 +84,8 @@ impl Change {
             Self::Adopt(adoption) => Subject::Adoption(adoption),
             Self::OverrideFileAccount { name, .. } => Subject::FileAccount(name),
             Self::EndFileKey { id, .. } => Subject::FileKey(id),
-            // Of several each is told by itself.
-            Self::Used { .. } | Self::Batch(_) => Subject::Use,
+            // Of several each is told by itself, and what clients give back by who took it back.
+            Self::Used { .. } | Self::Batch(_) | Self::GiveBack { .. } => Subject::Use,
             Self::RevokeToken { id, .. } => Subject::Token(id),
             Self::AddSigningKey(key) => Subject::SigningKey(key.kid.as_str()),
         }

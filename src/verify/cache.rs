@@ -141,6 +141,20 @@ impl<V> Cache<V> {
         slots.map(|slot| Arc::clone(&slot.value)).collect()
     }
 
+    /// One that is as it `should` be.
+    #[cfg(not(feature = "model"))]
+    pub(super) fn find(&self, should: impl Fn(&V) -> bool) -> Option<Arc<V>> {
+        let slot = self.map.iter().find(|slot| should(&slot.value));
+        slot.map(|slot| Arc::clone(&slot.value))
+    }
+
+    /// The model asks for none.
+    #[cfg(feature = "model")]
+    #[expect(clippy::unused_self, reason = "it is asked as the other one is")]
+    pub(super) fn find(&self, _: impl Fn(&V) -> bool) -> Option<Arc<V>> {
+        None
+    }
+
     /// The model asks for none.
     #[cfg(feature = "model")]
     #[expect(clippy::unused_self, reason = "it is asked as the other one is")]

@@ -38,7 +38,9 @@ use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::settings::Tokens;
 use crate::store::Pepper;
-use crate::words::{Account, Caller, Evidence, KeyId, Permission, PermissionSet, Secret, UnixTime};
+use crate::words::{
+    Account, Caller, Evidence, KeyId, Permission, PermissionSet, Secret, TokenId, UnixTime,
+};
 
 /// When a credential is shown, and from where, if anybody knows.
 pub type At = (UnixTime, Option<IpAddr>);
@@ -224,6 +226,11 @@ impl Verifier {
     /// What is known of the tokens in the cache: all that were verified lately, in no order.
     pub(crate) fn verified(&self) -> Vec<Arc<Identity>> {
         self.known.values()
+    }
+
+    /// The token of this id, if it is in the cache. Looks through all of it, and copies none.
+    pub(crate) fn known(&self, id: &TokenId) -> Option<Arc<Identity>> {
+        self.known.find(|identity| identity.id == *id)
     }
 
     /// Tokens found in the cache since the start.

@@ -196,6 +196,7 @@ fn taken<'c>(records: &'c Records, change: &'c Change) -> Taken<'c> {
         | Change::AddMember { .. }
         | Change::Used { .. }
         | Change::RevokeToken { .. }
+        | Change::GiveBack { .. }
         | Change::AddSigningKey(_) => Nothing,
         Change::SetEnabled {
             id, enabled: false, ..

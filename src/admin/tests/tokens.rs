@@ -1,11 +1,13 @@
 //! Signing keys by age, and tokens taken back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::world::{POLICY, World};
-use crate::admin::{Actor, ErrorKind, Operation};
+use crate::admin::given_back::REVOKED_BY_CLIENTS_MAX;
+use crate::admin::{Actor, ErrorKind, GivenBack, Operation};
 use crate::credential::Credential;
 use crate::oauth::{MintRequest, mint};
 use crate::reason::Reason;
@@ -176,37 +178,46 @@ fn tokens_of_the_admin_api_are_listed_inspected_and_taken_back_too() {
     );
 }
 
+fn client(world: &World, name: &str) -> Actor {
+    Actor::Client {
+        account: name.parse().unwrap(),
+        account_id: world.account(name).id.clone(),
+        key: None,
+        address: [192, 0, 2, 1].into(),
+        request_id: RequestIds::new().next(world.clock.now()),
+    }
+}
+
+/// Gives back so many tokens that end a day from now.
+fn give_back(world: &World, by: &Actor, count: usize) -> (Vec<TokenId>, usize) {
+    let one = |_| GivenBack {
+        id: TokenId::random(),
+        ends_at: world.clock.now().plus(DAY),
+        by: by.clone(),
+    };
+    let given: Vec<_> = (0..count).map(one).collect();
+    let answers = world.service.take_back(&given).unwrap();
+    let refused = answers.iter().filter(|answer| answer.is_err()).count();
+    (given.iter().map(|given| given.id).collect(), refused)
+}
+
 /// What clients give back themselves leaves room for an operator.
 #[test]
 fn a_client_that_gives_back_tokens_without_end_is_stopped_before_an_operator_is() {
     let world = World::new(&[POLICY]);
     world.create("ci", "operator");
-    let client = Actor::Client {
-        account: "ci".parse().unwrap(),
-        account_id: world.account("ci").id.clone(),
-        key: None,
-        address: [192, 0, 2, 1].into(),
-        request_id: RequestIds::new().next(world.clock.now()),
-    };
-    let most = crate::admin::tokens::REVOKED_BY_CLIENTS_MAX;
+    let client = client(&world, "ci");
     let end = world.clock.now().plus(DAY);
-    let many = (0..most).map(|_| (TokenId::random(), end)).collect();
+    let many = (2..REVOKED_BY_CLIENTS_MAX).map(|_| (TokenId::random(), end));
     let mut inner = world.service.lock().unwrap();
-    std::sync::Arc::make_mut(&mut inner.records).revoked_tokens = many;
+    Arc::make_mut(&mut inner.records).revoked_tokens = many.collect();
     drop(inner);
-    let revoke = |actor: &Actor| {
-        let operation = Operation::TokensRevoke {
-            id: TokenId::random(),
-        };
-        world
-            .service
-            .execute(operation, actor)
-            .map_err(|error| error.kind)
-    };
-    assert_eq!(revoke(&client), Err(ErrorKind::Conflict));
-    assert!(revoke(&Actor::local()).is_ok());
+    assert_eq!(give_back(&world, &client, 5).1, 3);
+    assert_eq!(give_back(&world, &client, 1).1, 1);
+    world.done(json!({ "operation": "tokens_revoke", "id": TokenId::random() }));
     let listed = world.done(json!({ "operation": "audit_list", "filter": { "event": "token" } }));
     let refused = &listed["records"][1];
+    assert_eq!(refused["error.type"], "conflict");
     assert_eq!(
         (
             &refused["portcullis.actor.kind"],
@@ -214,6 +225,108 @@ fn a_client_that_gives_back_tokens_without_end_is_stopped_before_an_operator_is(
         ),
         (&json!("client"), &json!("192.0.2.1"))
     );
+}
+
+/// Nobody needs a right to give back what is his, so nobody can fill the trail by it: beyond a bound one
+/// record tells of many. Each is taken back all the same, on disk and in force when it is told.
+#[test]
+fn however_many_tokens_a_client_gives_back_a_few_records_tell_of_them_and_all_are_refused() {
+    let world = World::new(&[POLICY]);
+    world.create("ci", "operator");
+    let client = client(&world, "ci");
+    let changes = world.service.handle().changes();
+    let mut given = Vec::new();
+    for _ in 0..40 {
+        let before = changes.has_changed().unwrap();
+        let (ids, refused) = give_back(&world, &client, 25);
+        assert_eq!((refused, before), (0, !given.is_empty()));
+        let state = world.service.handle().snapshot();
+        assert!(ids.iter().all(|id| state.directory.is_revoked(id)));
+        given.extend(ids);
+    }
+    let records = |world: &World| {
+        let filter = json!({ "account": "ci", "event": "token.revoke", "limit": 1000 });
+        let listed = world.done(json!({ "operation": "audit_list", "filter": filter }));
+        listed["records"].as_array().unwrap().clone()
+    };
+    let alone = records(&world);
+    assert!(alone.len() <= 25, "{}", alone.len());
+    let after = json!({ "revoked": true, "expires_at": world.clock.now().plus(DAY) });
+    assert_eq!(alone[0]["portcullis.after"], after);
+    world.clock.advance(Duration::from_secs(600));
+    world.service.tell_repeats().unwrap();
+    let told = records(&world);
+    assert_eq!(told.len(), alone.len() + 1);
+    let again = told[0]["portcullis.repeated"].as_u64().unwrap();
+    assert_eq!(alone.len() as u64 + again, 1000);
+    assert_eq!(told[0]["portcullis.object.id"], json!(given.last()));
+    // Once more is nothing to tell.
+    let again = GivenBack {
+        id: given[0],
+        ends_at: world.clock.now().plus(DAY),
+        by: client,
+    };
+    assert_eq!(world.service.take_back(&[again]).unwrap(), [Ok(())]);
+    let world = world.reopen(&[POLICY]);
+    let state = world.service.handle().snapshot();
+    assert!(given.iter().all(|id| state.directory.is_revoked(id)));
+    assert_eq!(
+        world.done(json!({ "operation": "audit_verify" }))["fault"],
+        Value::Null
+    );
+}
+
+/// What an operator hands out is never one of many: whoever reads the trail can tell which token it was,
+/// and take it back.
+#[test]
+fn each_token_that_is_issued_and_each_backup_has_a_record_of_its_own_however_much_was_asked_before()
+{
+    let world = World::new(&[POLICY]);
+    world.create("noise", "reader");
+    world.create("chief", "operator");
+    let operator = Actor::peer(0, None);
+    let ask = |operation: Value| {
+        let operation: Operation = serde_json::from_value(operation).unwrap();
+        world.service.execute(operation, &operator).unwrap()
+    };
+    for _ in 0..30 {
+        ask(json!({ "operation": "keys_list" }));
+    }
+    let issue = |account: &str, hours: u64, scope: Option<&str>| {
+        let scope: Option<Vec<_>> = scope.map(|scope| vec![scope]);
+        ask(json!({
+            "operation": "tokens_issue", "account": account, "scope": scope,
+            "lifetime_seconds": hours * 60 * 60,
+        }))
+    };
+    let issued = [
+        issue("noise", 1, None),
+        issue("chief", 24, Some("devices:view")),
+        issue("noise", 1, None),
+    ];
+    let filter = json!({ "event": "token.issue" });
+    let listed = world.done(json!({ "operation": "audit_list", "filter": filter }));
+    let records = listed["records"].as_array().unwrap();
+    assert_eq!(records.len(), 3, "{records:?}");
+    for (record, issued) in records.iter().rev().zip(&issued) {
+        assert_eq!(record["portcullis.object.id"], issued["id"]);
+        assert_eq!(record["portcullis.account.name"], issued["account"]);
+        let after = &record["portcullis.after"];
+        assert_eq!(after["scope"], issued["scope"]);
+        let end = world.clock.now();
+        let end = end.plus(Duration::from_secs(issued["expires_in"].as_u64().unwrap()));
+        assert_eq!(after["expires_at"], json!(end));
+        assert!(!record.to_string().contains("eyJ"));
+    }
+    for name in ["one.db", "two.db"] {
+        let file = world.folder.path().join(name);
+        let made = ask(json!({ "operation": "store_backup", "file": file }));
+        let filter = json!({ "event": "store.backup", "limit": 1 });
+        let listed = world.done(json!({ "operation": "audit_list", "filter": filter }));
+        let record = &listed["records"][0];
+        assert_eq!(record["portcullis.object.name"], json!(file));
+        assert_eq!(record["portcullis.after"]["size_bytes"], made["size_bytes"]);
+    }
 }
 
 #[test]

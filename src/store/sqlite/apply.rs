@@ -82,7 +82,8 @@ pub(super) fn apply(tx: Tx<'_>, change: &Change) -> Done {
         Change::OverrideFileAccount { .. } => upkeep::override_file_account(tx, change),
         Change::EndFileKey { id, at } => upkeep::end_file_key(tx, id, *at),
         Change::Used { keys, accounts } => upkeep::used(tx, keys, accounts),
-        Change::RevokeToken { id, ends_at, now } => upkeep::revoke_token(tx, id, *ends_at, *now),
+        Change::RevokeToken { id, ends_at, now } => upkeep::revoke(tx, &[(*id, *ends_at)], *now),
+        Change::GiveBack { tokens, now } => upkeep::revoke(tx, tokens, *now),
         Change::AddSigningKey(key) => upkeep::add_signing_key(tx, key),
         Change::Batch(changes) => changes.iter().try_for_each(|change| apply(tx, change)),
     }

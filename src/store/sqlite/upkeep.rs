@@ -122,17 +122,19 @@ pub(super) fn prune_keys(tx: Tx<'_>, now: UnixTime) -> rusqlite::Result<usize> {
     tx.execute("DELETE FROM keys WHERE expires_at < ?1", before)
 }
 
-pub(super) fn revoke_token(tx: Tx<'_>, id: &TokenId, ends_at: UnixTime, now: UnixTime) -> Done {
+pub(super) fn revoke(tx: Tx<'_>, tokens: &[(TokenId, UnixTime)], now: UnixTime) -> Done {
     run(
         tx,
         "DELETE FROM revoked_tokens WHERE ends_at <= ?1",
         [millis(now)],
     )?;
-    tx.execute(
+    let mut insert = tx.prepare(
         "INSERT INTO revoked_tokens (id, ends_at) VALUES (?1, ?2) \
          ON CONFLICT (id) DO UPDATE SET ends_at = excluded.ends_at",
-        params![id.as_str(), millis(ends_at)],
     )?;
+    for (id, ends_at) in tokens {
+        insert.execute(params![id.as_str(), millis(*ends_at)])?;
+    }
     Ok(())
 }
 
