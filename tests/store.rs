@@ -655,6 +655,11 @@ pub(crate) fn change(
                 .collect(),
             now,
         },
+        24 if b.is_multiple_of(4) => Change::ReplaceSigningKeys(SigningKeyRecord {
+            kid: format!("only-{}-{a}-{b}", now.as_secs()),
+            created_at: now,
+            ..signing_key(a)
+        }),
         24 => Change::AddSigningKey(SigningKeyRecord {
             kid: format!("kid-{}-{a}-{b}", now.as_secs()),
             created_at: now,

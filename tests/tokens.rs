@@ -362,6 +362,34 @@ fn a_new_signing_key_signs_at_once_and_the_old_one_is_believed() {
     );
 }
 
+#[test]
+fn after_a_leak_every_token_and_what_it_opened_ends_and_keys_go_on() {
+    let upstream = Scripted::start();
+    let gateway = Fixture::before(&upstream.url()).start();
+    let key = gateway.account("ci", &["reader"]);
+    let before = gateway.token(&key);
+    let mut client = Client::connect(gateway.address());
+    let bearer = format!("Bearer {before}");
+    client.send(request(
+        "GET /v1/items/7",
+        &[("Authorization", &bearer)],
+        b"",
+    ));
+    let mut connection = upstream.accept();
+    connection.head();
+    connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n");
+    client.head();
+    assert_eq!(client.bytes(6), b"1\r\nx\r\n");
+    gateway.json(&["tokens", "rotate-key", "--end-tokens"]);
+    assert_eq!(client.rest(), b"", "cut, and not ended as if whole");
+    assert_eq!(gateway.ask("GET /v1/items/7", Some(&before)).status(), 401);
+    assert!(gateway.token(&key) != before);
+    assert_eq!(
+        gateway.json(&["tokens", "keys"]).as_array().map(Vec::len),
+        Some(1)
+    );
+}
+
 async fn use_all(caller: &mut Caller, tokens: &VecDeque<String>, uses: &AtomicUsize) {
     for token in tokens {
         let bearer = format!("Bearer {token}");

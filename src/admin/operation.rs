@@ -248,8 +248,8 @@ operations! {
     TokensRevoke { id: TokenId, };
     /// The keys that tokens are signed with.
     SigningKeysList {};
-    /// A new key to sign with. What the old one signed is good until it runs out.
-    SigningKeysRotate {};
+    /// A new key to sign with. What the old one signed is good until it runs out, or ends at once.
+    SigningKeysRotate { #[serde(default)] end_tokens: bool, };
     /// What a token says, and whether it would be believed.
     TokensInspect { token: Token, };
     /// Every route.
@@ -353,6 +353,14 @@ pub const HOST_ONLY: &[(&str, &str)] = &[
 ];
 
 impl Operation {
+    /// Says whether its answer holds a secret.
+    pub fn makes_secret(&self) -> bool {
+        matches!(
+            self,
+            Self::KeysCreate { .. } | Self::KeysRotate { .. } | Self::TokensIssue { .. }
+        )
+    }
+
     /// Why it is asked for on the gateway's own machine alone, if it is.
     pub fn host_only(&self) -> Option<&'static str> {
         let name = self.name();
@@ -461,7 +469,7 @@ impl Operation {
             | Self::GroupsList {}
             | Self::TokensInspect { .. }
             | Self::SigningKeysList {}
-            | Self::SigningKeysRotate {}
+            | Self::SigningKeysRotate { .. }
             | Self::RoutesList {}
             | Self::RoutesOverlaps { .. }
             | Self::PermissionsList {}

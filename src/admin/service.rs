@@ -293,6 +293,25 @@ impl Service {
         }
     }
 
+    /// Says whether `actor` may have the answer once more that `operation` had, which holds a secret, and
+    /// records that he had it.
+    ///
+    /// # Errors
+    ///
+    /// When he may not, or the audit trail could not be written.
+    pub fn permit_again(
+        &self,
+        operation: &Operation,
+        actor: &Actor,
+        terms: &Terms,
+    ) -> Result<(), AdminError> {
+        let asked = Asked::of(operation, actor, self.clock.now()).again();
+        let desk = Desk::new(self, self.lock()?, asked);
+        let mut desk = desk.for_somebody(Some(terms));
+        desk.permit(operation)?;
+        desk.record(Outcome::Success)
+    }
+
     /// Records that `actor` was refused before what he asks for became an operation: for a wrong
     /// secret, or for lack of the permission that its endpoint asks for.
     ///

@@ -140,8 +140,9 @@ pub(super) fn signing_keys(desk: &Desk<'_>) -> Value {
     json!({ "signing_keys": keys.collect::<Vec<_>>() })
 }
 
-/// A new key signs from now on. What the one before signed is believed until it runs out.
-pub(super) fn rotate(desk: &mut Desk<'_>) -> Answer {
+/// A new key signs from now on. What the one before signed is believed until it runs out; after a leak of
+/// that key nothing it signed is, and every token there is ends.
+pub(super) fn rotate(desk: &mut Desk<'_>, end_tokens: bool) -> Answer {
     let Some(pepper) = desk.service.pepper.clone() else {
         return Err(conflict(
             "without a store the signing key is a file: put another at `tokens.signing_key` and start again",
@@ -156,15 +157,19 @@ pub(super) fn rotate(desk: &mut Desk<'_>) -> Answer {
         kid: key.kid,
     };
     let kid = record.kid.clone();
-    desk.change(&Change::AddSigningKey(record))?;
+    desk.change(&match end_tokens {
+        true => Change::ReplaceSigningKeys(record),
+        false => Change::AddSigningKey(record),
+    })?;
     let signing = unwrap(desk.records(), &pepper)
-        .map_err(|error| AdminError::new(ErrorKind::Unavailable, error.to_string()))?;
+        .map_err(|error| AdminError::new(ErrorKind::Unavailable, error.to_string()))?
+        .in_place_of(desk.directory().signing(), end_tokens);
     desk.service.handle.store(State {
         policy: Arc::clone(&desk.state.policy),
         directory: desk.state.directory.with_signing(Arc::new(signing)),
     });
     desk.state = desk.service.handle.snapshot();
-    Ok(json!({ "id": kid, "signs": true, "created_at": desk.now }))
+    Ok(json!({ "id": kid, "signs": true, "created_at": desk.now, "tokens_ended": end_tokens }))
 }
 
 impl Service {
@@ -181,7 +186,10 @@ impl Service {
         if self.pepper().is_none() || !is_due {
             return Ok(false);
         }
-        self.execute(Operation::SigningKeysRotate {}, &Actor::Gateway)
-            .map(|_| true)
+        self.execute(
+            Operation::SigningKeysRotate { end_tokens: false },
+            &Actor::Gateway,
+        )
+        .map(|_| true)
     }
 }

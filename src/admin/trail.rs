@@ -65,7 +65,7 @@ impl Operation {
             Self::GroupsDelete { .. } => Change("group.delete"),
             Self::TokensIssue { .. } => Change("token.issue"),
             Self::TokensRevoke { .. } => Change("token.revoke"),
-            Self::SigningKeysRotate {} => Change("signing_key.rotate"),
+            Self::SigningKeysRotate { .. } => Change("signing_key.rotate"),
             Self::TokensList { .. } => Look("token.list"),
             Self::Reload {} => Change("policy.reload"),
             Self::Drain {} => Change("gateway.drain"),
@@ -177,7 +177,7 @@ impl Operation {
             | Self::GroupsList {}
             | Self::TokensInspect { .. }
             | Self::SigningKeysList {}
-            | Self::SigningKeysRotate {}
+            | Self::SigningKeysRotate { .. }
             | Self::RoutesList {}
             | Self::RoutesMatch { .. }
             | Self::RoutesOverlaps { .. }
@@ -262,6 +262,13 @@ impl Asked {
     /// This is what whoever asks gets: it stands in the record of it.
     pub(super) fn hands_out(&mut self, told: Told) {
         self.handed = Some(told);
+    }
+
+    /// The same, of which the answer is given once more and nothing is done.
+    pub(super) fn again(mut self) -> Self {
+        let words = self.words.take().unwrap_or_default();
+        self.words = Some(format!("{words} (the same answer once more)"));
+        self
     }
 
     fn event(&self) -> &'static str {

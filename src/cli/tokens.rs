@@ -14,7 +14,7 @@ use super::arguments::span;
 use super::output::Format;
 use super::table::View;
 use super::transport::{Operation, Token};
-use super::{Context, Exit, Failure};
+use super::{Confirmed, Context, Exit, Failure};
 use crate::words::{AccountName, Permission, TokenId, discreet};
 
 /// What tokens look like.
@@ -104,7 +104,14 @@ pub(super) enum Command {
     /// List the keys that tokens are signed with
     Keys,
     /// Sign with a new key from now on; what the old one signed works until it runs out
-    RotateKey,
+    #[command(before_help = "Examples:
+  portcullis tokens rotate-key
+  portcullis tokens rotate-key --end-tokens   # the old signing key has leaked")]
+    RotateKey {
+        /// End every token there is, and what they opened, at once; their keys work, and get new ones
+        #[arg(long)]
+        end_tokens: bool,
+    },
     /// Say what a token is, and whether it works now
     #[command(before_help = "Examples:
   echo \"$TOKEN\" | portcullis tokens inspect
@@ -144,8 +151,12 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, F
             context.output.answer(&rows, &KEYS)?;
             Ok(Exit::Ok)
         }
-        Command::RotateKey => {
-            let answer = context.ask(Operation::SigningKeysRotate {})?;
+        Command::RotateKey { end_tokens } => {
+            if end_tokens {
+                let Confirmed = context
+                    .confirm_if_asked("end every token there is; clients have to get new ones")?;
+            }
+            let answer = context.ask(Operation::SigningKeysRotate { end_tokens })?;
             context.output.answer(&answer, &KEYS)?;
             Ok(Exit::Ok)
         }

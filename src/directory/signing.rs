@@ -4,6 +4,7 @@
 //! run out. A key's id is taken from its public half, so the same key has the same id everywhere.
 
 use std::fmt;
+use std::time::Duration;
 
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand::SystemRandom;
@@ -16,6 +17,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::settings::TOKEN_LIFETIME_MAX;
 use crate::words::UnixTime;
 
 /// Room for a token in bytes: most have no scope and fit.
@@ -23,6 +25,10 @@ const TOKEN_BYTES: usize = 512;
 
 /// Characters of a key id: 96 bits, enough that no two keys ever share one.
 const KID_LENGTH: usize = 16;
+
+/// How much later than the retirement of its key a token may say it was made: it says so in whole seconds,
+/// and a clock may have been set back meanwhile.
+const RETIREMENT_SLACK: Duration = Duration::from_secs(60);
 
 /// One signing key.
 pub struct SigningKey {
@@ -125,6 +131,15 @@ impl SigningKey {
         Ok(token)
     }
 
+    /// Says whether this key signed a token that was made and ends then, if it is what signed it: none of
+    /// ours lives longer than [`TOKEN_LIFETIME_MAX`], and a key that has retired signs nothing any more. What
+    /// else its signature stands below was made by somebody who has its private half.
+    pub fn can_have_signed(&self, issued_at: UnixTime, expires_at: UnixTime) -> bool {
+        let retired = self.retired_at.map(|at| at.plus(RETIREMENT_SLACK));
+        expires_at <= issued_at.plus(TOKEN_LIFETIME_MAX)
+            && retired.is_none_or(|retired| issued_at <= retired)
+    }
+
     /// The private half as the JWT library takes it, for tokens of other forms than our own.
     ///
     /// # Panics
@@ -154,28 +169,44 @@ impl fmt::Debug for SigningKey {
 
 /// All signing keys, oldest first.
 #[derive(Debug, Default)]
-pub struct SigningKeys(Vec<SigningKey>);
+pub struct SigningKeys {
+    keys: Vec<SigningKey>,
+    /// How often all of them were replaced at once since the start: what a token opened before that ends.
+    replaced: u64,
+}
 
 impl SigningKeys {
     /// These keys.
     pub fn new(mut keys: Vec<SigningKey>) -> Self {
         keys.sort_by_key(|key| key.created_at);
-        Self(keys)
+        Self { keys, replaced: 0 }
+    }
+
+    /// These keys in the place of `before`, all of them new or not.
+    #[must_use]
+    pub fn in_place_of(self, before: &Self, all_new: bool) -> Self {
+        let replaced = before.replaced.wrapping_add(u64::from(all_new));
+        Self { replaced, ..self }
+    }
+
+    /// How often all of them were replaced at once since the start.
+    pub fn replaced(&self) -> u64 {
+        self.replaced
     }
 
     /// The key that signs: the newest that is not retired.
     pub fn current(&self) -> Option<&SigningKey> {
-        self.0.iter().rev().find(|key| key.retired_at.is_none())
+        self.keys.iter().rev().find(|key| key.retired_at.is_none())
     }
 
     /// The key with this id, retired ones too.
     pub fn by_kid(&self, kid: &str) -> Option<&SigningKey> {
-        self.0.iter().find(|key| key.kid == kid)
+        self.keys.iter().find(|key| key.kid == kid)
     }
 
     /// All keys, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &SigningKey> {
-        self.0.iter()
+        self.keys.iter()
     }
 }
 

@@ -41,6 +41,8 @@ pub(super) struct Standing {
     held: bool,
     /// Who asked, if a credential was looked at.
     known: bool,
+    /// How often all signing keys had been replaced at once: a token from before that opens nothing.
+    signing: u64,
     /// The only permissions its credential may use, in the policy that counts them so.
     subset: Option<Box<(Arc<Policy>, PermissionSet)>>,
     /// What said the place to a boundary.
@@ -131,6 +133,7 @@ impl Standing {
             seat: OnceCell::new(),
             held: !permit.is_preflight(),
             known: caller.is_some(),
+            signing: state.directory.signing().replaced(),
             subset: subset.map(|subset| Box::new((Arc::clone(&state.policy), subset))),
             headers: permit.bound_headers().cloned().map(Box::new),
             despite: RefCell::default(),
@@ -167,6 +170,7 @@ impl Standing {
             seat: OnceCell::new(),
             held: self.held,
             known: self.known,
+            signing: self.signing,
             subset: self.subset.clone(),
             headers: self.headers.clone(),
             despite: RefCell::default(),
@@ -254,7 +258,11 @@ impl Standing {
             return Ok(None);
         };
         let directory = &state.directory;
-        if facts.token.is_some_and(|id| directory.is_revoked(&id)) {
+        let is_over = self.signing != directory.signing().replaced();
+        if facts
+            .token
+            .is_some_and(|id| is_over || directory.is_revoked(&id))
+        {
             return Err(Reason::TokenRevoked);
         }
         let (account, key) = match &facts.key {

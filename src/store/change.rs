@@ -193,6 +193,8 @@ pub enum Change {
     /// A new signing key; all others retire, and those go that retired so long ago that nothing they
     /// signed is good any more.
     AddSigningKey(SigningKeyRecord),
+    /// A new signing key, and no other: every token there is ends.
+    ReplaceSigningKeys(SigningKeyRecord),
     /// Several, in this order; none of them if one is refused.
     Batch(Vec<Self>),
 }
@@ -227,7 +229,8 @@ impl Change {
             | Self::AddMember { .. }
             | Self::Adopt(_)
             | Self::Used { .. }
-            | Self::AddSigningKey(_) => false,
+            | Self::AddSigningKey(_)
+            | Self::ReplaceSigningKeys(_) => false,
         }
     }
 }

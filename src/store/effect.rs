@@ -171,6 +171,10 @@ impl Records {
             Change::Used { keys, accounts } => self.used(keys, accounts),
             Change::RevokeToken { id, ends_at, now } => self.revoke(&[(*id, *ends_at)], *now),
             Change::GiveBack { tokens, now } => self.revoke(tokens, *now),
+            Change::ReplaceSigningKeys(key) => {
+                self.signing_keys = vec![key.clone()];
+                Touched::default()
+            }
             Change::AddSigningKey(key) => {
                 for known in &mut self.signing_keys {
                     known.retired_at = known.retired_at.or(Some(key.created_at));

@@ -47,7 +47,9 @@ impl Store for NoStore {
             | Change::RemoveMember { group, .. } => format!("group `{group}`"),
             Change::RevokeToken { id, .. } => format!("token `{id}`"),
             Change::GiveBack { .. } => "what tokens are worth".to_owned(),
-            Change::AddSigningKey(_) => "the signing key".to_owned(),
+            Change::AddSigningKey(_) | Change::ReplaceSigningKeys(_) => {
+                "the signing key".to_owned()
+            }
             Change::Batch(changes) => {
                 let mut done = changes.iter().map(|change| self.commit(Some(change), &[]));
                 return done.find(Result::is_err).unwrap_or(Ok(None));

@@ -87,7 +87,9 @@ impl Change {
             // Of several each is told by itself, and what clients give back by who took it back.
             Self::Used { .. } | Self::Batch(_) | Self::GiveBack { .. } => Subject::Use,
             Self::RevokeToken { id, .. } => Subject::Token(id),
-            Self::AddSigningKey(key) => Subject::SigningKey(key.kid.as_str()),
+            Self::AddSigningKey(key) | Self::ReplaceSigningKeys(key) => {
+                Subject::SigningKey(key.kid.as_str())
+            }
         }
     }
 }

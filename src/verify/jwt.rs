@@ -70,10 +70,11 @@ impl Identity {
         Ok(())
     }
 
-    /// The key that signed this, if it is still there.
+    /// The key that signed this, if it is still there and may have.
     pub(crate) fn signer<'k>(&self, keys: &'k SigningKeys) -> Option<&'k SigningKey> {
         keys.by_kid(&self.signer)
             .filter(|key| key.public == self.signer_public)
+            .filter(|key| key.can_have_signed(self.issued_at, self.expires_at))
     }
 }
 
@@ -115,7 +116,10 @@ pub(super) fn verify(
     }
     let digest: [u8; 32] = Sha256::digest(token).into();
     let (first, _) = digest.split_first_chunk().ok_or(Reason::TokenUnknown)?;
-    claims.identity(signer, *first).ok_or(Reason::TokenUnknown)
+    let identity = claims.identity(signer, *first);
+    identity
+        .filter(|identity| identity.signer(keys).is_some())
+        .ok_or(Reason::TokenUnknown)
 }
 
 /// The signing key a header names, if the header is one of ours.

@@ -200,8 +200,14 @@ fn demand<'o>(desk: &Desk<'_>, operation: &'o Operation) -> Demand<'o> {
         O::AccountsList { .. } => Demand::Held(ACCOUNTS_VIEW),
         O::AccountsShow { name } => Demand::See(ACCOUNTS_VIEW, vec![Subject::Account(name)]),
         O::AccountsApply { .. } => Demand::All(ACCOUNTS_EDIT),
-        O::AccountsCreate { grants, owner, .. } => {
-            Demand::Make(ACCOUNTS_EDIT, owner.as_ref(), extent::given(desk, grants))
+        O::AccountsCreate {
+            name,
+            grants,
+            owner,
+            ..
+        } => {
+            let whole = extent::of_new(desk, name, grants);
+            Demand::Make(ACCOUNTS_EDIT, owner.as_ref(), whole)
         }
         O::AccountsUpdate { name, .. }
         | O::AccountsDisable { name }
@@ -253,7 +259,7 @@ fn demand<'o>(desk: &Desk<'_>, operation: &'o Operation) -> Demand<'o> {
         }
         O::Whoami {} => Demand::Nothing,
         O::Status {} | O::StoreStatus {} | O::SigningKeysList {} => Demand::Everywhere(SERVER_VIEW),
-        O::Reload {} | O::Drain {} | O::StoreBackup { .. } | O::SigningKeysRotate {} => {
+        O::Reload {} | O::Drain {} | O::StoreBackup { .. } | O::SigningKeysRotate { .. } => {
             Demand::Everywhere(SERVER_EDIT)
         }
     }

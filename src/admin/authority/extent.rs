@@ -110,6 +110,20 @@ impl Extent {
     }
 }
 
+impl Extent {
+    /// Adds what groups in files give to the account of this name.
+    fn of_file_groups(&mut self, desk: &Desk<'_>, resolver: &mut Resolver<'_>, name: &AccountName) {
+        let filed = resolver.file_groups_of(name);
+        for group in filed
+            .iter()
+            .filter_map(|name| desk.policy().groups.get(*name))
+        {
+            let grants = group.grants.iter();
+            self.grants(resolver, grants.map(|held| (&held.role, &held.within)));
+        }
+    }
+}
+
 /// Says whether a grant that holds within `wide` holds everywhere within `narrow`.
 pub(super) fn covers_place(wide: &Boundary, narrow: &Boundary) -> bool {
     wide.iter().all(|(dimension, values)| {
@@ -169,14 +183,7 @@ fn account(desk: &Desk<'_>, resolver: &mut Resolver<'_>, name: &AccountName) -> 
     {
         extent.grants(resolver, open(&group.grants));
     }
-    let filed = resolver.file_groups_of(name);
-    for group in filed
-        .iter()
-        .filter_map(|name| desk.policy().groups.get(*name))
-    {
-        let grants = group.grants.iter();
-        extent.grants(resolver, grants.map(|held| (&held.role, &held.within)));
-    }
+    extent.of_file_groups(desk, resolver, name);
     Some(extent)
 }
 
@@ -231,6 +238,14 @@ pub(super) fn given(desk: &Desk<'_>, grants: &[Grant]) -> Extent {
     let mut extent = Extent::default();
     let grants = grants.iter().map(|grant| (&grant.role, &grant.within));
     extent.grants(&mut resolver, grants);
+    extent
+}
+
+/// What a new account of this name would hold: its grants, and what groups in files give to whoever has it.
+pub(super) fn of_new(desk: &Desk<'_>, name: &AccountName, grants: &[Grant]) -> Extent {
+    let mut extent = given(desk, grants);
+    let mut resolver = Resolver::new(desk.policy(), desk.records());
+    extent.of_file_groups(desk, &mut resolver, name);
     extent
 }
 

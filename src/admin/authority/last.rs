@@ -197,7 +197,8 @@ fn taken<'c>(records: &'c Records, change: &'c Change) -> Taken<'c> {
         | Change::Used { .. }
         | Change::RevokeToken { .. }
         | Change::GiveBack { .. }
-        | Change::AddSigningKey(_) => Nothing,
+        | Change::AddSigningKey(_)
+        | Change::ReplaceSigningKeys(_) => Nothing,
         Change::SetEnabled {
             id, enabled: false, ..
         }

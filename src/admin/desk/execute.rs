@@ -143,7 +143,7 @@ impl Desk<'_> {
             O::TokensList { account } => tokens::list(self, account.as_ref()),
             O::TokensRevoke { id } => tokens::revoke(self, id),
             O::SigningKeysList {} => Ok(tokens::signing_keys(self)),
-            O::SigningKeysRotate {} => tokens::rotate(self),
+            O::SigningKeysRotate { end_tokens } => tokens::rotate(self, end_tokens),
             O::TokensInspect { token } => Ok(look::inspect_token(self, &token)),
             O::RoutesList {} => Ok(look::routes(self.policy())),
             O::RoutesMatch {

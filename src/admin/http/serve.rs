@@ -30,7 +30,8 @@ use super::problem::{Problem, Refusal};
 use super::read::{Asked, BODY_BYTES_MAX};
 use super::record::{Notes, Place, Records};
 use super::{endpoints, guard};
-use crate::admin::{AdminError, ErrorKind, Page, Service, Terms};
+use crate::admin::{AdminError, ErrorKind, Operation, Page, Service, Terms};
+use crate::audit::Actor;
 use crate::listener::Door;
 use crate::listener::aside::{Aside, Bounds};
 use crate::oauth;
@@ -235,17 +236,7 @@ impl Api {
         let asked = Asked::new(path, parts.uri.query(), |name| endpoint.knows(name), body)?;
         let operation = (endpoint.reads)(&asked)?;
         let page = Turn::of(endpoint, &asked)?;
-        let first = match self.begin(endpoint, &parts.headers, (&caller, digest))? {
-            None => None,
-            Some(Begun::First(first)) => Some(first),
-            Some(Begun::Again(answer)) => {
-                tracing::info!(request_id = %id, endpoint = endpoint.id, "answered again");
-                let mut response = respond(endpoint, answer, &page, &parts.uri);
-                let said = HeaderValue::from_static("true");
-                response.headers_mut().insert(again::REPLAYED, said);
-                return Ok(response);
-            }
-        };
+        let begun = self.begin(endpoint, &parts.headers, (&caller, digest))?;
         let actor = guard::actor(&caller.account, caller.key, (source, id));
         let terms = Terms {
             caller,
@@ -253,6 +244,17 @@ impl Api {
             policy: Arc::clone(&state.policy),
             if_match: versions(&parts.headers),
             page: page.asked(),
+        };
+        let first = match begun {
+            None => None,
+            Some(Begun::First(first)) => Some(first),
+            Some(Begun::Again(answer)) => {
+                self.may_again(operation, (actor, terms)).await?;
+                let mut response = respond(endpoint, answer, &page, &parts.uri);
+                let said = HeaderValue::from_static("true");
+                response.headers_mut().insert(again::REPLAYED, said);
+                return Ok(response);
+            }
         };
         let service = Arc::clone(&self.service);
         // Whoever goes away meanwhile finds the answer when he asks again.
@@ -270,6 +272,26 @@ impl Api {
             Err(AdminError::new(ErrorKind::Unavailable, said))
         })?;
         Ok(respond(endpoint, answer, &page, &parts.uri))
+    }
+
+    /// An answer that holds a secret is not given a second time to whoever may not have it any more, nor
+    /// without a record.
+    async fn may_again(
+        &self,
+        operation: Operation,
+        (actor, terms): (Actor, Terms),
+    ) -> Result<(), AdminError> {
+        if !operation.makes_secret() {
+            return Ok(());
+        }
+        let service = Arc::clone(&self.service);
+        let work = move || service.permit_again(&operation, &actor, &terms);
+        let done = tokio::task::spawn_blocking(work).await;
+        done.unwrap_or_else(|error| {
+            tracing::error!(%error, "an operation did not end well");
+            let said = "the operation failed: see the server's log";
+            Err(AdminError::new(ErrorKind::Unavailable, said))
+        })
     }
 
     /// Notes who asks, and keeps it if he may not.
@@ -304,7 +326,12 @@ impl Api {
             false => None,
         };
         let now = self.service.now();
-        let begin = |key: String| self.again.begin(&caller.account.id, &key, asked, now);
+        // Of another key of the account it is another request: its answer may hold a secret.
+        let whose = caller.key.map(|key| key.to_string()).unwrap_or_default();
+        let begin = |key: String| {
+            let key = format!("{whose} {key}");
+            self.again.begin(&caller.account.id, &key, asked, now)
+        };
         key.map(begin).transpose()
     }
 }

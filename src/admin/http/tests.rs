@@ -548,7 +548,8 @@ fn a_token_is_good_for_the_audience_it_was_made_for_and_no_other() {
 
 #[test]
 fn nobody_sees_or_changes_what_his_grant_does_not_cover() {
-    let desk = Desk::new();
+    let crew = "groups: { crew: { members: [deploy-bot], grants: [{ role: operator }] } }";
+    let desk = Desk::on(&[POLICY, FILED, crew]);
     desk.administrator();
     desk.world.done(json!({
         "operation": "roles_create", "name": "desk",
@@ -595,6 +596,9 @@ fn nobody_sees_or_changes_what_his_grant_does_not_cover() {
     assert_eq!(give("desk", json!({ "tenant": ["acme"] })), 200);
     let wide = json!({ "name": "wide", "owner": { "tenant": ["globex"] } });
     assert_eq!(desk.ask("POST /accounts", &manager, Some(&wide)).0, 403);
+    // Files give a name of theirs what he does not hold, to whoever comes by it.
+    let taken = json!({ "name": "deploy-bot" });
+    assert_eq!(desk.ask("POST /accounts", &manager, Some(&taken)).0, 403);
 }
 
 #[test]
@@ -693,6 +697,23 @@ fn what_is_asked_again_with_its_key_is_answered_again_and_not_done_again() {
     let second = desk.account("second", &json!([{ "role": "portcullis-admin" }]));
     let (_, _, another) = asked(make, &second, Some(&json!({})), "two");
     assert_ne!(another["id"], key["id"]);
+    // Each time it is told there is a record, and who lost the right to it is told nothing.
+    let records = desk
+        .world
+        .done(json!({ "operation": "audit_list", "filter": { "event": "key.create" } }));
+    let records = records["records"].as_array().unwrap().clone();
+    let told = |record: &&Value| record.to_string().contains("once more");
+    assert_eq!(records.iter().filter(told).count(), 1, "{records:?}");
+    desk.world.done(
+        json!({ "operation": "accounts_ungrant", "name": "second", "role": "portcullis-admin" }),
+    );
+    desk.world.done(
+        json!({ "operation": "accounts_grant", "name": "second", "role": "portcullis-admin",
+        "within": { "tenant": ["acme"] } }),
+    );
+    let (status, _, told) = asked(make, &second, Some(&json!({})), "two");
+    assert_eq!(status.as_u16(), 404, "{told}");
+    assert_eq!(told["secret"], Value::Null);
     // What was refused was not done.
     let missing = json!({ "role": "later" });
     assert_eq!(

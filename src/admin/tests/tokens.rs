@@ -53,6 +53,32 @@ fn a_signing_key_is_replaced_when_it_is_old_and_forgotten_when_nothing_of_it_is_
 }
 
 #[test]
+fn after_a_leak_one_signing_key_is_left_and_no_token_of_another() {
+    let world = World::new(&[POLICY]);
+    world.done(json!({ "operation": "accounts_create", "name": "ci" }));
+    let issue = || {
+        let told = world.done(json!({ "operation": "tokens_issue", "account": "ci" }));
+        told["access_token"].as_str().unwrap().to_owned()
+    };
+    let is_good = |token: &str| {
+        let told = world.done(json!({ "operation": "tokens_inspect", "token": token }));
+        told["good"] == true
+    };
+    let before = issue();
+    world.done(json!({ "operation": "signing_keys_rotate" }));
+    let between = issue();
+    assert!(is_good(&before) && is_good(&between));
+    let told = world.done(json!({ "operation": "signing_keys_rotate", "end_tokens": true }));
+    assert_eq!(told["tokens_ended"], true);
+    assert!(!is_good(&before) && !is_good(&between));
+    let keys = signing_keys(&world);
+    assert_eq!((keys.len(), &keys[0]["id"]), (1, &told["id"]));
+    assert!(is_good(&issue()));
+    let world = world.reopen(&[POLICY]);
+    assert_eq!(signing_keys(&world), keys);
+}
+
+#[test]
 fn a_token_that_was_taken_back_is_forgotten_when_it_would_have_run_out() {
     let world = World::new(&[POLICY]);
     let revoke = |world: &World, id: TokenId| {

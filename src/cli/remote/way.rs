@@ -132,7 +132,7 @@ pub(super) fn of(operation: &Operation) -> Way {
         O::TokensList { .. } => asks(GET, "/tokens"),
         O::TokensRevoke { .. } => asks(POST, "/tokens/{id}/revoke"),
         O::SigningKeysList {} => asks(GET, "/signing-keys"),
-        O::SigningKeysRotate {} => asks(POST, "/signing-keys/rotate"),
+        O::SigningKeysRotate { .. } => asks(POST, "/signing-keys/rotate"),
         O::TokensInspect { .. } => sends(POST, "/tokens/inspect"),
         O::RoutesList {} => asks(GET, "/routes"),
         O::RoutesMatch { .. } => sends(POST, "/routes/match"),

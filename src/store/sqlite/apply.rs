@@ -85,6 +85,7 @@ pub(super) fn apply(tx: Tx<'_>, change: &Change) -> Done {
         Change::RevokeToken { id, ends_at, now } => upkeep::revoke(tx, &[(*id, *ends_at)], *now),
         Change::GiveBack { tokens, now } => upkeep::revoke(tx, tokens, *now),
         Change::AddSigningKey(key) => upkeep::add_signing_key(tx, key),
+        Change::ReplaceSigningKeys(key) => upkeep::replace_signing_keys(tx, key),
         Change::Batch(changes) => changes.iter().try_for_each(|change| apply(tx, change)),
     }
 }

@@ -152,3 +152,8 @@ pub(super) fn add_signing_key(tx: Tx<'_>, key: &SigningKeyRecord) -> Done {
     )?;
     Ok(insert_signing_key(tx, key)?)
 }
+
+pub(super) fn replace_signing_keys(tx: Tx<'_>, key: &SigningKeyRecord) -> Done {
+    run(tx, "DELETE FROM signing_keys", [])?;
+    Ok(insert_signing_key(tx, key)?)
+}

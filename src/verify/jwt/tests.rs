@@ -2,6 +2,8 @@
 
 mod claims;
 
+use std::time::Duration;
+
 use jsonwebtoken::EncodingKey;
 use jsonwebtoken::crypto::sign;
 
@@ -233,6 +235,39 @@ fn a_retired_key_still_verifies_what_it_signed() {
         Algorithm::EdDSA,
     );
     assert!(world.bearer(&token, START).is_ok());
+}
+
+#[test]
+fn what_a_signing_key_cannot_have_signed_is_not_believed_though_its_signature_holds() {
+    let world = World::new();
+    let good = claims(&world);
+    let refused = |claims: &str, what: &str| claims_refused(&world, claims, what);
+    // No token of ours lives longer than a day.
+    refused(
+        &with(&good, "1795302900", "1795388401"),
+        "a second more than a day",
+    );
+    refused(&with(&good, "1795302900", "253402300799"), "for ever");
+    let day = with(&good, "1795302900", "1795388400");
+    let token = forge(&world, &header(&world), &day);
+    assert!(world.bearer(&token, START).is_ok());
+
+    // Whoever has a key that is retired makes no more tokens with it.
+    let retired = world.signing.iter().next().unwrap();
+    let kid = &world.signing.current().unwrap().kid;
+    let header = with(&header(&world), kid, &retired.kid);
+    let later = |secs: u64| {
+        let claims = with(&good, "1795302000", &(1_795_302_000 + secs).to_string());
+        let claims = with(&claims, "1795302900", &(1_795_302_900 + secs).to_string());
+        let token = signed(&header, &claims, &retired.encoding(), Algorithm::EdDSA);
+        let now = START.plus(Duration::from_secs(secs));
+        world
+            .bearer(&token, now)
+            .map(|caller| caller.account.name.to_string())
+    };
+    assert!(later(60).is_ok(), "clocks may differ by so much");
+    assert_eq!(later(61), Err(Reason::TokenUnknown));
+    assert_eq!(later(86_400), Err(Reason::TokenUnknown));
 }
 
 #[test]

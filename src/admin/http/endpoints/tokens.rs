@@ -43,6 +43,11 @@ struct Shown {
     token: Token,
 }
 
+const END_TOKENS: &[Parameter] = &[Parameter {
+    name: "end_tokens",
+    about: "`true` to end every token there is, at once: after a leak of the key that signed them",
+}];
+
 pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         id: "issueToken",
@@ -97,8 +102,13 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         id: "rotateSigningKey",
         verb: Verb::Post,
         path: "/signing-keys/rotate",
-        summary: "Makes a new key to sign with; what the old one signed is good until it runs out",
-        reads: |_| Ok(Operation::SigningKeysRotate {}),
+        summary: "Makes a new key to sign with; what the old one signed is good until it runs out, or ends at once",
+        query: END_TOKENS,
+        reads: |asked| {
+            Ok(Operation::SigningKeysRotate {
+                end_tokens: asked.word("end_tokens")?.unwrap_or_default(),
+            })
+        },
         ..Endpoint::of(TAG, SERVER_EDIT)
     },
     Endpoint {
