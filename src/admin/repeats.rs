@@ -396,4 +396,95 @@ mod tests {
             assert_eq!(count, (records / SHARE_PART).clamp(1, SHARE_AT_ONCE));
         }
     }
+
+    fn refused(entry: Entry, kind: &str) -> Entry {
+        let outcome = Outcome::Failure {
+            kind: kind.to_owned(),
+            message: String::new(),
+        };
+        Entry { outcome, ..entry }
+    }
+
+    /// How many of these have records of their own.
+    fn own(repeats: &mut Repeats, each: &[Entry]) -> usize {
+        let own = each
+            .iter()
+            .filter(|entry| repeats.take((*entry).clone()).is_some());
+        own.count()
+    }
+
+    /// What is told when the window is over: events, and how often each was asked again.
+    fn told_of(repeats: &Repeats) -> Vec<(&'static str, u64)> {
+        let over = BEGAN.plus(WINDOW);
+        let due = repeats.due(over, over);
+        let mut told: Vec<_> = due
+            .iter()
+            .map(|entry| (entry.event, entry.repeated.unwrap().0))
+            .collect();
+        told.sort_unstable();
+        told
+    }
+
+    #[test]
+    fn the_first_of_each_kind_has_its_record_and_every_one_after_it_is_counted() {
+        let mut repeats = Repeats::new(&settings::Audit::default());
+        let by = |uid: u32, event: &'static str| {
+            let (user, pid) = (None, None);
+            entry(Actor::ControlSocket { uid, user, pid }, event, BEGAN)
+        };
+        let look = || by(1, "key.list");
+        let alone = vec![look(); ALONE as usize];
+        assert_eq!(own(&mut repeats, &alone), alone.len());
+        // What came of it makes another kind; the second of each is the first that is counted.
+        let kinds = [
+            look(),
+            refused(look(), "not_permitted"),
+            refused(look(), "not_found"),
+            by(1, "token.list"),
+        ];
+        assert_eq!(own(&mut repeats, &kinds), kinds.len());
+        assert_eq!(told_of(&repeats), []);
+        assert_eq!(own(&mut repeats, &kinds), 0);
+        assert_eq!(own(&mut repeats, &kinds[3..]), 0);
+        assert_eq!(
+            told_of(&repeats),
+            [
+                ("key.list", 1),
+                ("key.list", 1),
+                ("key.list", 1),
+                ("token.list", 2)
+            ]
+        );
+        // Another one begins for himself, and so does he when it has been told.
+        assert_eq!(own(&mut repeats, &[by(2, "key.list")]), 1);
+        let over = BEGAN.plus(WINDOW);
+        repeats.told(over, over);
+        assert_eq!(told_of(&repeats), []);
+        assert_eq!(own(&mut repeats, &kinds), kinds.len());
+    }
+
+    #[test]
+    fn whoever_has_a_64_of_ipv6_is_one_stranger_and_of_many_most_are_one() {
+        let mut repeats = Repeats::new(&settings::Audit::default());
+        let guess = |address: String| {
+            let address = address.parse().unwrap();
+            let request_id = RequestIds::new().next(BEGAN);
+            let stranger = Actor::Stranger {
+                address,
+                request_id,
+            };
+            refused(entry(stranger, "key.guess", BEGAN), "key_unknown")
+        };
+        let of_one = (0..100).map(|number| guess(format!("2001:db8::{number:x}:1")));
+        let of_one: Vec<_> = of_one.collect();
+        assert_eq!(own(&mut repeats, &of_one), ALONE as usize + 1);
+        assert_eq!(repeats.others.0.len(), 1);
+        let of_all = (0..200).map(|number| guess(format!("2001:db8:0:{number:x}::1")));
+        let of_all: Vec<_> = of_all.collect();
+        let alone = own(&mut repeats, &of_all);
+        assert_eq!(repeats.others.0.len(), STRANGERS_MAX + 1);
+        let known: u64 = told_of(&repeats).iter().map(|(_, count)| count).sum();
+        // Whatever has no record of its own is counted.
+        assert_eq!(known, 300 - u64::from(ALONE) - 1 - alone as u64);
+    }
 }

@@ -3,10 +3,12 @@
 mod apply;
 mod audit;
 mod escalation;
+mod filed;
 mod keys;
 mod last;
 mod looks;
 mod roles;
+mod rules;
 mod tokens;
 pub(super) mod world;
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::desk::{Answer, Desk};
-use super::{AdminError, ErrorKind, Operation, accounts, groups, roles};
+use super::{AdminError, ErrorKind, Operation, accounts, groups, keys, roles};
 
 /// Hexadecimal digits of a version: 64 bits, of which nobody makes two alike by chance.
 const DIGITS: usize = 16;
@@ -61,7 +61,12 @@ fn thing(desk: &Desk<'_>, operation: &Operation) -> Option<Answer> {
         | O::AccountsUngrant { name, .. }
         | O::AccountsDisable { name }
         | O::AccountsEnable { name }
-        | O::AccountsDelete { name } => accounts::show(desk, name),
+        | O::AccountsDelete { name }
+        | O::KeysCreate { account: name, .. }
+        | O::KeysImport { account: name, .. } => accounts::show(desk, name),
+        O::KeysUpdate { key, .. } | O::KeysRotate { key, .. } | O::KeysExpire { key, .. } => {
+            keys::show(desk, key)
+        }
         O::GroupsAdd { group: name, .. }
         | O::GroupsRemove { group: name, .. }
         | O::GroupsGrant { name, .. }

@@ -211,3 +211,118 @@ fn figures(service: &Service, now: UnixTime) -> DirectoryFigures {
 fn figure(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::admin::{Actor, Operation, open_server};
+    use crate::policy::Policy;
+
+    const START: UnixTime = UnixTime::from_secs(1_795_302_000);
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    /// A service with an account, where the end of a key is spoken of three days before.
+    fn service(folder: &tempfile::TempDir) -> Service {
+        let file = folder.path().join("portcullis.yaml");
+        std::fs::write(&file, "store: sqlite:p.db\nkeys: { warn_before: 3d }").unwrap();
+        let settings = Settings::load(&file).unwrap();
+        let policy = Arc::new(Policy::default());
+        let service = open_server(&settings, policy, Clock::still(START)).unwrap();
+        ask(
+            &service,
+            json!({ "operation": "accounts_create", "name": "ci" }),
+        );
+        service
+    }
+
+    fn ask(service: &Service, operation: Value) -> Value {
+        let operation: Operation = serde_json::from_value(operation).unwrap();
+        service.execute(operation, &Actor::Gateway).unwrap()
+    }
+
+    fn key(service: &Service, end: Option<UnixTime>) -> KeyId {
+        let create = json!({ "operation": "keys_create", "account": "ci", "expires_at": end });
+        ask(service, create)["id"]
+            .as_str()
+            .unwrap()
+            .parse()
+            .unwrap()
+    }
+
+    /// The keys that are spoken of now, and were not before.
+    fn spoken(warned: &mut Warned, service: &Service, now: UnixTime) -> Vec<KeyId> {
+        let before = warned.0.clone();
+        warned.warn(service, now);
+        let new = warned.0.iter();
+        let new = new.filter(|(id, end)| before.get(*id) != Some(*end));
+        new.map(|(id, _)| *id).collect()
+    }
+
+    #[test]
+    fn a_key_that_ends_soon_is_spoken_of_once_and_again_if_it_gets_another_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let service = service(&folder);
+        let soon = key(&service, Some(START.plus(2 * DAY)));
+        let later = key(&service, Some(START.plus(5 * DAY)));
+        key(&service, None);
+        let mut warned = Warned::default();
+        assert_eq!(spoken(&mut warned, &service, START), [soon]);
+        assert_eq!(spoken(&mut warned, &service, START), []);
+        let end = START.plus(2 * DAY + Duration::from_secs(60));
+        ask(
+            &service,
+            json!({ "operation": "keys_expire", "key": soon, "at": end }),
+        );
+        assert_eq!(spoken(&mut warned, &service, START), [soon]);
+        assert_eq!(spoken(&mut warned, &service, START.plus(3 * DAY)), [later]);
+        // Of what is over nothing is kept.
+        assert_eq!(warned.0.len(), 1);
+    }
+
+    #[test]
+    fn many_keys_that_end_together_are_not_told_in_one_burst() {
+        let folder = tempfile::tempdir().unwrap();
+        let service = service(&folder);
+        for _ in 0..WARNINGS_AT_ONCE + 20 {
+            key(&service, Some(START.plus(DAY)));
+        }
+        let mut warned = Warned::default();
+        for new in [WARNINGS_AT_ONCE, 20, 0] {
+            assert_eq!(spoken(&mut warned, &service, START).len(), new);
+        }
+    }
+
+    #[test]
+    fn the_figures_tell_keys_that_end_soon_from_those_that_have_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let service = service(&folder);
+        for days in [1, 2, 9] {
+            key(&service, Some(START.plus(days * DAY)));
+        }
+        key(&service, None);
+        let told = |now| {
+            let figures = figures(&service, now);
+            let keys = (
+                figures.keys_active,
+                figures.keys_expired,
+                figures.keys_expiring,
+            );
+            (keys, figures.next_expiry)
+        };
+        let end = |days: u32| Some(START.plus(days * DAY));
+        assert_eq!(told(START), ((4, 0, 2), end(1)));
+        assert_eq!(told(START.plus(DAY)), ((3, 1, 1), end(2)));
+        assert_eq!(told(START.plus(9 * DAY)), ((1, 3, 0), None));
+        ask(
+            &service,
+            json!({ "operation": "accounts_disable", "name": "ci" }),
+        );
+        let figures = figures(&service, START);
+        assert_eq!(
+            (figures.accounts_enabled, figures.accounts_disabled),
+            (0, 1)
+        );
+    }
+}

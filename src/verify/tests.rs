@@ -112,6 +112,22 @@ fn an_issued_token_lives_as_long_as_its_account() {
     );
 }
 
+/// An id that stood in one account's file and stands in another's now: what was made from it then is not
+/// the other's.
+#[test]
+fn a_token_does_not_follow_its_key_to_another_account() {
+    let mut world = World::new();
+    let token = world.token("ci", None);
+    assert!(world.bearer(&token, START).is_ok());
+    let key = world.records.key(&world.key("ci")).unwrap().clone();
+    world.forget_keys("ci");
+    let account = "sa_far".parse().unwrap();
+    world
+        .records
+        .put_key(crate::store::KeyRecord { account, ..key });
+    assert_eq!(both(&world, &token, START).unwrap_err(), Reason::KeyRevoked);
+}
+
 /// The decision says that an account is switched off; here it is still a caller.
 #[test]
 fn a_disabled_account_is_left_to_the_decision() {

@@ -390,6 +390,20 @@ mod tests {
     }
 
     #[test]
+    fn another_method_another_target_or_another_body_is_another_request() {
+        let one = asked(&http::Method::POST, "/api/v1/accounts", b"{}");
+        for other in [
+            asked(&http::Method::PUT, "/api/v1/accounts", b"{}"),
+            asked(&http::Method::POST, "/api/v1/groups", b"{}"),
+            asked(&http::Method::POST, "/api/v1/accounts", b"{ }"),
+            // What ends one part begins no other.
+            asked(&http::Method::POST, "/api/v1/accounts{", b"}"),
+        ] {
+            assert_ne!(one, other);
+        }
+    }
+
+    #[test]
     fn no_answer_lies_there_in_clear_nor_what_opens_it() {
         let answers = Answers::new();
         let ci = AccountId::random();

@@ -158,7 +158,7 @@ fn parameters(endpoint: &Endpoint) -> Vec<Value> {
             "description": "Where the page begins: from the `Link` of the page before",
         }));
     }
-    if endpoint.changes() {
+    if endpoint.has_versions() {
         parameters.push(json!({
             "name": "If-Match", "in": "header", "schema": text(),
             "description": "The `ETag` of what may be changed; anything else is 412",

@@ -147,6 +147,12 @@ impl Endpoint {
         self.verb != Verb::Get
     }
 
+    /// Says whether it reads `If-Match`: what changes something that is shown by itself.
+    pub(super) fn has_versions(&self) -> bool {
+        let mut names = self.parameters();
+        self.changes() && names.any(|name| matches!(name, "account" | "group" | "role" | "key"))
+    }
+
     /// Says whether it reads `Idempotency-Key`: what makes something, or does it each time.
     pub(super) fn can_be_asked_again(&self) -> bool {
         let edits = self.permission.is_some_and(|name| name.ends_with(":edit"));

@@ -2,6 +2,7 @@
 
 mod foreign;
 mod refusals;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};

@@ -439,6 +439,36 @@ fn an_older_state_put_back_whole_is_found_by_an_anchor_alone() {
 }
 
 #[test]
+fn an_anchor_knows_of_an_end_that_was_cut_off() {
+    let world = some_accounts(3);
+    let head = world.anchor();
+    let later = Anchor {
+        number: head.number + 40,
+        ..head
+    };
+    let (record, message) = world.fault(&[later]).unwrap();
+    assert!(record > Some(head.number), "{message}");
+    assert!(message.contains("its end was cut off"), "{message}");
+    // The end that was cut off takes the ends of the chain with it, as somebody does who knows the form.
+    assert_eq!(world.fault(&[head]), None);
+}
+
+#[test]
+fn a_trail_that_was_tampered_with_is_not_cut_whatever_its_age() {
+    let world = World::with(
+        &[POLICY],
+        "store: sqlite:p.db\naudit: { max_age: 1d, records: 10 }",
+    );
+    for number in 0..30 {
+        world.done(json!({ "operation": "accounts_create", "name": format!("n{number}") }));
+    }
+    world.tamper("UPDATE audit_ends SET seal = zeroblob(32)");
+    world.clock.advance(Duration::from_secs(9 * 24 * 60 * 60));
+    assert_eq!(world.service.cut_audit().unwrap(), 0);
+    assert!(world.records().len() > 30);
+}
+
+#[test]
 fn what_is_too_old_or_too_much_is_cut_off_and_the_rest_stays_proven() {
     let bounds = "store: sqlite:p.db\naudit: { max_age: 30d, records: 10 }";
     let world = World::with(&[POLICY], bounds);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::world::{POLICY, World};
 use crate::admin::{Actor, AdminError, ErrorKind, Operation, Terms};
 use crate::credential::Credential;
-use crate::words::{KeyId, RequestIds, Secret};
+use crate::words::{Evidence, KeyId, RequestIds, Secret, TokenId};
 
 /// Where the administrator asks from.
 const HOME: &str = "10.1.2.3";
@@ -284,4 +284,156 @@ fn another_administrator_counts_if_he_can_get_in() {
         ..stage
     };
     assert_eq!(stage.ask(&ungrant).unwrap_err().kind, ErrorKind::Conflict);
+}
+
+/// He stands in a policy file with his key, and may be shut off there; over the admin API he is the last.
+#[test]
+fn an_administrator_of_a_file_counts_as_long_as_a_key_of_his_gets_in() {
+    let (id, secret) = (KeyId::random(), Secret::random());
+    let by_file = |more: &str| {
+        format!(
+            "accounts:\n  root:\n    grants: [{{ role: portcullis-admin }}]\n    \
+             keys: [{{ id: {id}, digest: \"{}\"{more} }}]\n",
+            secret.digest()
+        )
+    };
+    let takes = json!({ "operation": "accounts_disable", "name": "root" });
+    let world = World::new(&[POLICY, &by_file("")]);
+    let key = json!({ "id": id, "secret": secret.reveal() });
+    let stage = Stage { world, key };
+    assert!(
+        stage
+            .ask(&json!({ "operation": "signing_keys_list" }))
+            .is_ok()
+    );
+    let refused = stage.ask(&takes).unwrap_err();
+    assert!(refused.message.contains("last administrator"), "{refused}");
+
+    // Another administrator, of the store: the one of the file counts beside him if his key does.
+    let other = json!({ "operation": "accounts_create", "name": "other",
+        "grants": [{ "role": "portcullis-admin" }] });
+    stage.ask(&other).unwrap();
+    let key = json!({ "operation": "keys_create", "account": "other" });
+    let key = stage.ask(&key).unwrap();
+    let leaves = json!({ "operation": "accounts_disable", "name": "other" });
+    let mut stage = Stage { key, ..stage };
+    for (more, counts) in [
+        (", only: ['portcullis.keys:*']", false),
+        (", expires_at: 2020-01-01T00:00:00Z", false),
+        ("", true),
+    ] {
+        stage.world.reload(&[POLICY, &by_file(more)]).unwrap();
+        let left = stage.ask(&leaves);
+        assert_eq!(left.is_ok(), counts, "{more}: {left:?}");
+    }
+    // Who is shut off, or holds his role within a boundary, is none.
+    stage
+        .world
+        .done(json!({ "operation": "accounts_enable", "name": "other" }));
+    stage
+        .world
+        .done(json!({ "operation": "accounts_disable", "name": "root" }));
+    assert_eq!(stage.ask(&leaves).unwrap_err().kind, ErrorKind::Conflict);
+    stage
+        .world
+        .done(json!({ "operation": "accounts_create", "name": "near",
+        "grants": [{ "role": "portcullis-admin", "within": { "tenant": ["acme"] } }] }));
+    stage
+        .world
+        .done(json!({ "operation": "keys_create", "account": "near" }));
+    assert_eq!(stage.ask(&leaves).unwrap_err().kind, ErrorKind::Conflict);
+    // A key that has run out does not get in either.
+    stage
+        .world
+        .done(json!({ "operation": "accounts_create", "name": "late",
+        "grants": [{ "role": "portcullis-admin" }] }));
+    stage
+        .world
+        .done(json!({ "operation": "keys_create", "account": "late",
+        "expires_at": "2026-11-22T00:00:00Z" }));
+    stage
+        .world
+        .clock
+        .advance(std::time::Duration::from_secs(60 * 60));
+    assert_eq!(stage.ask(&leaves).unwrap_err().kind, ErrorKind::Conflict);
+    stage.key = json!({ "id": id, "secret": secret.reveal() });
+    assert!(stage.terms(HOME).is_some());
+}
+
+/// A request that has been let in waits for the lock; what is taken back meanwhile is taken back.
+#[test]
+fn nothing_is_done_in_the_name_of_who_lost_the_right_to_it_while_he_waited() {
+    let give =
+        json!({ "operation": "accounts_grant", "name": "other", "role": "portcullis-viewer" });
+    let changes: [fn(&Value) -> Value; 6] = [
+        |_| json!({ "operation": "accounts_disable", "name": "root" }),
+        |_| json!({ "operation": "accounts_delete", "name": "root" }),
+        |_| json!({ "operation": "accounts_update", "name": "root", "allow_from": ["192.0.2.0/24"] }),
+        |key| json!({ "operation": "keys_expire", "key": key }),
+        |key| json!({ "operation": "keys_update", "key": key, "allow_from": ["192.0.2.0/24"] }),
+        |key| json!({ "operation": "keys_update", "key": key, "only": ["portcullis.keys:*"] }),
+    ];
+    let done_by = |stage: &Stage, terms: &Terms| {
+        let actor = Actor::Gateway;
+        let operation: Operation = serde_json::from_value(give.clone()).unwrap();
+        stage.world.service.execute_for(operation, &actor, terms)
+    };
+    for change in changes {
+        let stage = Stage::new();
+        let terms = stage.terms(HOME).unwrap();
+        assert!(done_by(&stage, &terms).is_ok());
+        let change = change(&stage.key["id"]);
+        stage.world.done(change.clone());
+        let refused = done_by(&stage, &terms).unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::NotPermitted, "{change}: {refused}");
+    }
+    // A token of his, and the policy that his rights were read under.
+    let stage = Stage::new();
+    let mut terms = stage.terms(HOME).unwrap();
+    let id = TokenId::random();
+    terms.caller.evidence = Evidence::Token {
+        digest: [0; 8],
+        expires_at: stage.world.clock.now(),
+        id,
+    };
+    assert!(done_by(&stage, &terms).is_ok());
+    stage
+        .world
+        .done(json!({ "operation": "tokens_revoke", "id": id }));
+    assert_eq!(
+        done_by(&stage, &terms).unwrap_err().kind,
+        ErrorKind::NotPermitted
+    );
+    let terms = stage.terms(HOME).unwrap();
+    stage.world.reload(&[POLICY]).unwrap();
+    assert_eq!(
+        done_by(&stage, &terms).unwrap_err().kind,
+        ErrorKind::Unavailable
+    );
+    // What his token is narrowed to holds as his key's limits do.
+    let mut terms = stage.terms(HOME).unwrap();
+    terms.caller.subset = Some(crate::words::PermissionSet::default());
+    assert_eq!(
+        done_by(&stage, &terms).unwrap_err().kind,
+        ErrorKind::NotPermitted
+    );
+}
+
+#[test]
+fn what_is_for_the_gateways_own_machine_is_refused_to_an_administrator_too() {
+    let stage = Stage::new();
+    for (name, _) in crate::admin::operation::HOST_ONLY {
+        let fields = match *name {
+            "StoreBackup" => json!({ "file": stage.world.folder.path().join("copy") }),
+            "Drain" | "StoreStatus" => json!({}),
+            other => panic!("say what `{other}` is asked with"),
+        };
+        let refused = stage.ask(&named(name, fields)).unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::NotPermitted, "{name}: {refused}");
+        assert!(
+            refused.message.contains("own machine alone"),
+            "{name}: {refused}"
+        );
+    }
+    assert!(!stage.world.folder.path().join("copy").exists());
 }

@@ -333,3 +333,73 @@ fn put_triggers(connection: &Connection, table: &str) -> rusqlite::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> SealKey {
+        SealKey::new(&Zeroizing::new([7; 32]))
+    }
+
+    /// What a row is moved by to mean something else, with not a byte of it changed.
+    #[test]
+    fn a_row_is_another_one_in_another_table_and_with_its_columns_parted_otherwise() {
+        let row = |table: &str, values: &[&str]| {
+            let values = values.iter().map(|text| ValueRef::Text(text.as_bytes()));
+            key().row(table, values)
+        };
+        let one = row("account_grants", &["ci", "reader"]);
+        assert_eq!(one, row("account_grants", &["ci", "reader"]));
+        for other in [
+            row("group_grants", &["ci", "reader"]),
+            row("account_grants", &["reader", "ci"]),
+            row("account_grants", &["cir", "eader"]),
+            row("account_grants", &["ci", "reader", ""]),
+            row("account_grant", &["s", "ci", "reader"]),
+        ] {
+            assert_ne!(one, other);
+        }
+        let of = |value: ValueRef<'_>| key().row("keys", [value].into_iter());
+        let number = 0x30_i64.to_be_bytes();
+        let kinds = [
+            of(ValueRef::Null),
+            of(ValueRef::Text(b"")),
+            of(ValueRef::Blob(b"")),
+            of(ValueRef::Integer(0x30)),
+            of(ValueRef::Blob(&number)),
+        ];
+        for (place, kind) in kinds.iter().enumerate() {
+            assert!(!kinds[..place].contains(kind), "{place}");
+        }
+    }
+
+    #[test]
+    fn a_seal_is_of_its_sum_and_of_how_many_changes_there_were() {
+        let (none, some) = (Sum::default(), key().row("keys", std::iter::empty()));
+        let seals = [
+            key().seal(1, none),
+            key().seal(2, none),
+            key().seal(1, some),
+            SealKey::new(&Zeroizing::new([8; 32])).seal(1, none),
+        ];
+        for (place, seal) in seals.iter().enumerate() {
+            assert!(!seals[..place].contains(seal), "{place}");
+        }
+    }
+
+    #[test]
+    fn what_was_added_can_be_taken_and_order_does_not_count() {
+        let row = |text: &str| key().row("keys", [ValueRef::Text(text.as_bytes())].into_iter());
+        let (mut one, mut other) = (Sum::default(), Sum::default());
+        ["a", "b", "c"]
+            .into_iter()
+            .for_each(|text| one.add(row(text)));
+        ["c", "a", "x", "b"]
+            .into_iter()
+            .for_each(|text| other.add(row(text)));
+        assert_ne!(one, other);
+        other.take(row("x"));
+        assert_eq!(one, other);
+    }
+}

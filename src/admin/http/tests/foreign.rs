@@ -207,3 +207,114 @@ fn whoever_sees_a_role_or_a_group_is_not_told_of_accounts_he_does_not_see() {
     assert_eq!(ask("GET /groups", None).0, 200);
     assert_eq!(ask("DELETE /roles/shift?force=true", None).0, 200);
 }
+
+/// What an endpoint tells or does beyond any boundary.
+const OF_THE_GATEWAY: [&str; 8] = [
+    "showStatus",
+    "reloadServer",
+    "listAuditRecords",
+    "followAuditRecords",
+    "verifyAuditTrail",
+    "showAuditAnchor",
+    "listSigningKeys",
+    "rotateSigningKey",
+];
+const OF_EVERYBODY: [&str; 9] = [
+    "applyAccounts",
+    "listTokens",
+    "revokeToken",
+    "listHolders",
+    "showMatrix",
+    "listDenials",
+    "followDenials",
+    "topDenials",
+    "showDenial",
+];
+
+#[test]
+fn what_is_the_gateways_or_everybodys_is_for_who_holds_the_right_to_it_everywhere() {
+    let desk = Desk::on(&[POLICY, FILED]);
+    desk.administrator();
+    let resources = crate::policy::own::permissions().iter();
+    let resources = resources.map(|(name, _)| name.as_str().split_once(':').unwrap().0);
+    let all: BTreeSet<_> = resources.map(|resource| format!("{resource}:*")).collect();
+    let any = "portcullis.grants:*";
+    let mut but_any: Vec<_> = all.iter().filter(|name| *name != any).cloned().collect();
+    but_any.extend(["devices:*".to_owned(), "tenants:*".to_owned()]);
+    for (name, permissions) in [("most", json!(but_any)), ("any", json!([any]))] {
+        desk.world.done(json!({
+            "operation": "roles_create", "name": name, "permissions": permissions,
+        }));
+    }
+    let acme = json!({ "tenant": ["acme"] });
+    let near = json!([{ "role": "most", "within": acme }, { "role": "any", "within": acme }]);
+    let apart = json!([{ "role": "most" }, { "role": "any" }]);
+    let callers = [
+        ("near", desk.account("near", &near)),
+        ("wide", desk.account("wide", &json!([{ "role": "most" }]))),
+        // Rights of different grants never mix.
+        ("apart", desk.account("apart", &apart)),
+    ];
+    for endpoint in endpoints::all() {
+        let of = super::nothing();
+        let (line, body) = (line(endpoint, &of), body(endpoint, &of));
+        for (who, key) in &callers {
+            let expected = match *who {
+                "near" => {
+                    OF_THE_GATEWAY.contains(&endpoint.id) || OF_EVERYBODY.contains(&endpoint.id)
+                }
+                _ => OF_EVERYBODY.contains(&endpoint.id),
+            };
+            let (status, _, told) = desk.ask(&line, key, body.as_ref());
+            assert_eq!(
+                status == 403,
+                expected,
+                "{} as {who}: {status} {told}",
+                endpoint.id
+            );
+        }
+    }
+}
+
+/// A role is included only by whoever sees it, whatever it gives; and what of a thing of his is somebody
+/// else's he is not told.
+#[test]
+fn a_role_of_somebody_elses_is_included_in_nothing_and_named_to_nobody() {
+    let world = Foreign::new();
+    let desk = &world.desk;
+    let ask = |line: &str, body: Option<&Value>| {
+        let (status, _, told) = desk.ask(line, &world.manager, body);
+        (status.as_u16(), told)
+    };
+    for (line, new) in [
+        ("PATCH /roles/ours", json!({ "include": ["NAME"] })),
+        ("POST /roles", json!({ "name": "new", "include": ["NAME"] })),
+        (
+            "POST /accounts/ours/grant",
+            json!({ "role": "NAME", "within": { "tenant": ["acme"] } }),
+        ),
+    ] {
+        let [theirs, nobodys] = ["umbrella", "nobodies"].map(|name| {
+            let body: Value = serde_json::from_str(&new.to_string().replace("NAME", name)).unwrap();
+            let (status, told) = ask(line, Some(&body));
+            (status, told["detail"].to_string().replace(name, "NAME"))
+        });
+        assert_eq!(
+            theirs,
+            (400, "\"there is no role `NAME`\"".to_owned()),
+            "{line}"
+        );
+        assert_eq!(theirs, nobodys, "{line}");
+    }
+    for made in [
+        json!({ "operation": "roles_update", "name": "ours", "include": ["umbrella"] }),
+        json!({ "operation": "groups_create", "name": "hidden", "owner": { "tenant": ["umbrella"] } }),
+        json!({ "operation": "groups_add", "group": "hidden", "account": "ours" }),
+    ] {
+        desk.world.done(made);
+    }
+    let (status, role) = ask("GET /roles/ours", None);
+    assert_eq!((status, &role["include"]), (200, &json!([])));
+    let (status, account) = ask("GET /accounts/ours", None);
+    assert_eq!((status, &account["groups"]), (200, &json!(["ours"])));
+}

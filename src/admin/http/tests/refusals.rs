@@ -318,6 +318,31 @@ fn a_throttled_source_hears_so_before_it_hears_anything_else() {
     );
 }
 
+#[test]
+fn wrong_secrets_at_the_token_endpoint_count_against_their_source_too() {
+    let desk = Desk::set("trusted_proxies: [0.0.0.0]");
+    let root = desk.administrator();
+    let shown = wrong(&root, &desk.key_of("root"));
+    let (id, secret) = shown.split_once('.').unwrap();
+    let ask = |source: &str, line: &str| {
+        let form = format!("grant_type=client_credentials&client_id={id}&client_secret={secret}");
+        let headers = [
+            ("x-forwarded-for", source),
+            ("content-type", "application/x-www-form-urlencoded"),
+        ];
+        let mut request = request(line, &headers, None);
+        *request.body_mut() = axum::body::Body::from(form);
+        desk.send(request).0.as_u16()
+    };
+    let limit = crate::settings::ListenerLimits::default().failures_per_source;
+    for _ in 0..limit {
+        assert_eq!(ask("192.0.2.1", "POST /oauth/token"), 401);
+    }
+    assert_eq!(ask("192.0.2.1", "POST /oauth/token"), 429);
+    assert_eq!(ask("192.0.2.1", "GET /nothing"), 429);
+    assert_eq!(ask("192.0.2.2", "POST /oauth/token"), 401);
+}
+
 /// A body that does something before it comes.
 struct Slow<F>(F);
 
