@@ -144,16 +144,13 @@ pub(super) fn refuse_unheld<'g>(
         return Ok(());
     }
     let (role, within) = (&grant.role, &grant.within);
-    let held: Vec<_> = same
-        .iter()
-        .map(|held| format!("`{}`", held.within))
-        .collect();
+    let held: Vec<_> = same.iter().map(|held| held.within.to_string()).collect();
     Err(not_found(if held.is_empty() {
         format!("{whose} does not hold role `{role}`")
     } else {
         format!(
-            "{whose} does not hold role `{role}` for `{within}`, but for {}",
-            held.join(", ")
+            "{whose} holds role `{role}` not for `{within}`, but for `{}`: name what it is held for",
+            held.join("`, `")
         )
     }))
 }

@@ -228,6 +228,8 @@ impl<'a> Desk<'a> {
             return Ok(());
         }
         let known = built_in.keys().chain(custom.keys()).map(RoleName::as_str);
+        let own = crate::policy::own::roles().iter();
+        let known = known.chain(own.map(|role| role.name.as_str()));
         let near = nearest(role.as_str(), known);
         Err(self.unknown(format!("there is no role `{role}`{near}")))
     }

@@ -14,8 +14,21 @@ use super::table::{View, printable};
 use super::transport::Operation;
 use super::{Context, Exit, Failure};
 use crate::audit::{Anchor, Filter, PAGE_MAX};
-use crate::words::AccountName;
+use crate::words::{AccountName, nearest};
 
+/// The kinds of events there are; behind the point stands what was done.
+pub(super) const KINDS: [&str; 10] = [
+    "account",
+    "audit",
+    "denial",
+    "gateway",
+    "group",
+    "key",
+    "policy",
+    "role",
+    "signing_key",
+    "token",
+];
 /// Records that are listed when nothing is said.
 const LIMIT_DEFAULT: usize = 50;
 
@@ -184,11 +197,26 @@ fn list(wanted: &List, context: &mut Context<'_>) -> Result<Exit, Failure> {
             .for_each(|record| *record = drawn(record));
     }
     context.output.answer(&records, &VIEW)?;
+    if let (Some([]), Some(event)) = (records.as_array().map(Vec::as_slice), &wanted.which.event) {
+        unknown(event, context)?;
+    }
     if let Some(next) = answer.get("next").and_then(Value::as_u64) {
         let said = format_args!("older ones: add `--before {next}`");
         context.output.remark(said)?;
     }
     Ok(Exit::Ok)
+}
+
+/// Says that there is no such event, where nothing was found and that is why.
+fn unknown(event: &str, context: &mut Context<'_>) -> Result<(), Failure> {
+    let kind = event.split('.').next().unwrap_or(event);
+    if KINDS.contains(&kind) {
+        return Ok(());
+    }
+    let near = nearest(kind, KINDS);
+    context
+        .output
+        .remark(format_args!("no kind of event is called `{kind}`{near}"))
 }
 
 fn tail(which: &Which, context: &mut Context<'_>) -> Result<Exit, Failure> {
@@ -342,7 +370,8 @@ fn actor(record: &Value) -> &str {
     }
 }
 
-/// What it is about: `account ci`, `key pck_… of ci`.
+/// What it is about: `account ci`, `key pck_… of ci`; and what was to become of it, as far as whoever asked
+/// said: `account ci, role reader, tenant acme`.
 fn object(record: &Value) -> String {
     let kind = text(record, "portcullis.object.kind");
     let name = first(record, &["portcullis.object.name", "portcullis.object.id"]);
@@ -354,7 +383,10 @@ fn object(record: &Value) -> String {
     };
     let parts = [kind, name, &of];
     let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-    parts.join(" ")
+    let asked = text(record, "portcullis.asked").replace('`', "");
+    let said = asked.split_once(", ").map(|(_, said)| said);
+    let parts = [Some(parts.join(" ")), said.map(str::to_owned)];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 fn event(record: &Value) -> &str {

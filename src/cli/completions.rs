@@ -12,10 +12,11 @@ use super::{Context, Exit, Failure, names, tree};
 #[derive(Args, Debug)]
 #[command(before_help = "Examples:
   portcullis completions bash > /etc/bash_completion.d/portcullis
-  portcullis completions zsh > ~/.zfunc/_portcullis")]
+  portcullis completions zsh > ~/.zfunc/_portcullis
+  portcullis completions fish > ~/.config/fish/completions/portcullis.fish")]
 pub(super) struct Completions {
-    /// The shell
-    shell: Shell,
+    /// The shell; the one of `$SHELL` if left out
+    shell: Option<Shell>,
 }
 
 /// Where the pages go.
@@ -31,7 +32,10 @@ pub(super) struct Man {
 
 /// Prints a completion script.
 pub(super) fn run(completions: &Completions, context: &mut Context<'_>) -> Result<Exit, Failure> {
-    let script = names::script(&completions.shell.to_string())?;
+    let shell = completions.shell.or_else(Shell::from_env).ok_or_else(|| {
+        Failure::usage("say for which shell, such as `portcullis completions bash`: `$SHELL` names none that is known")
+    })?;
+    let script = names::script(&shell.to_string())?;
     context.output.bytes(&script)?;
     Ok(Exit::Ok)
 }

@@ -126,6 +126,7 @@ fn instead_of(answer: &Value, context: &mut Context<'_>) -> Result<(), Failure> 
             .output
             .remark(format_args!("key {old} works until {end}"))?;
     }
+    inherited(answer, context)?;
     let Some(before) = answer.get("shortened_from").and_then(Value::as_str) else {
         return Ok(());
     };
@@ -133,6 +134,18 @@ fn instead_of(answer: &Value, context: &mut Context<'_>) -> Result<(), Failure> 
         "the old key was meant to end at {before}; `keys.max_lifetime` lets the new one live until {}",
         field(answer, "expires_at")?
     ))
+}
+
+/// Says that a key ends with the one it is instead of: who rotates late, or twice, would not expect it.
+fn inherited(answer: &Value, context: &mut Context<'_>) -> Result<(), Failure> {
+    let moment = |name| -> Option<UnixTime> { field(answer, name).ok()?.parse().ok() };
+    match (moment("expires_at"), moment("replaces_expires_at")) {
+        (Some(end), Some(old)) if end <= old => context.output.remark(format_args!(
+            "the new key ends at {end}, as the old one was meant to: rotate again with `--expires`, such as \
+             `--expires 90d`, if it shall live longer"
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// A file that was not there before, private from its first moment, with room for what will stand in
@@ -145,7 +158,7 @@ fn create(path: &Path) -> Result<File, Failure> {
         .open(path);
     let mut file = made.map_err(|error| {
         if error.kind() != ErrorKind::AlreadyExists {
-            return cannot(path, "made", &error);
+            return cannot(path, "made, and no key was", &error);
         }
         Failure::new(
             Exit::Conflict,

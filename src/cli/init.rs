@@ -167,7 +167,7 @@ fn occupied(file: &Path) -> Failure {
     Failure::new(
         Exit::Conflict,
         format_args!(
-            "nothing done: `{}` is there already; name another folder, or move it away",
+            "nothing done: `{}` is there already; name another folder, move it away, or edit it",
             file.display()
         ),
     )

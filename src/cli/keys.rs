@@ -40,7 +40,7 @@ pub(super) enum Command {
     #[command(before_help = "Examples:
   portcullis keys create ci
   portcullis keys create ci --expires 90d -o json
-  portcullis keys create ci -o env > ci.env
+  portcullis keys create ci -o env --secret-file ci.env
   portcullis keys create ci -o k8s-secret | kubectl apply -f -
   portcullis keys create ci --secret-file ci.secret
   portcullis keys create ci --only devices:view --allow-from 10.0.0.0/8

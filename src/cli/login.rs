@@ -120,10 +120,23 @@ pub(super) fn login(login: Login, context: &mut Context<'_>) -> Result<Exit, Fai
         Ok(())
     })?;
     context.output.answer(&told, &VIEW)?;
+    if !manages(&told) {
+        context.output.remark(
+            "this account may do nothing here yet: its permissions are for the APIs behind; the role \
+             `portcullis-admin` is for whoever manages, `portcullis-viewer` for whoever looks",
+        )?;
+    }
     context.output.remark(format_args!(
         "commands now go to this server: `portcullis contexts use local` leads back to this machine"
     ))?;
     Ok(Exit::Ok)
+}
+
+/// Says whether a caller has any permission of the gateway's own.
+fn manages(told: &Value) -> bool {
+    let held = told.get("permissions").and_then(Value::as_array);
+    let mut held = held.into_iter().flatten().filter_map(Value::as_str);
+    held.any(|name| name.starts_with("portcullis."))
 }
 
 /// Forgets a key.

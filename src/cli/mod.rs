@@ -24,6 +24,7 @@ mod failure;
 mod grid;
 mod groups;
 mod handover;
+mod hints;
 mod import;
 mod init;
 mod keys;
@@ -95,6 +96,9 @@ struct Cli {
     command: Command,
 }
 
+/// Under what stands in the help of every command, apart from what the command itself takes.
+const EVERYWHERE: &str = "Everywhere";
+
 /// What every command takes.
 #[derive(Args, Debug)]
 struct Global {
@@ -106,6 +110,7 @@ struct Global {
         value_name = "FILE",
         env = "PORTCULLIS_CONFIG"
     )]
+    #[arg(help_heading = EVERYWHERE)]
     config: Option<PathBuf>,
     /// How answers are printed
     #[arg(
@@ -116,12 +121,13 @@ struct Global {
         hide_possible_values = true
     )]
     #[arg(value_name = "table|json|yaml|jsonl|name", value_parser = forms())]
+    #[arg(help_heading = EVERYWHERE)]
     output: Asked,
     /// Say less: no remarks, and nothing where the exit code is the answer
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = EVERYWHERE)]
     quiet: bool,
     /// Do not ask before something that cannot be undone
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     yes: bool,
     #[command(flatten)]
     place: Place,
@@ -243,7 +249,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let parsed = parsed.and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => {
+        Err(mut error) => {
+            hints::help(&mut error, &mut tree());
             // Help that nobody reads any more is no reason to fail.
             drop(print(&error));
             return u8::try_from(error.exit_code())

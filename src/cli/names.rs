@@ -17,14 +17,15 @@ use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use clap_complete::env::{CompleteEnv, Shells};
 use serde_json::Value;
 
-use super::Failure;
 use super::contexts::{Contexts, LOCAL};
 use super::output::{Format, Output, Talk};
 use super::place::{By, Place, file_of};
 use super::transport::{Operation, Reach};
+use super::{Failure, audit};
 use crate::settings::Settings;
 use crate::words::{
-    AccountName, ContextName, GroupName, KeyId, Permission, PermissionPattern, RoleName, UnixTime,
+    AccountName, ContextName, GroupName, KeyId, Permission, PermissionPattern, RoleName, TokenId,
+    UnixTime,
 };
 
 /// Set by the scripts: which shell asks.
@@ -45,6 +46,8 @@ enum Kind {
     Key,
     Permission,
     Context,
+    Event,
+    Token,
 }
 
 /// Answers a shell, if it is one that asks.
@@ -101,10 +104,14 @@ fn kind(arg: &Arg) -> Option<Kind> {
         (TypeId::of::<Permission>(), Kind::Permission),
         (TypeId::of::<PermissionPattern>(), Kind::Permission),
         (TypeId::of::<ContextName>(), Kind::Context),
+        (TypeId::of::<TokenId>(), Kind::Token),
     ];
     // Of a server elsewhere, `local` is a name too.
     if arg.get_id() == "context" {
         return Some(Kind::Context);
+    }
+    if arg.get_id() == "event" {
+        return Some(Kind::Event);
     }
     let takes = arg.get_value_parser().type_id();
     let found = known.into_iter().find(|(kind, _)| takes == *kind);
@@ -169,18 +176,33 @@ fn names(
             limit: None,
         },
         Kind::Permission => Operation::PermissionsList {},
+        Kind::Token => Operation::TokensList { account: None },
+        Kind::Event => {
+            let kinds = audit::KINDS.iter();
+            return Some(
+                kinds
+                    .map(|kind| ((*kind).to_owned(), String::new()))
+                    .collect(),
+            );
+        }
     };
     let reach = reach(words, tree)?;
     let answer = reach.ask_running(&operation).ok()??;
     let text = |item: &Value, field| item.get(field).and_then(Value::as_str).map(str::to_owned);
     let named = |item: &Value| match kind {
-        Kind::Key => Some((text(item, "id")?, text(item, "account")?)),
-        Kind::Account | Kind::Role | Kind::Group | Kind::Permission | Kind::Context => Some((
+        Kind::Key | Kind::Token => Some((text(item, "id")?, text(item, "account")?)),
+        Kind::Account
+        | Kind::Role
+        | Kind::Group
+        | Kind::Permission
+        | Kind::Context
+        | Kind::Event => Some((
             text(item, "name")?,
             text(item, "description").unwrap_or_default(),
         )),
     };
-    Some(answer.as_array()?.iter().filter_map(named).collect())
+    let items = answer.get("tokens").unwrap_or(&answer).as_array()?;
+    Some(items.iter().filter_map(named).collect())
 }
 
 /// A name that comes right before those that begin with `begun`: itself without its last character,
@@ -271,6 +293,8 @@ mod tests {
             (&["keys", "create"], "only", "Some(Permission)"),
             (&["permissions", "who"], "permission", "Some(Permission)"),
             (&["contexts", "use"], "name", "Some(Context)"),
+            (&["tokens", "revoke"], "id", "Some(Token)"),
+            (&["audit", "tail"], "event", "Some(Event)"),
             (&["routes", "match"], "path", "None"),
         ] {
             assert_eq!(arg(path, id), expected, "{path:?} {id}");

@@ -70,6 +70,16 @@ fn one(
     let room = width.map(|width| width.saturating_sub(indent).max(ROOM_LEAST));
     let mut grid = Grid::default();
     for (field, value) in fields {
+        // It is counted where they are named.
+        if field == "living_keys_total" {
+            continue;
+        }
+        if field == "living_keys" {
+            let total = fields.get("living_keys_total").and_then(Value::as_u64);
+            let text = living(value, total.unwrap_or_default(), now);
+            grid.add([Cell::from("living keys".to_owned()), Cell::from(text)]);
+            continue;
+        }
         let lines = value.as_str().filter(|text| text.contains('\n'));
         let text = lines.map_or_else(|| cell(field, value, now), several_lines);
         let text = room.map_or(text.clone(), |room| folded(&text, room));
@@ -79,6 +89,33 @@ fn one(
         ]);
     }
     grid.draw(None)
+}
+
+/// The keys that are alive, one a line: as many as one looks at, and how many more there are.
+fn living(keys: &Value, total: u64, now: UnixTime) -> String {
+    const SHOWN: usize = 5;
+    let keys = keys.as_array().map_or(&[][..], Vec::as_slice);
+    let line = |key: &Value| {
+        let field = |name| cell(name, key.get(name).unwrap_or(&Value::Null), now);
+        format!(
+            "{} of {}, made by {}, last used {}",
+            field("id"),
+            field("account"),
+            field("created_by"),
+            field("last_used_at")
+        )
+    };
+    let mut lines: Vec<_> = keys.iter().take(SHOWN).map(line).collect();
+    let more = total.saturating_sub(u64::try_from(lines.len()).unwrap_or(u64::MAX));
+    if more > 0 {
+        lines.push(format!(
+            "and {more} more: `portcullis keys list` shows them"
+        ));
+    }
+    match lines.is_empty() {
+        true => "-".to_owned(),
+        false => lines.join("\n"),
+    }
 }
 
 /// `text` in lines of at most `room` columns, broken between words.
@@ -247,7 +284,7 @@ fn object(field: &str, value: &Value, now: UnixTime) -> String {
             place => format!("{} within {place}{closed}", printable(role)),
         };
     }
-    if field == "within"
+    if matches!(field, "within" | "owner")
         && let Ok(boundary) = serde_json::from_value::<Boundary>(value.clone())
     {
         return printable(&boundary.to_string());
@@ -267,7 +304,7 @@ fn object(field: &str, value: &Value, now: UnixTime) -> String {
     let fields: Vec<_> = fields
         .map(|(field, value)| {
             let value = cell(field, value, now);
-            format!("{}{between}{value}", printable(field))
+            format!("{}{between}{value}", printable(&field.replace('_', " ")))
         })
         .collect();
     fields.join(", ")
@@ -373,6 +410,27 @@ mod tests {
         id          pck_1
         account     ci
         expires at  in 2 hours
+        ");
+    }
+
+    #[test]
+    fn living_keys_are_a_line_each_and_as_many_as_one_looks_at() {
+        let key = |number| {
+            json!({"id": format!("pck_{number}"), "account": "ci", "created_by": "user root", "created_at": "2026-11-21T11:00:00Z",
+            "expires_at": null, "last_used_at": null})
+        };
+        let keys: Vec<_> = (1..=5).map(key).collect();
+        let answer =
+            json!({"name": "ci", "owner": {}, "living_keys": keys, "living_keys_total": 7});
+        insta::assert_snapshot!(drawn(&answer, &super::super::accounts::VIEW), @r"
+        name         ci
+        owner        everywhere
+        living keys  pck_1 of ci, made by user root, last used never
+                     pck_2 of ci, made by user root, last used never
+                     pck_3 of ci, made by user root, last used never
+                     pck_4 of ci, made by user root, last used never
+                     pck_5 of ci, made by user root, last used never
+                     and 2 more: `portcullis keys list` shows them
         ");
     }
 

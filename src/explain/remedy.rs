@@ -63,6 +63,10 @@ impl Remedy {
     }
 }
 
+/// What a stranger does to be known. A key that a listener does not take is like none, so it is said.
+const CALL_AS_ONE: &str = "call with a token of an account, as `Authorization: Bearer`; or with a key, where the \
+                           listener takes `basic` or `api_key`";
+
 /// A refused call, and what could be changed.
 pub(super) struct Case<'a> {
     pub(super) question: &'a Question<'a>,
@@ -76,7 +80,7 @@ pub(super) fn remedies(case: &Case<'_>, denial: &Denial) -> Vec<Remedy> {
     let account = denial.caller.as_ref().map(|caller| &caller.account);
     match (denial.reason.status().as_u16(), account) {
         (401, None) => {
-            let mut remedy = Remedy::advice("call with a token or key of an account");
+            let mut remedy = Remedy::advice(CALL_AS_ONE);
             // Who he is would not help then.
             if let Lookup::Nothing = case.question.lookup {
                 remedy.changes.push(new_route(case));

@@ -103,13 +103,13 @@ fn every_step_is_told_up_to_the_one_that_settled_it() {
     ok route: `GET /v1/{tenant}/devices` (p.yaml:17:3) asks for devices:view within tenant = path.tenant
     no caller: a credential is required
     beaten PATCH /v1/{tenant}/devices: it answers PATCH
-    => call with a token or key of an account
+    => call with a token of an account, as `Authorization: Bearer`; or with a key, where the listener takes `basic` or `api_key`
     ");
     insta::assert_snapshot!(told("nobody", "GET /nowhere"), @r"
     ok path: `/nowhere`
     no route: no route matches
     no caller: a credential is required
-    => call with a token or key of an account and add a route for `GET /nowhere` to a policy file
+    => call with a token of an account, as `Authorization: Bearer`; or with a key, where the listener takes `basic` or `api_key` and add a route for `GET /nowhere` to a policy file
     ");
     insta::assert_snapshot!(told("ci", "GET /nowhere"), @r"
     ok path: `/nowhere`

@@ -278,6 +278,9 @@ pub(super) fn sentence(policy: &Policy, world: &World, denial: &Denial) -> Strin
             several => format!("{told}; roles that give it: {}", several.join(", ")),
         };
     }
+    if let (Reason::AccountDisabled, Some(caller)) = (denial.reason, &denial.caller) {
+        return format!("`{}` is disabled", caller.account.name);
+    }
     if denial.reason != Reason::OutsideBoundary {
         return denial.sentence();
     }

@@ -33,7 +33,10 @@ pub enum StoreError {
     #[error("nothing was changed: there is no audit record of it")]
     Unrecorded,
     /// Another process has it open.
-    #[error("store `{}` is in use by {holder}", .path.display())]
+    #[error(
+        "store `{}` is in use by {holder}: if that is a gateway, its own settings file reaches it (`--config FILE`), \
+         and `portcullis drain` ends it; another gateway needs another store", .path.display()
+    )]
     Locked {
         /// The store's file.
         path: PathBuf,

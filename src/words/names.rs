@@ -12,6 +12,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use thiserror::Error;
 
+use super::without_secrets;
+
 /// Longest account, role, group, dimension or upstream name, in bytes: the length of a DNS label
 /// and one, so that names made from host names fit.
 const NAME_BYTES_MAX: usize = 64;
@@ -29,7 +31,8 @@ impl NameError {
     pub(super) fn new(text: &str, what: &'static str, rule: &'static str) -> Self {
         // An error may end on a terminal or in a log, so neither its length nor its bytes are
         // left to whoever wrote the text.
-        let text = text
+        // And a token that somebody took for its id is a secret.
+        let text = without_secrets(text)
             .chars()
             .take(80)
             .flat_map(char::escape_default)

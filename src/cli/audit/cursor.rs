@@ -1,6 +1,7 @@
 //! How far an export came, in a file.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::Path;
 
 use crate::cli::Failure;
@@ -26,8 +27,12 @@ pub(super) fn read(file: &Path) -> Result<u64, Failure> {
 pub(super) fn keep(file: &Path, number: u64) -> Result<(), Failure> {
     let mut beside = file.as_os_str().to_owned();
     beside.push(".new");
-    let written =
-        fs::write(&beside, format!("{number}\n")).and_then(|()| fs::rename(&beside, file));
+    let written = File::create(&beside).and_then(|mut new| {
+        writeln!(new, "{number}")?;
+        // Renamed before it is on the disk it may be an empty file after a loss of power.
+        new.sync_all()?;
+        fs::rename(&beside, file)
+    });
     written.map_err(|error| {
         Failure::server(format_args!(
             "could not write `{}`: {error}",

@@ -19,7 +19,9 @@ pub(in crate::cli) struct Origin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(in crate::cli) enum OriginError {
     /// It is no URL.
-    #[error("expected the URL of a server, such as `https://gate.example.com:7081`")]
+    #[error(
+        "expected the URL of a server with its scheme, such as `https://gate.example.com:7081`"
+    )]
     Form,
     /// It has a user or a password in it.
     #[error(

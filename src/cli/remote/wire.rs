@@ -176,6 +176,12 @@ impl Wire {
         let name = name.map_err(|error| failed(&error))?;
         let secured = tls.connect(name, stream).await;
         let stream = secured.map_err(|error| {
+            if is_not_tls(&error) {
+                return Failure::server(format_args!(
+                    "`{}` answers, but does not speak TLS: nothing was sent; is it `http://` that is meant?",
+                    self.origin
+                ));
+            }
             Failure::server(format_args!(
                 "`{}` is not believed to be who it says ({error}): nothing was sent; if a root of \
                  your own has signed its certificate, name it with `--ca-file FILE`",
@@ -207,6 +213,13 @@ impl Wire {
         }
         Err(last.unwrap_or_else(|| io::Error::other("its name has no address")))
     }
+}
+
+/// Says whether what came back is no TLS at all.
+fn is_not_tls(error: &io::Error) -> bool {
+    let inner = error.get_ref();
+    let inner = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(inner, Some(rustls::Error::InvalidMessage(_)))
 }
 
 async fn begin<S>(stream: S) -> hyper::Result<Line>
