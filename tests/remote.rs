@@ -1,10 +1,12 @@
 //! The command line from elsewhere: everything that commands do on the machine of a server, done over
 //! its admin API, with the same answers and the same ends.
 
+mod lost;
 mod places;
 mod shells;
 mod terminal;
 mod twins;
+mod watched;
 
 use std::fs;
 use std::os::unix::fs::OpenOptionsExt as _;

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use serde_json::Value;
 
 use super::arguments::{OneRole, Owner, Roles, network};
+use super::lists::{self, Watch};
 use super::output::Format;
 use super::table::View;
 use super::transport::Operation;
@@ -39,6 +40,10 @@ pub(super) enum Command {
   portcullis accounts create export --role api-access-only --allow-from 10.0.0.0/8")]
     Create(Create),
     /// List all accounts
+    #[command(before_help = "Examples:
+  portcullis accounts list
+  portcullis accounts list --watch
+  portcullis accounts list --after ci --limit 50 -o name")]
     List(Page),
     /// Bring accounts, groups and roles in line with files: all of it, or nothing
     #[command(before_help = "Examples:
@@ -90,6 +95,8 @@ pub(super) struct Page {
     /// At most so many
     #[arg(long, value_name = "NUMBER")]
     limit: Option<usize>,
+    #[command(flatten)]
+    watch: Watch,
 }
 
 /// Files to apply.
@@ -162,7 +169,7 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, F
             allow_from: new.allow_from,
             owner: new.owner.boundary(),
         },
-        Command::List(Page { after, limit }) => Operation::AccountsList { after, limit },
+        Command::List(page) => return list(&page, context),
         Command::Show(Name { name }) => Operation::AccountsShow { name },
         Command::Apply(files) => return apply(&files, context),
         Command::Update(change) => update(change)?,
@@ -193,6 +200,24 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, F
         context.output.remark(said)?;
     }
     Ok(exit)
+}
+
+fn list(
+    Page {
+        after,
+        limit,
+        watch,
+    }: &Page,
+    context: &mut Context<'_>,
+) -> Result<Exit, Failure> {
+    let operation = |limit| Operation::AccountsList {
+        after: after.clone(),
+        limit,
+    };
+    match watch.watch {
+        true => lists::watch(|_| operation(*limit), &VIEW, context),
+        false => lists::page(operation, *limit, &VIEW, context),
+    }
 }
 
 /// What a set of files changes looks like.

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 
 use super::arguments::{Since, When, network, since, span, when};
 use super::handover::{self, Into};
+use super::lists::{self, Watch};
 use super::table::View;
 use super::transport::Operation;
 use super::{Confirmed, Context, Exit, Failure, digests};
@@ -51,7 +52,8 @@ pub(super) enum Command {
   portcullis keys list
   portcullis keys list ci
   portcullis keys list --unused 90d
-  portcullis keys list --expiring 14d -o name")]
+  portcullis keys list --expiring 14d -o name
+  portcullis keys list ci --watch             see its use, and the old key fall silent")]
     List(List),
     /// Change where a key is used, or what it is limited to; what is given replaces what it has
     #[command(before_help = "Examples:
@@ -146,6 +148,8 @@ pub(super) struct List {
     /// At most so many
     #[arg(long, value_name = "NUMBER")]
     limit: Option<usize>,
+    #[command(flatten)]
+    watch: Watch,
 }
 
 /// What may change about a key.
@@ -228,13 +232,7 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, F
             };
             return handover::perform(operation, Into(file.secret_file), context);
         }
-        Command::List(list) => Operation::KeysList {
-            account: list.account,
-            unused_since: list.unused.map(|since| since.moment(now)),
-            ends_before: list.expiring.map(|end| end.moment(now)),
-            after: list.after,
-            limit: list.limit,
-        },
+        Command::List(wanted) => return list(&wanted, context),
         Command::Update(change) => update(change)?,
         Command::Import(import) => Operation::KeysImport {
             account: import.account,
@@ -254,6 +252,21 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, F
         }
     };
     context.perform(operation, &VIEW)
+}
+
+fn list(wanted: &List, context: &mut Context<'_>) -> Result<Exit, Failure> {
+    let operation = |now, limit| Operation::KeysList {
+        account: wanted.account.clone(),
+        unused_since: wanted.unused.map(|since| since.moment(now)),
+        ends_before: wanted.expiring.map(|end| end.moment(now)),
+        after: wanted.after,
+        limit,
+    };
+    if wanted.watch.watch {
+        return lists::watch(|now| operation(now, wanted.limit), &VIEW, context);
+    }
+    let now = context.output.now();
+    lists::page(|limit| operation(now, limit), wanted.limit, &VIEW, context)
 }
 
 fn update(change: Update) -> Result<Operation, Failure> {

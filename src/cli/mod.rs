@@ -28,6 +28,7 @@ mod hints;
 mod import;
 mod init;
 mod keys;
+mod lists;
 mod login;
 mod matrix;
 mod names;
@@ -129,6 +130,9 @@ struct Global {
     /// Do not ask before something that cannot be undone
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     yes: bool,
+    /// Leave out the headings of tables
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
+    no_headers: bool,
     #[command(flatten)]
     place: Place,
 }
@@ -184,7 +188,7 @@ enum Command {
     #[command(subcommand)]
     Store(store::Command),
     /// Say how the running server is
-    Status,
+    Status(lists::Watch),
     /// Read the policy folder again, now
     Reload,
     /// Stop taking requests, finish those that run, and end the server
@@ -223,7 +227,7 @@ impl Command {
             | Self::Permissions(_)
             | Self::Denials(_)
             | Self::Audit(_)
-            | Self::Status
+            | Self::Status(_)
             | Self::Reload
             | Self::Drain
             | Self::Login(_)
@@ -265,6 +269,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let (format, form) = cli.global.output;
     let mut output = Output::of_process(format, talk, Clock::System.now());
+    if cli.global.no_headers {
+        output = output.without_headings();
+    }
     let mut context = Context {
         output: &mut output,
         form,
@@ -336,7 +343,7 @@ fn dispatch(command: Command, context: &mut Context<'_>) -> Result<Exit, Failure
         Command::Denials(command) => denials::run(command, context),
         Command::Audit(command) => audit::run(command, context),
         Command::Store(command) => store::run(command, context),
-        Command::Status => server::status(context),
+        Command::Status(watch) => server::status(watch, context),
         Command::Reload => context.perform(Operation::Reload {}, &server::VIEW),
         Command::Drain => server::drain(context),
         Command::Login(login) => login::login(login, context),
@@ -404,7 +411,12 @@ impl Context<'_> {
 
     /// Has the running server carry out `operation`, or does it on the store when none runs.
     fn ask(&mut self, operation: Operation) -> Result<Value, Failure> {
-        self.reach()?.ask(operation)
+        let reach = self.reach()?;
+        let answer = reach.ask(operation);
+        if let Some(said) = reach.said() {
+            self.output.remark(said)?;
+        }
+        answer
     }
 
     /// Asks the policy files in `folder` if one is named, else as [`Context::ask`] does.

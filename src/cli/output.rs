@@ -12,7 +12,7 @@ use clap::ValueEnum;
 use serde_json::Value;
 
 use super::Failure;
-use super::table::{self, View};
+use super::table::{self, Drawn, View};
 use super::yaml;
 use crate::words::UnixTime;
 
@@ -52,6 +52,9 @@ pub(super) const ODD: Style = AnsiColor::Yellow.on_default().bold();
 /// What leads the eye.
 pub(super) const STRONG: Style = Style::new().bold();
 
+/// What empties a terminal's screen and puts the cursor in its first place.
+const CLEAR: &[u8] = b"\x1b[H\x1b[2J";
+
 /// Where a command writes.
 pub struct Output {
     data: BufWriter<Box<dyn Write>>,
@@ -62,6 +65,8 @@ pub struct Output {
     reader_gone: bool,
     /// How many columns the terminal has that data goes to, if it goes to one.
     width: Option<usize>,
+    /// Whether lists have headings.
+    headings: bool,
 }
 
 impl fmt::Debug for Output {
@@ -98,7 +103,14 @@ impl Output {
             now,
             reader_gone: false,
             width: None,
+            headings: true,
         }
+    }
+
+    /// The same without headings over lists.
+    pub(super) fn without_headings(mut self) -> Self {
+        self.headings = false;
+        self
     }
 
     /// How data is to be printed.
@@ -134,7 +146,7 @@ impl Output {
     pub fn answer(&mut self, value: &Value, view: &View) -> Result<(), Failure> {
         let text = match self.format {
             Format::Table => {
-                let drawn = table::draw(value, view, self.now, self.width);
+                let drawn = self.drawn(value, view);
                 if drawn.text.is_empty() {
                     return self.remark(format_args!("no {}", view.plural));
                 }
@@ -156,6 +168,40 @@ impl Output {
                 .collect(),
         };
         self.data(text)
+    }
+
+    /// An answer as a table.
+    pub(super) fn drawn(&self, value: &Value, view: &View) -> Drawn {
+        let mut drawn = table::draw(value, view, self.now, self.width);
+        if !self.headings && value.is_array() {
+            let rows = drawn.text.split_once('\n');
+            drawn.text = rows.map_or_else(String::new, |(_, rows)| rows.to_owned());
+        }
+        drawn
+    }
+
+    /// Tells time from `now` on, and fits what is drawn to the terminal as it is by now. How many rows that
+    /// has; nothing where data does not go to one.
+    pub(super) fn renew(&mut self, now: UnixTime) -> Option<usize> {
+        self.now = now;
+        let size = self
+            .width
+            .and(rustix::termios::tcgetwinsize(io::stdout()).ok())?;
+        self.width = Some(usize::from(size.ws_col)).filter(|width| *width > 0);
+        Some(usize::from(size.ws_row)).filter(|rows| *rows > 0)
+    }
+
+    /// Empties the screen that data goes to.
+    ///
+    /// # Errors
+    ///
+    /// [`super::Exit::Server`] when stdout does not take it.
+    pub(super) fn clear(&mut self) -> Result<(), Failure> {
+        self.flush()?;
+        // Past what takes colour out: this is no colour.
+        let mut screen = io::stdout();
+        let cleared = screen.write_all(CLEAR).and_then(|()| screen.flush());
+        self.settle(cleared)
     }
 
     /// Prints `text` on stdout as it is.
@@ -262,7 +308,7 @@ impl Output {
 }
 
 /// The items of a list, or the one thing there is.
-fn items(value: &Value) -> impl Iterator<Item = &Value> {
+pub(super) fn items(value: &Value) -> impl Iterator<Item = &Value> {
     let items = value.as_array().map_or(&[][..], Vec::as_slice);
     let single = (!value.is_array()).then_some(value);
     items.iter().chain(single)

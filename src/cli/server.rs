@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::lists::{self, Watch};
 use super::table::View;
 use super::transport::{Operation, Reach};
 use super::{Context, Exit, Failure};
@@ -23,7 +24,10 @@ pub(super) const VIEW: View = View {
 
 /// Prints how the gateway is. Without a server the store is still told of, and the exit code says
 /// that nobody serves.
-pub(super) fn status(context: &mut Context<'_>) -> Result<Exit, Failure> {
+pub(super) fn status(Watch { watch }: Watch, context: &mut Context<'_>) -> Result<Exit, Failure> {
+    if watch {
+        return lists::watch(|_| Operation::Status {}, &VIEW, context);
+    }
     let answer = context.ask(Operation::Status {})?;
     context.output.answer(&answer, &VIEW)?;
     let runs = answer.get("running").and_then(Value::as_bool) != Some(false);

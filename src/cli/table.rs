@@ -177,6 +177,14 @@ pub(super) fn width(rows: &[Vec<String>]) -> usize {
     (0..columns).map(widest).sum::<usize>() + 2 * columns.saturating_sub(1)
 }
 
+/// One value on a line that is kept: moments as they are, for `3 minutes ago` is wrong a minute later.
+pub(super) fn told(field: &str, value: &Value) -> String {
+    match value {
+        Value::String(text) if field.ends_with("_at") => printable(text),
+        value => cell(field, value, UnixTime::default()),
+    }
+}
+
 /// What `-o name` prints for one thing.
 pub(super) fn name_of(item: &Value, view: &View) -> String {
     match item.get(view.name) {

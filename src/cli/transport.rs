@@ -42,6 +42,14 @@ impl Reach {
         }
     }
 
+    /// What should be known besides the last answer, once.
+    pub(super) fn said(&self) -> Option<String> {
+        match self {
+            Self::Machine(_) => None,
+            Self::Server(server) => server.said(),
+        }
+    }
+
     /// Asks a server that runs; `None` if none does.
     ///
     /// # Errors

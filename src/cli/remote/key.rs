@@ -84,9 +84,9 @@ impl Key {
                 "has a secret and no key id: `portcullis keys create NAME -o env --secret-file FILE` \
                  writes both",
             ),
-            (_, None, _) => {
-                Err("holds no key: expected `pck_…` and `pcs_…`, as `keys create` prints them")
-            }
+            (_, None, _) => Err(
+                "holds no key: expected an id, `pck_…`, and its secret, as `keys create` prints them",
+            ),
             (_, Some(_), _) => Err("holds more than one key: leave one of them"),
         }
     }

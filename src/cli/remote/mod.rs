@@ -3,6 +3,10 @@
 //!
 //! The key never travels with an operation. It is shown once to the server's own token endpoint, and
 //! what is asked after that carries a token for the admin API's audience, which ends by itself.
+//!
+//! A change whose answer was lost is asked for once more. It carries an `Idempotency-Key`, so that the server
+//! answers what it answered before and does nothing twice; what is no `POST` comes to the same when it is
+//! done twice. Only a server that began anew in between has forgotten the key, and then it is said.
 
 mod key;
 mod origin;
@@ -14,7 +18,7 @@ use std::cell::RefCell;
 use std::path::Path;
 
 use bytes::Bytes;
-use http::{Request, StatusCode, header};
+use http::{HeaderName, Method, Request, StatusCode, header};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -23,11 +27,21 @@ use super::transport::Operation;
 use super::{Exit, Failure};
 use crate::admin::{self, ErrorKind};
 use crate::reason::Reason;
+use crate::words::random_base62;
 pub(super) use key::Key;
 pub(super) use origin::Origin;
 use token::Token;
 use way::{Call, PAGE_MAX, Pages, Way};
 use wire::{Answer, Wire};
+
+/// The header by which a server knows what it did already.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Stands in an answer that the server gave before.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+/// Random characters of such a key: what opens a kept answer cannot be guessed.
+const IDEMPOTENCY_KEY_LENGTH: usize = 22;
+/// What is said where nobody knows how often something was done.
+const MAY_BE_DONE: &str = "it may have been done: `portcullis audit list` tells";
 
 /// A server elsewhere, and the key it is managed with.
 pub(super) struct Server {
@@ -40,6 +54,8 @@ pub(super) struct Server {
 struct Inner {
     wire: Wire,
     token: Option<Token>,
+    /// What whoever asked should know besides the answer.
+    said: Option<String>,
 }
 
 impl Server {
@@ -62,6 +78,7 @@ impl Server {
             inner: RefCell::new(Inner {
                 wire: Wire::new(origin.clone(), authorities)?,
                 token: None,
+                said: None,
             }),
             origin,
             key,
@@ -76,6 +93,11 @@ impl Server {
     /// The key it is managed with.
     pub(super) fn key(&self) -> &Key {
         &self.key
+    }
+
+    /// What should be known besides the last answer, once.
+    pub(super) fn said(&self) -> Option<String> {
+        self.inner.borrow_mut().said.take()
     }
 
     /// Has the server carry out `operation`.
@@ -127,19 +149,21 @@ impl Server {
     fn send(&self, call: &Call) -> Result<(Value, Option<String>), Failure> {
         let inner = &mut *self.inner.borrow_mut();
         self.runtime.block_on(async {
+            let request = self.request(call)?;
             let was_renewed = self.renew(inner).await?;
-            let mut answer = self.exchange(inner, call).await?;
+            let mut answer = self.exchange(inner, &request).await?;
             // A server that began anew knows other signing keys; it was refused, so nothing was done.
             if answer.status == StatusCode::UNAUTHORIZED && !was_renewed {
                 inner.token = None;
                 self.renew(inner).await?;
-                answer = self.exchange(inner, call).await?;
+                answer = self.exchange(inner, &request).await?;
             }
             self.read(&answer)
         })
     }
 
-    async fn exchange(&self, inner: &mut Inner, call: &Call) -> Result<Answer, Failure> {
+    /// What is sent, but for the token.
+    fn request(&self, call: &Call) -> Result<Request<Bytes>, Failure> {
         let mut target = call.path.clone();
         if !call.query.is_empty() {
             let mut query = form_urlencoded::Serializer::new(String::new());
@@ -147,16 +171,58 @@ impl Server {
             target = format!("{target}?{}", query.finish());
         }
         let mut request = Request::builder().method(call.method.clone()).uri(target);
-        if let Some(token) = &inner.token {
-            request = request.header(header::AUTHORIZATION, token.header());
+        if call.method == Method::POST {
+            let key = random_base62(IDEMPOTENCY_KEY_LENGTH);
+            request = request.header(IDEMPOTENCY_KEY, key);
         }
         let mut body = Bytes::new();
         if let Some(json) = &call.body {
             request = request.header(header::CONTENT_TYPE, "application/json");
             body = json.to_string().into();
         }
-        let request = request.body(body).map_err(Failure::server)?;
-        inner.wire.ask(request).await
+        request.body(body).map_err(Failure::server)
+    }
+
+    /// Sends a request, and a second time if it changes something and its answer was lost.
+    async fn exchange(
+        &self,
+        inner: &mut Inner,
+        request: &Request<Bytes>,
+    ) -> Result<Answer, Failure> {
+        let mut request = request.clone();
+        if let Some(token) = &inner.token {
+            let headers = request.headers_mut();
+            headers.insert(header::AUTHORIZATION, token.header());
+        }
+        let lost = match inner.wire.ask(request.clone()).await {
+            Ok(answer) => return Ok(answer),
+            Err(none) if none.may_be_done && request.method() != Method::GET => none,
+            Err(none) => return Err(none.into()),
+        };
+        let Ok(answer) = inner.wire.ask(request.clone()).await else {
+            let failure = lost.failure;
+            return Err(Failure::new(
+                failure.exit,
+                format_args!("{failure}, and not when asked again; {MAY_BE_DONE}"),
+            ));
+        };
+        let was_known = answer.headers.contains_key(REPLAYED);
+        if !answer.status.is_success() {
+            let refusal = self.refusal(&answer);
+            return Err(Failure::new(
+                refusal.exit,
+                format_args!(
+                    "{refusal} (asked twice, because the first answer was lost: {MAY_BE_DONE})"
+                ),
+            ));
+        }
+        if request.method() == Method::POST && !was_known {
+            let said = "asked twice, because the first answer was lost, and the server knew of no first \
+                        time; if it began anew just then, it may have been done twice: `portcullis audit \
+                        list` tells";
+            inner.said = Some(said.to_owned());
+        }
+        Ok(answer)
     }
 
     /// Gets a token if there is none that is good for a while; says whether it did.

@@ -1,7 +1,7 @@
 //! HTTP to a server: one request and its whole answer at a time, verified TLS, no redirects.
 //!
 //! A connection is kept for the questions that follow it, and only for questions: a change goes over
-//! a connection of its own, so that it is never sent twice.
+//! a connection of its own, so that it is known whether it was sent.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -41,6 +41,29 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+}
+
+/// Why there is no answer, and whether what was asked may have been done all the same.
+#[derive(Debug)]
+pub(super) struct NoAnswer {
+    pub(super) failure: Failure,
+    pub(super) may_be_done: bool,
+}
+
+impl From<Failure> for NoAnswer {
+    /// What never reached a server was not done.
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure,
+            may_be_done: false,
+        }
+    }
+}
+
+impl From<NoAnswer> for Failure {
+    fn from(none: NoAnswer) -> Self {
+        none.failure
+    }
 }
 
 /// A way to one server.
@@ -85,7 +108,7 @@ impl Wire {
     /// # Errors
     ///
     /// A sentence, when there is none.
-    pub(super) async fn ask(&mut self, request: Request<Bytes>) -> Result<Answer, Failure> {
+    pub(super) async fn ask(&mut self, request: Request<Bytes>) -> Result<Answer, NoAnswer> {
         let origin = self.origin.clone();
         let told = |said: String| Failure::server(format_args!("`{origin}` {said}"));
         let request = self.addressed(request);
@@ -100,10 +123,19 @@ impl Wire {
         }
         let Ok(line) = timeout(CONNECT_TIMEOUT, self.connect()).await else {
             let seconds = CONNECT_TIMEOUT.as_secs();
-            return Err(told(format!("cannot be reached within {seconds} seconds")));
+            return Err(told(format!("cannot be reached within {seconds} seconds")).into());
         };
         let answer = self.exchange(line?, request).await;
-        answer.map_err(|(Trouble::Unsent(said) | Trouble::Other(said))| told(said))
+        answer.map_err(|trouble| {
+            let (said, may_be_done) = match trouble {
+                Trouble::Unsent(said) => (said, false),
+                Trouble::Other(said) => (said, true),
+            };
+            NoAnswer {
+                failure: told(said),
+                may_be_done,
+            }
+        })
     }
 
     fn addressed(&self, request: Request<Bytes>) -> Request<Full<Bytes>> {
