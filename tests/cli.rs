@@ -144,14 +144,17 @@ fn every_list_parses_in_every_format() {
     ends(&files, "groups add g ci", 0);
     ends(&files, "roles create reader --permission devices:view", 0);
     for noun in [
-        "accounts",
-        "keys",
-        "roles",
-        "groups",
-        "routes",
-        "permissions",
+        "accounts list",
+        "keys list",
+        "roles list",
+        "groups list",
+        "routes list",
+        "permissions list",
+        "audit list --event account",
+        "contexts list",
+        "tokens keys",
     ] {
-        let list = |format: &str| ends(&files, &format!("{noun} list -o {format}"), 0);
+        let list = |format: &str| ends(&files, &format!("{noun} -o {format}"), 0);
         let json = list("json");
         assert_eq!(json.lines().count(), 1, "{noun}");
         let json: Value = serde_json::from_str(&json).expect(noun);
@@ -169,7 +172,50 @@ fn every_list_parses_in_every_format() {
         let table = list("table");
         assert_eq!(table.lines().count(), items.len() + 1, "{noun}: {table}");
         assert!(!table.contains('\u{1b}'), "{noun}: colour in a pipe");
+        let bare = ends(&files, &format!("{noun} --no-headers"), 0);
+        let (_, rows) = table.split_once('\n').unwrap();
+        assert_eq!(bare.lines().count(), rows.lines().count(), "{noun}");
     }
+}
+
+#[test]
+fn a_list_that_ends_at_its_limit_says_that_there_is_more() {
+    let files = offline();
+    make_ci(&files);
+    ends(&files, "accounts create cd", 0);
+    let said = |line: &str| {
+        let output = files.cli(&words(line));
+        assert_eq!(output.status.code(), Some(0), "{line}");
+        (stdout(&output).lines().count(), stderr(&output))
+    };
+    assert_eq!(
+        said("accounts list --limit 1"),
+        (2, "there are more: add `--after cd`\n".to_owned())
+    );
+    assert_eq!(said("accounts list --limit 1 --after cd").0, 2);
+    assert_eq!(said("accounts list --limit 9").1, "");
+    assert_eq!(said("keys list --limit 1").1, "");
+}
+
+#[test]
+fn a_role_can_be_emptied() {
+    let files = offline();
+    let line = "roles create r --permission devices:view --include api-access-only";
+    ends(&files, line, 0);
+    let updated = |line: &str| -> Value {
+        let told = ends(&files, &format!("roles update r {line} -o json"), 0);
+        serde_json::from_str(&told).unwrap()
+    };
+    assert_eq!(updated("--no-include")["include"], serde_json::json!([]));
+    assert_eq!(
+        updated("--no-permissions")["permissions"],
+        serde_json::json!([])
+    );
+    ends(
+        &files,
+        "roles update r --no-include --include api-access-only",
+        2,
+    );
 }
 
 #[test]

@@ -132,6 +132,33 @@ fn a_refusal_is_followed_to_the_command_that_allows_it() {
 }
 
 #[test]
+fn how_often_one_may_call_is_told_with_what_he_may_call() {
+    let upstream = Upstream::start();
+    let gateway = Fixture::new(&upstream)
+        .policy(
+            "more.yaml",
+            "upstream: items\nroutes:\n  GET /v1/slow: { needs: items:read, rate: 9/s, rate_per_account: 2/m }\n",
+        )
+        .settings("rates: { account: 30/m }")
+        .start();
+    gateway.account("ci", &["reader"]);
+    let files = gateway.files();
+    let (told, _) = ends(files, "explain GET /v1/slow --as ci", 0);
+    for rate in [
+        "9/s by all together",
+        "2/m by each account",
+        "30/m by each account on all routes together",
+    ] {
+        assert!(told.contains(rate), "{told}");
+    }
+    let (told, _) = ends(files, "explain GET /v1/items/7 --as ci", 0);
+    assert!(told.contains("30/m by each account"), "{told}");
+    // Whoever is refused is told what is in his way, and no more.
+    let (told, _) = ends(files, "explain GET /v1/slow", 1);
+    assert!(!told.contains("30/m"), "{told}");
+}
+
+#[test]
 fn what_a_file_says_is_changed_by_a_line_for_the_file() {
     let upstream = Upstream::start();
     let files = fixture(&upstream).write();

@@ -5,6 +5,7 @@ mod applied;
 mod handover;
 mod many;
 mod rotated;
+mod undone;
 
 use std::fs;
 use std::io::Write as _;

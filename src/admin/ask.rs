@@ -146,6 +146,7 @@ pub(super) fn world(desk: &Desk<'_>, account: Option<&Arc<Account>>) -> World {
     let stored = account.is_some_and(|account| records.accounts.contains_key(&account.id));
     let filed = account.filter(|_| !stored).map(|account| &account.name);
     let mut world = World::of_files(policy, filed);
+    world.rate = desk.service.rate;
     let mut resolver = Resolver::new(policy, records);
     for (name, role) in &records.roles {
         // One that stands in the files too gives nothing, whichever of the two is meant.

@@ -24,7 +24,7 @@ use crate::policy::shadow::NotEnforced;
 use crate::settings::{self, Tokens};
 use crate::store::{Change, Pepper, Pulse, Records, Store, StoreError};
 use crate::verify::Verifier;
-use crate::words::{Level, UnixTime, random_base62};
+use crate::words::{Level, Rate, UnixTime, random_base62};
 
 /// What the process around the service can do for it.
 pub trait Host: Send + Sync {
@@ -66,6 +66,8 @@ pub(super) struct Parts {
     pub(super) denials: settings::Denials,
     pub(super) audit: settings::Audit,
     pub(super) keys: settings::ApiKeys,
+    /// What each account may do on all routes together, if there is a bound.
+    pub(super) rate: Option<Rate>,
     pub(super) clock: Clock,
     pub(super) role: Role,
     /// Whom tokens of the admin API are for, if there is one.
@@ -83,6 +85,8 @@ pub struct Service {
     pub(super) tokens: Tokens,
     /// How long keys may live.
     pub(super) keys: settings::ApiKeys,
+    /// What each account may do on all routes together: told where a decision is explained.
+    pub(super) rate: Option<Rate>,
     pub(super) denials: Arc<Denials>,
     pub(super) clock: Clock,
     pub(super) role: Role,
@@ -155,6 +159,7 @@ impl Service {
             denials: Denials::new(parts.denials, parts.store.denial_groups()?),
             tokens: parts.tokens,
             keys: parts.keys,
+            rate: parts.rate,
             clock: parts.clock,
             role: parts.role,
             files_only: parts.files_only,

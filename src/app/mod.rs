@@ -356,7 +356,6 @@ impl Running {
     fn status(&self) -> Value {
         json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "pid": std::process::id(),
             "settings": self.settings.file,
             "policies": self.settings.policies,
             "listeners": self.addresses.listeners,

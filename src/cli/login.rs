@@ -8,7 +8,7 @@ use std::io::{self, BufRead, IsTerminal, Read as _};
 use std::path::Path;
 
 use clap::{Args, Subcommand};
-use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, tcgetattr, tcsetattr};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
@@ -279,11 +279,12 @@ fn typed(server: &Origin, context: &mut Context<'_>) -> Result<Key, Failure> {
     ask(context, "Key id")?;
     let id: KeyId = line()?.trim().parse().map_err(Failure::usage)?;
     ask(context, "Secret (it is not shown)")?;
-    let shown = hide()?;
-    let secret = line();
-    drop(shown);
+    let hidden = hide()?;
+    let secret = hidden.line();
+    drop(hidden);
     context.output.complain("")?;
-    let secret = Secret::parse(secret?.trim()).map_err(Failure::usage)?;
+    let secret = secret?.ok_or_else(|| Failure::usage("interrupted: nothing was kept"))?;
+    let secret = Secret::parse(secret.trim()).map_err(Failure::usage)?;
     Ok(Key { id, secret })
 }
 
@@ -293,6 +294,9 @@ fn line() -> Result<Zeroizing<String>, Failure> {
     read.map_err(|error| Failure::usage(format_args!("nothing could be read: {error}")))?;
     Ok(text)
 }
+
+/// What a terminal sends for Ctrl-C.
+const CTRL_C: u8 = 3;
 
 /// What is typed is not shown until this goes away.
 struct Hidden(rustix::termios::Termios);
@@ -305,9 +309,37 @@ fn hide() -> Result<Hidden, Failure> {
     };
     let before = tcgetattr(io::stdin()).map_err(failed)?;
     let mut hidden = before.clone();
-    hidden.local_modes.remove(LocalModes::ECHO);
+    // A signal would end this process and leave the terminal silent, so Ctrl-C ends the line instead.
+    hidden
+        .local_modes
+        .remove(LocalModes::ECHO | LocalModes::ISIG);
+    hidden.special_codes[SpecialCodeIndex::VEOL] = CTRL_C;
     tcsetattr(io::stdin(), OptionalActions::Flush, &hidden).map_err(failed)?;
     Ok(Hidden(before))
+}
+
+impl Hidden {
+    /// What is typed until the end of the line; nothing after Ctrl-C.
+    fn line(&self) -> Result<Option<Zeroizing<String>>, Failure> {
+        let failed = |error| Failure::usage(format_args!("nothing could be read: {error}"));
+        let mut text = Zeroizing::new(Vec::new());
+        let mut stdin = io::stdin().lock().take(LINE_BYTES_MAX);
+        loop {
+            let read = stdin.fill_buf().map_err(failed)?;
+            if read.contains(&CTRL_C) {
+                return Ok(None);
+            }
+            let end = read.iter().position(|byte| *byte == b'\n');
+            let taken = end.map_or(read.len(), |end| end + 1);
+            text.extend_from_slice(read.get(..taken).unwrap_or_default());
+            let is_over = end.is_some() || read.is_empty();
+            stdin.consume(taken);
+            if is_over {
+                let text = String::from_utf8_lossy(&text).into_owned();
+                return Ok(Some(Zeroizing::new(text)));
+            }
+        }
+    }
 }
 
 impl Drop for Hidden {

@@ -14,6 +14,7 @@ mod arguments;
 mod audit;
 mod check;
 mod completions;
+mod confirm;
 mod contexts;
 mod demo;
 mod denials;
@@ -49,7 +50,7 @@ mod yaml;
 
 use std::borrow::Cow;
 use std::ffi::OsString;
-use std::io::{BufRead, IsTerminal, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -64,6 +65,7 @@ pub use output::{Format, Output, Talk};
 use crate::clock::Clock;
 use crate::settings::Settings;
 use crate::words::discreet;
+use confirm::Confirmed;
 use handover::Form;
 use place::{By, Place, file_of};
 use table::View;
@@ -381,10 +383,6 @@ struct Context<'a> {
     reach: Option<Rc<Reach>>,
 }
 
-/// Somebody has agreed to something that cannot be undone.
-#[must_use]
-struct Confirmed;
-
 impl Context<'_> {
     /// The settings file: the one named, or the first that is there.
     fn settings_file(&self) -> Result<PathBuf, Failure> {
@@ -435,40 +433,6 @@ impl Context<'_> {
         let answer = self.ask(operation)?;
         self.output.answer(&answer, view)?;
         Ok(Exit::Ok)
-    }
-
-    /// Asks before what takes something away at once, if somebody sits there: a script that does so
-    /// in an emergency is never held up.
-    fn confirm_if_asked(&mut self, deed: &str) -> Result<Confirmed, Failure> {
-        match std::io::stdin().is_terminal() {
-            true => self.confirm(deed),
-            false => Ok(Confirmed),
-        }
-    }
-
-    /// Asks before something that cannot be undone.
-    fn confirm(&mut self, deed: &str) -> Result<Confirmed, Failure> {
-        if self.assume_yes {
-            return Ok(Confirmed);
-        }
-        let place = match &*self.reach()? {
-            Reach::Machine(_) => String::new(),
-            Reach::Server(server) => format!(" at `{}`", server.origin()),
-        };
-        if !std::io::stdin().is_terminal() {
-            return Err(Failure::usage(format_args!(
-                "nothing done: this would{place} {deed}; say `--yes` if that is meant"
-            )));
-        }
-        self.output.complain(format_args!(
-            "This will{place} {deed}.\nType `yes` to go on:"
-        ))?;
-        let mut answer = String::new();
-        let read = std::io::stdin().lock().read_line(&mut answer);
-        if read.is_ok() && answer.trim().eq_ignore_ascii_case("yes") {
-            return Ok(Confirmed);
-        }
-        Err(Failure::usage("nothing done"))
     }
 }
 

@@ -93,11 +93,21 @@ pub(super) struct Update {
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
     /// Permission it gives, in place of those it has; repeat it for more
-    #[arg(long = "permission", value_name = "PERMISSION")]
+    #[arg(
+        long = "permission",
+        value_name = "PERMISSION",
+        conflicts_with = "no_permissions"
+    )]
     permissions: Option<Vec<PermissionPattern>>,
+    /// Let it give none but those of the roles it includes
+    #[arg(long)]
+    no_permissions: bool,
     /// Role whose permissions it gives, in place of those it includes; repeat it for more
-    #[arg(long, value_name = "ROLE")]
+    #[arg(long, value_name = "ROLE", conflicts_with = "no_include")]
     include: Option<Vec<RoleName>>,
+    /// Let it include no role
+    #[arg(long)]
+    no_include: bool,
     /// Whether accounts and groups can be given it, or only roles include it
     #[arg(long, value_name = "true|false", action = clap::ArgAction::Set)]
     api_access: Option<bool>,
@@ -117,21 +127,24 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, F
         Command::List => Operation::RolesList {},
         Command::Show(Name { name }) => Operation::RolesShow { name },
         Command::Update(change) => {
+            let no_permissions = change.no_permissions.then(Vec::new);
+            let permissions = change.permissions.or(no_permissions);
+            let include = change.include.or(change.no_include.then(Vec::new));
             if change.description.is_none()
-                && change.permissions.is_none()
-                && change.include.is_none()
+                && permissions.is_none()
+                && include.is_none()
                 && change.api_access.is_none()
             {
                 return Err(Failure::usage(
-                    "nothing to change: give `--description`, `--permission`, `--include` or \
-                     `--api-access`",
+                    "nothing to change: give `--description`, `--permission`, `--no-permissions`, \
+                     `--include`, `--no-include` or `--api-access`",
                 ));
             }
             Operation::RolesUpdate {
                 name: change.name,
                 description: change.description,
-                permissions: change.permissions,
-                include: change.include,
+                permissions,
+                include,
                 api_access: change.api_access,
             }
         }

@@ -210,7 +210,7 @@ impl Teller<'_> {
         (!places.is_empty()).then(|| places.join("; "))
     }
 
-    /// What no question can settle beforehand: how often the routes may be called.
+    /// What no question can settle beforehand: how often the routes may be called, and by whom.
     fn rate(&self) -> Option<String> {
         let told = self.routes().into_iter().flat_map(|route| {
             let all = route.rate.map(|rate| format!("{rate} by all together"));
@@ -218,7 +218,10 @@ impl Teller<'_> {
             let each = each.map(|rate| format!("{rate} by each account"));
             all.into_iter().chain(each)
         });
-        let told: Vec<_> = told.collect();
+        // Whoever is not known has no bound of his own.
+        let own = self.world.rate.filter(|_| self.account().is_some());
+        let own = own.map(|rate| format!("{rate} by each account on all routes together"));
+        let told: Vec<_> = told.chain(own).collect();
         (!told.is_empty())
             .then(|| format!("called at most {}, and not counted here", told.join(", ")))
     }

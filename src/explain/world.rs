@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::policy::Policy;
-use crate::words::{AccountName, PermissionPattern, PermissionSet, Place, RoleName};
+use crate::words::{AccountName, PermissionPattern, PermissionSet, Place, Rate, RoleName};
 
 /// What could be changed.
 #[derive(Clone, Debug)]
@@ -16,6 +16,8 @@ pub struct World {
     pub holders: BTreeMap<RoleName, usize>,
     /// Whether a command would let the account in again, if it is disabled.
     pub can_enable: bool,
+    /// What each account may do on all routes together, if there is a bound.
+    pub rate: Option<Rate>,
 }
 
 /// A role.
@@ -68,6 +70,7 @@ impl World {
             managed: Managed::of_files(policy, account),
             holders: BTreeMap::new(),
             can_enable: true,
+            rate: None,
         }
     }
 

@@ -11,7 +11,7 @@
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -55,14 +55,24 @@ impl Lock {
             path: lock_path.clone(),
             source,
         };
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o600)
-            .open(&lock_path)
-            .map_err(failed)?;
+            .open(&lock_path);
+        let mut file = file.map_err(|source| match (source.kind(), path.parent()) {
+            // It is the folder that does not let anything be made in it.
+            (ErrorKind::PermissionDenied, Some(folder)) if !lock_path.exists() => {
+                StoreError::Folder {
+                    path: path.into(),
+                    folder: folder.into(),
+                    source,
+                }
+            }
+            _ => failed(source),
+        })?;
         match try_for_a_while(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

@@ -36,7 +36,7 @@ pub(crate) use message::{Kind, Message};
 pub(crate) use process::{Process, allow_descriptors};
 pub(crate) use scripted::Scripted;
 pub(crate) use servers::Server;
-pub(crate) use tools::{tool, tools};
+pub(crate) use tools::{can_trace, has, tool, tools};
 pub(crate) use upstream::{Behaviour, Upstream};
 
 /// Longest wait for anything. Generous: a slow machine must not fail a test, and a test that hangs

@@ -20,3 +20,25 @@ pub(crate) fn tool(name: &str) -> PathBuf {
     );
     path
 }
+
+/// Says whether system calls of a program can be made to fail; where not, that `what` is left out.
+pub(crate) fn can_trace(what: &str) -> bool {
+    let tried = std::process::Command::new("strace")
+        .args(["-o", "/dev/null", "true"])
+        .output();
+    let can = tried.is_ok_and(|output| output.status.success());
+    if !can {
+        super::long::skipped(&format!("{what} (strace is not there, or may not trace)"));
+    }
+    can
+}
+
+/// Says whether this machine has a program; where not, that `what` is left out.
+pub(crate) fn has(program: &str, what: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let there = std::env::split_paths(&path).any(|folder| folder.join(program).exists());
+    if !there {
+        super::long::skipped(&format!("{what} (there is no {program})"));
+    }
+    there
+}

@@ -142,6 +142,42 @@ fn colour_is_left_out_where_it_is_not_wanted() {
     );
 }
 
+/// Interrupts a program where it asks for a secret, and says whether its terminal shows what is typed.
+const INTERRUPTED: &str = r"
+import os, pty, sys, termios
+child, ours = pty.fork()
+if child == 0:
+    os.execvp(sys.argv[2], sys.argv[2:])
+# The other end is held open, so that it can be asked afterwards how it is set.
+theirs = os.open(os.ptsname(ours), os.O_RDWR | os.O_NOCTTY)
+shown, typed = b'', [sys.argv[1].encode() + b'\n', b'pcs_half\x03']
+while typed:
+    shown += os.read(ours, 65536)
+    if shown.endswith(b': '):
+        os.write(ours, typed.pop(0))
+_, status = os.waitpid(child, 0)
+flags = termios.tcgetattr(theirs)[3]
+print(os.waitstatus_to_exitcode(status), bool(flags & termios.ECHO), bool(flags & termios.ISIG))
+";
+
+#[test]
+fn who_interrupts_the_question_for_a_secret_keeps_his_terminal() {
+    let remote = Remote::start();
+    let key = remote.gateway.key("root");
+    let inner = remote.command("");
+    let output = Command::new("python3")
+        .args(["-c", INTERRUPTED, &key.id])
+        .arg(inner.get_program())
+        .args(["login", &remote.url, "--name", "typed"])
+        .env("XDG_CONFIG_HOME", remote.gateway.files().path("typist"))
+        .env_remove("PORTCULLIS_KEY_FILE")
+        .output()
+        .expect("there is Python");
+    assert_eq!(text(&output), "2 True True\n", "{output:?}");
+    let kept = remote.gateway.files().path("typist/portcullis");
+    assert!(!kept.join("contexts.yaml").exists());
+}
+
 #[test]
 fn a_secret_that_is_typed_is_not_shown() {
     let remote = Remote::start();

@@ -11,11 +11,7 @@ use crate::harness::Lines;
 fn in_a_pipe_each_change_of_a_key_is_a_line() {
     let remote = Remote::start();
     let key = remote.gateway.account("ci", &["reader"]);
-    let config = remote.gateway.files().config().display().to_string();
-    let here = remote
-        .gateway
-        .files()
-        .command(&["-c", &config, "keys", "list", "ci"]);
+    let here = remote.gateway.files().command(&["keys", "list", "ci"]);
     let elsewhere = remote.command("keys list ci");
     for mut command in [here, elsewhere] {
         let mut watch = command
@@ -99,10 +95,11 @@ fn where_no_server_runs_there_is_nothing_to_watch() {
 /// Watches on a terminal, until what is shown has the first of some words; then a command is run, and so
 /// on; then Ctrl-C. Prints what was shown, and ends as the command did.
 const TERMINAL: &str = r"
-import os, pty, select, subprocess, sys, time
+import fcntl, os, pty, select, struct, subprocess, sys, termios, time
 words, steps = sys.argv[1].split('|'), [step.split('=') for step in sys.argv[2:]]
 child, ours = pty.fork()
 if child == 0:
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', 50, 200, 0, 0))
     os.execvp(words[0], words)
 shown, end = b'', time.monotonic() + 60
 for wanted, then in steps:
@@ -152,7 +149,6 @@ fn on_a_terminal_the_table_is_drawn_again_and_ctrl_c_ends_it_without_a_word() {
         )
         .env_remove("NO_COLOR")
         .env("TERM", "xterm-256color")
-        .env("COLUMNS", "200")
         .output()
         .expect("there is Python");
     let shown = String::from_utf8_lossy(&output.stdout);

@@ -144,7 +144,7 @@ fn every_command_beside_a_server_that_does_not_answer_is_told_who_has_the_store(
         });
         assert!(known, "`{command}`: give it a line in OFFLINE or ELSEWHERE");
     }
-    // Half of them in the ordinary run: each waits two seconds for the lock.
+    // A quarter of them in the ordinary run: each waits two seconds for the lock.
     let chosen = OFFLINE
         .iter()
         .enumerate()

@@ -14,7 +14,9 @@ use portcullis::store::{Records, Sqlite, Store as _, pepper_path};
 use serde_json::Value;
 
 use super::{time, told};
-use crate::harness::{Files, Fixture, Gateway, Key, PATIENCE, Upstream, long, request, until};
+use crate::harness::{
+    Files, Fixture, Gateway, Key, PATIENCE, Upstream, can_trace, long, request, until,
+};
 
 pub(super) const READ: &str = "GET /v1/items/7";
 
@@ -56,14 +58,7 @@ const FAULTS: &[(&str, &str)] = &[
 ];
 
 pub(super) fn is_there() -> bool {
-    let tried = Command::new("strace")
-        .args(["-o", "/dev/null", "true"])
-        .output();
-    let there = tried.is_ok_and(|output| output.status.success());
-    if !there {
-        long::skipped("faults of the disk (strace is not there, or may not trace)");
-    }
-    there
+    can_trace("faults of the disk")
 }
 
 /// A store with a thing of each kind to change, and the key of `ci`.
