@@ -278,8 +278,9 @@ fn typed(server: &Origin, context: &mut Context<'_>) -> Result<Key, Failure> {
     };
     ask(context, "Key id")?;
     let id: KeyId = line()?.trim().parse().map_err(Failure::usage)?;
-    ask(context, "Secret (it is not shown)")?;
+    // Hidden before it is asked for: who is quick would see it, and it would be lost.
     let hidden = hide()?;
+    ask(context, "Secret (it is not shown)")?;
     let secret = hidden.line();
     drop(hidden);
     context.output.complain("")?;

@@ -144,20 +144,21 @@ fn colour_is_left_out_where_it_is_not_wanted() {
 
 /// Interrupts a program where it asks for a secret, and says whether its terminal shows what is typed.
 const INTERRUPTED: &str = r"
-import os, pty, sys, termios
-child, ours = pty.fork()
-if child == 0:
-    os.execvp(sys.argv[2], sys.argv[2:])
+import fcntl, os, pty, subprocess, sys, termios
 # The other end is held open, so that it can be asked afterwards how it is set.
-theirs = os.open(os.ptsname(ours), os.O_RDWR | os.O_NOCTTY)
+ours, theirs = pty.openpty()
+def lead():
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+child = subprocess.Popen(sys.argv[2:], stdin=theirs, stdout=theirs, stderr=theirs, preexec_fn=lead)
 shown, typed = b'', [sys.argv[1].encode() + b'\n', b'pcs_half\x03']
 while typed:
     shown += os.read(ours, 65536)
     if shown.endswith(b': '):
         os.write(ours, typed.pop(0))
-_, status = os.waitpid(child, 0)
+status = child.wait()
 flags = termios.tcgetattr(theirs)[3]
-print(os.waitstatus_to_exitcode(status), bool(flags & termios.ECHO), bool(flags & termios.ISIG))
+print(status, bool(flags & termios.ECHO), bool(flags & termios.ISIG))
 ";
 
 #[test]
