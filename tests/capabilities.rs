@@ -18,6 +18,7 @@ mod agreement;
 mod audit;
 mod cli;
 mod clients;
+mod compare;
 mod conformance;
 mod connection_doors;
 mod connection_http2;
