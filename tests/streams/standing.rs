@@ -1,6 +1,8 @@
 //! A stream goes on for as long as what opened it holds, and no longer; and not through a silence.
+//!
+//! How soon one is cut is measured in `revocation`, among ten thousand.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -20,9 +22,6 @@ routes:
   GET /sockets/{id}: { needs: streams:read, upgrade: [websocket] }
   GET,HEAD /open/{id}: public
 ";
-
-/// Revocation is to be felt within this; the rest is for a busy machine.
-const AT_ONCE: Duration = Duration::from_millis(500);
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
                     Transfer-Encoding: chunked\r\n\r\n6\r\ndata:1\r\n";
@@ -67,11 +66,9 @@ fn b38_a_stream_ends_with_the_key_that_opened_it_and_no_other_does() {
     let (mut tenant, mut theirs) = follow(&gateway, &upstream, "GET /tenants/1", &other);
     let (mut other, mut others) = follow(&gateway, &upstream, "GET /streams/2", &other);
     let (mut open, mut opened) = follow(&gateway, &upstream, "GET /open/1", "whatever");
-    let cut = Instant::now();
     gateway.json(&["keys", "expire", &revoked.id]);
     assert!(client.ends_within(PATIENCE), "without the last chunk");
     assert!(connection.ends_within(PATIENCE));
-    assert!(cut.elapsed() < AT_ONCE, "{:?}", cut.elapsed());
     flows(&mut other, &mut others);
     flows(&mut open, &mut opened);
     flows(&mut tenant, &mut theirs);
@@ -184,7 +181,6 @@ fn b38_who_stands_in_line_is_told_at_once_and_never_sent() {
             .text()
             .contains("portcullis_upstream_queue{upstream=\"items\"} 3")
     });
-    let cut = Instant::now();
     gateway.json(&["keys", "expire", &key.id]);
     for mut client in waiting {
         let answer = client.response();
@@ -193,7 +189,6 @@ fn b38_who_stands_in_line_is_told_at_once_and_never_sent() {
             (401, "token_invalid")
         );
     }
-    assert!(cut.elapsed() < AT_ONCE, "{:?}", cut.elapsed());
     flows(&mut first, &mut connection);
     connection.send("0\r\n\r\n");
     assert_eq!(first.bytes(5), b"0\r\n\r\n");
@@ -239,11 +234,9 @@ fn b38_a_websocket_ends_inside_a_frame_that_is_not_all_here() {
     let frame = b"\x82\x7f\x7f\xff\xff\xff\xff\xff\xff\xffabc";
     connection.send(frame);
     assert_eq!(client.bytes(frame.len()), frame);
-    let cut = Instant::now();
     gateway.json(&["keys", "expire", &key.id]);
     assert!(client.ends_within(PATIENCE));
     assert!(connection.ends_within(PATIENCE));
-    assert!(cut.elapsed() < AT_ONCE, "{:?}", cut.elapsed());
 }
 
 #[test]
