@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use crate::audit::agrees;
 use crate::harness::long::{passed, sized};
-use crate::harness::{Client, Fixture, Gateway, Key, Upstream, request};
+use crate::harness::{Client, Fixture, Gateway, Key, PATIENCE, Upstream, request};
 use crate::store::{Apply as _, change, time};
 
 /// Where the child finds its store; only the child has it.
@@ -301,18 +301,27 @@ fn whatever_change_a_kill_meets_the_store_is_before_it_or_after_it() {
 
 #[test]
 fn a_first_start_that_is_killed_leaves_a_store_that_opens() {
+    let mut begun = 0;
     for birth in 0..BIRTHS {
         let folder = tempfile::tempdir().unwrap();
         let mut child = start_child(folder.path(), 0);
-        std::thread::sleep(Duration::from_millis(birth * 4));
+        let files = || std::fs::read_dir(folder.path()).unwrap().count();
+        // From its first file on, and not from when it was started: before that there is nothing to kill.
+        let began = std::time::Instant::now();
+        while files() == 0 && began.elapsed() < PATIENCE {
+            std::thread::yield_now();
+        }
+        std::thread::sleep(Duration::from_micros(birth * birth * 100));
         child.kill().unwrap();
         child.wait().unwrap();
+        begun += u64::from(files() > 0);
         let mut store = opened(folder.path());
         let change = change(&Records::default(), (0, 1, 1), time(2)).unwrap();
         // The child may have made it already.
         let made = store.apply(&change);
         assert!(made.is_ok() || matches!(made, Err(StoreError::Conflict(_))));
     }
+    assert_eq!(begun, BIRTHS, "there was nothing to kill");
 }
 
 /// The child's side; nothing when it is run as a test among others.
