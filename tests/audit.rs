@@ -1,6 +1,7 @@
 //! Who changed what is on record: listed, followed, handed to a SIEM, and proven to be whole (G16, G17).
 //! That nothing is changed where no record can be written (G18) is tried beside the service.
 
+mod handed_on;
 mod long_trail;
 
 use std::collections::BTreeSet;

@@ -50,6 +50,7 @@ mod remote;
 mod revocation;
 mod scenarios;
 mod schema;
+mod secrets;
 mod shadow;
 mod store;
 mod streams;
