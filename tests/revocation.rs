@@ -14,6 +14,7 @@ use portcullis::words::{KeyId, Secret};
 use serde_json::{Value, json};
 
 use crate::harness::{Api, Fixture, Gateway, Key};
+pub(crate) use streams::cut_in_a_crowd;
 
 /// Routes for every way to keep a request open; each account has a role of its own, so that one can be
 /// edited without the others.

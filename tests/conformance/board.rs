@@ -62,13 +62,14 @@ struct Sum {
     tests: usize,
 }
 
-const SECTIONS: [(char, &str); 5] = [
+const SECTIONS: [(char, &str); 6] = [
     (
         'A',
         "Request target: what is authorized is what is forwarded",
     ),
     ('B', "Message framing and HTTP/2"),
     ('C', "Headers and credentials"),
+    ('D', "Tokens"),
     ('E', "Keys, tokens and their end"),
     ('F', "Availability"),
 ];

@@ -10,6 +10,13 @@ use super::fleet::{Clients, replica, roll};
 use super::{before, bodies, crowds, floods, leaving, limited, reloading, slow};
 use crate::harness::long::{passed, sized};
 use crate::harness::{Api, allow_descriptors};
+use crate::revocation::cut_in_a_crowd;
+
+#[test]
+#[ignore = "a step of `tests/run`"]
+fn b38_a_hundred_streams_cut_among_ten_thousand() {
+    passed("B38", &cut_in_a_crowd(sized(2000, 10_000)));
+}
 
 #[test]
 #[ignore = "a step of `tests/run`"]

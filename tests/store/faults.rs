@@ -277,7 +277,7 @@ fn goes_on(gateway: &Gateway, [good, leaked]: [&Key; 2], words: &str) {
     }
 }
 
-pub(super) fn names(gateway: &Gateway) -> Vec<String> {
+fn names(gateway: &Gateway) -> Vec<String> {
     let listed = gateway.json(&["accounts", "list"]);
     let names = listed.as_array().unwrap().iter();
     names
