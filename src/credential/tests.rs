@@ -16,6 +16,23 @@ const BEARER_ONLY: Accepts = Accepts {
 const ID: &str = "pck_0000000000000000000000";
 const US: &str = "https://gate.example.com";
 
+#[test]
+fn a_listener_reads_keys_in_the_forms_its_settings_say() {
+    for (said, basic, api_key) in [
+        ("", false, false),
+        (", basic: true", true, false),
+        (", api_key: true", false, true),
+    ] {
+        let text = format!(
+            "listeners: [{{ address: 127.0.0.1:0{said} }}]\nupstreams: {{ a: {{ url: http://127.0.0.1:1 }} }}\n"
+        );
+        let settings = crate::settings::Settings::from_text(std::path::Path::new("p.yaml"), &text);
+        let settings = settings.unwrap_or_else(|faults| panic!("{faults}"));
+        let accepts = Accepts::of(&settings.listeners[0]);
+        assert_eq!(accepts, Accepts { basic, api_key }, "{said}");
+    }
+}
+
 fn id() -> String {
     with_sum(ID)
 }

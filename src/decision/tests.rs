@@ -207,6 +207,31 @@ fn a_denial_tells_a_known_caller_exactly_what_is_missing() {
     assert_eq!(denial.boundary[0].1.as_deref(), Some("globex"));
 }
 
+#[test]
+fn a_call_to_the_gateways_own_api_is_refused_with_all_that_is_known() {
+    let policy = policy();
+    let directory = Directory::of_files(&policy).directory;
+    let known = |name: &str| supposed(Arc::clone(directory.account_named(name).unwrap()));
+    let source = "10.0.0.1".parse().unwrap();
+    let view = policy.permission_id("devices:view");
+    let ask = |caller, needed| admit(&policy, Ok(caller), source, needed);
+    // Wherever it is held.
+    assert!(ask(Some(known("acme")), view).is_ok());
+    assert!(ask(Some(known("nothing")), None).is_ok());
+    let denial = *ask(Some(known("nothing")), view).unwrap_err();
+    assert_eq!(denial.reason, Reason::PermissionMissing);
+    let missing: Vec<_> = denial.missing.iter().map(|name| name.as_str()).collect();
+    assert_eq!(missing, ["devices:view"]);
+    let Some(Needs::All(needs)) = denial.needs else {
+        panic!("{:?}", denial.needs);
+    };
+    assert_eq!(needs, denial.missing);
+    let caller = denial.caller.expect("who is refused is known");
+    assert_eq!(caller.account.name.as_str(), "nothing");
+    let stranger = *ask(None, view).unwrap_err();
+    assert_eq!(stranger.reason, Reason::CredentialMissing);
+}
+
 /// Where several routes have to be satisfied, what they put up with is what all of them do.
 #[test]
 fn options_are_the_strictest_of_all_routes_that_count() {

@@ -214,3 +214,22 @@ fn a_refusal_tells_what_the_route_needs_that_is_not_satisfied() {
         );
     }
 }
+
+#[test]
+fn a_refusal_is_told_with_the_status_of_its_reason_unless_its_protocol_has_another() {
+    let denial = Denial::new(Reason::PermissionMissing);
+    assert_eq!(denial.status(), StatusCode::FORBIDDEN);
+    let told = Denial {
+        told_with: Some(StatusCode::BAD_REQUEST),
+        ..denial
+    };
+    assert_eq!(told.status(), StatusCode::BAD_REQUEST);
+}
+
+#[test]
+fn a_throttled_source_is_told_how_long_and_no_quota() {
+    let wait = Duration::from_secs(7);
+    let denial = Denial::throttled(wait);
+    assert_eq!(denial.reason, Reason::SourceThrottled);
+    assert_eq!(denial.limited, Some(Limited { wait, quota: None }));
+}
