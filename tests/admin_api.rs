@@ -301,8 +301,8 @@ fn bad_input_is_refused_by_name_and_every_refusal_is_a_problem() {
         (
             "POST /accounts/ci/keys",
             json!({ "only": ["items:raed"] }),
-            404,
-            "items:raed",
+            400,
+            "did you mean `items:read`",
         ),
         (
             "POST /accounts/nobody/keys",
@@ -319,7 +319,7 @@ fn bad_input_is_refused_by_name_and_every_refusal_is_a_problem() {
         (
             "POST /accounts/ci/ungrant",
             json!({ "role": "reader" }),
-            404,
+            400,
             "does not hold",
         ),
         ("POST /tokens/inspect", json!({ "token": 7 }), 400, "token"),

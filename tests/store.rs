@@ -16,7 +16,8 @@ use portcullis::denials;
 use portcullis::settings;
 use portcullis::store::{
     AccountRecord, Adoption, Change, GrantRecord, GroupRecord, Holder, KeyLimits, KeyRecord,
-    KeyUse, Pepper, Records, RoleRecord, SigningKeyRecord, Sqlite, Store, StoreError, pepper_path,
+    KeyUse, Maker, Pepper, Records, RoleRecord, SigningKeyRecord, Sqlite, Store, StoreError,
+    pepper_path,
 };
 use portcullis::words::{AccountId, AccountName, Boundary, KeyId, RequestIds, UnixTime};
 use proptest::prelude::*;
@@ -163,6 +164,7 @@ mod promises {
             grants: vec![grant(1, 1)],
             applied_as: None,
             owner: grant(1, 2).within,
+            created_by: None,
             created_at: time(1),
             updated_at: time(1),
         };
@@ -566,6 +568,7 @@ pub(crate) fn change(
             grants: vec![grant(b, a), grant(a, b), grant(a, b)],
             applied_as: b.is_multiple_of(3).then(|| "gitops".parse().unwrap()),
             owner: grant(b, a).within,
+            created_by: maker(b),
             created_at: now,
             updated_at: now,
         }),
@@ -700,7 +703,13 @@ fn account(number: u8) -> AccountRecord {
         last_used_at: None,
         applied_as: None,
         owner: grant(number, 3).within,
+        created_by: maker(number),
     }
+}
+
+fn maker(number: u8) -> Maker {
+    let makers = [Some("user root"), Some("account a1"), None];
+    makers[usize::from(number % 3)].map(Into::into)
 }
 
 fn grant(role: u8, value: u8) -> GrantRecord {
@@ -729,7 +738,7 @@ fn key(number: u8, account: &AccountId) -> KeyRecord {
         expires_at: number.is_multiple_of(2).then(|| time(7)),
         last_used_at: None,
         last_used_from: None,
-        created_by: number.is_multiple_of(2).then(|| "user root".to_owned()),
+        created_by: maker(number),
         limits: KeyLimits {
             only: number
                 .is_multiple_of(3)
@@ -754,6 +763,8 @@ fn role(number: u8, other: u8, now: UnixTime) -> RoleRecord {
         api_access: other.is_multiple_of(2),
         applied_as: other.is_multiple_of(3).then(|| "gitops".parse().unwrap()),
         owner: grant(number, other).within,
+        // Whoever changes a role did not make it.
+        created_by: maker(other),
         created_at: now,
         updated_at: now,
     }

@@ -32,12 +32,13 @@ pub(super) fn create(
         description,
         enabled: true,
         allow_from,
-        grants: desk.check_grants(grants, &[])?,
+        grants: desk.check_grants(grants)?,
         created_at: desk.now,
         updated_at: desk.now,
         last_used_at: None,
         applied_as: None,
         owner: desk.owner.clone(),
+        created_by: desk.maker(),
     };
     desk.change(&Change::CreateAccount(account))?;
     show(desk, name)
@@ -103,7 +104,7 @@ pub(super) fn grant(desk: &mut Desk<'_>, name: &AccountName, grant: Grant) -> An
         .accounts
         .get(&id)
         .map(|account| account.grants.as_slice());
-    desk.check_grants(std::slice::from_ref(&grant), held.unwrap_or_default())?;
+    desk.check_another(&grant, held.unwrap_or_default())?;
     let (holder, now) = (Holder::Account(id), desk.now);
     desk.change(&Change::Grant {
         holder,
@@ -145,14 +146,15 @@ pub(super) fn refuse_unheld<'g>(
     }
     let (role, within) = (&grant.role, &grant.within);
     let held: Vec<_> = same.iter().map(|held| held.within.to_string()).collect();
-    Err(not_found(if held.is_empty() {
-        format!("{whose} does not hold role `{role}`")
-    } else {
-        format!(
-            "{whose} holds role `{role}` not for `{within}`, but for `{}`: name what it is held for",
-            held.join("`, `")
-        )
-    }))
+    if held.is_empty() {
+        let said = format!("{whose} does not hold role `{role}`");
+        return Err(not_found(said).at("role"));
+    }
+    let said = format!(
+        "{whose} holds role `{role}` not for `{within}`, but for `{}`: name what it is held for",
+        held.join("`, `")
+    );
+    Err(not_found(said).at("within"))
 }
 
 /// Shuts an account off or lets it in again. For an account of a file the store keeps a "no" of its

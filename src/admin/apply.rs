@@ -61,7 +61,7 @@ fn together(faults: &[(String, AdminError)]) -> AdminError {
     let lines = faults
         .iter()
         .map(|(place, error)| format!("{place}: {}", error.message));
-    AdminError::new(kind, lines.collect::<Vec<_>>().join("\n"))
+    AdminError::new(kind, lines.collect::<Vec<_>>().join("\n")).at("manifest")
 }
 
 /// What is about to be done.
@@ -180,6 +180,10 @@ impl<'p, 'd> Plan<'p, 'd> {
             api_access: wanted.api_access,
             applied_as: Some(self.set.clone()),
             owner,
+            created_by: match &known {
+                Some(role) => role.created_by.clone(),
+                None => self.desk.maker(),
+            },
             created_at: known.as_ref().map_or(now, |role| role.created_at),
             updated_at: known.as_ref().map_or(now, |role| role.updated_at),
         };
@@ -245,6 +249,7 @@ impl<'p, 'd> Plan<'p, 'd> {
                 last_used_at: None,
                 applied_as: Some(self.set.clone()),
                 owner,
+                created_by: self.desk.maker(),
             }));
             return Ok(());
         };
@@ -294,6 +299,7 @@ impl<'p, 'd> Plan<'p, 'd> {
                 grants,
                 applied_as: Some(self.set.clone()),
                 owner,
+                created_by: self.desk.maker(),
                 created_at: now,
                 updated_at: now,
             }));
@@ -394,7 +400,7 @@ impl<'p, 'd> Plan<'p, 'd> {
             .filter(|grant| self.desk.check_role(&grant.role).is_ok())
             .collect();
         // What is wrong with one of them is noted already; here their number counts.
-        match self.desk.check_grants(&known, &[]) {
+        match self.desk.check_grants(&known) {
             Ok(mut records) => {
                 records.sort();
                 records.dedup();

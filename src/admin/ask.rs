@@ -117,7 +117,7 @@ fn usable<'d>(desk: &'d Desk<'_>, name: &AccountName) -> Result<&'d Arc<Account>
 
 /// An account that nobody has made.
 fn thought_of(desk: &Desk<'_>, grants: &[Grant]) -> Result<Account, AdminError> {
-    desk.check_grants(grants, &[])?;
+    desk.check_grants(grants)?;
     let mut resolver = Resolver::new(desk.policy(), desk.records());
     let worth = |grant: &Grant| {
         let worth = resolver.worth(&grant.role, &grant.within, None);

@@ -97,7 +97,7 @@ pub(super) fn tell(desk: &Desk<'_>, whose: &BTreeSet<AccountId>, answer: &mut Va
         json!({
             "id": key.id,
             "account": key.account.name,
-            "created_by": record.and_then(|record| record.created_by.as_ref()),
+            "created_by": record.and_then(|record| record.created_by.as_deref()),
             "created_at": created_at,
             "expires_at": key.expires_at,
             "last_used_at": key.last_used_at(),

@@ -14,26 +14,29 @@ const VALUES_MAX: usize = 1024;
 const VALUE_BYTES_MAX: usize = 256;
 
 impl Desk<'_> {
-    /// Checks grants that are about to be given.
-    pub(super) fn check_grants(
-        &self,
-        given: &[Grant],
-        held: &[GrantRecord],
-    ) -> Result<Vec<GrantRecord>, AdminError> {
-        given.iter().try_for_each(|grant| self.check_grant(grant))?;
-        if given.len() + held.len() > GRANTS_MAX {
-            return Err(invalid(format!(
-                "these are {} grants, and at most {GRANTS_MAX} are allowed: use wider roles or \
-                 list several values in one boundary",
-                given.len() + held.len()
-            )));
+    /// Checks all the grants that somebody new is given.
+    pub(super) fn check_grants(&self, given: &[Grant]) -> Result<Vec<GrantRecord>, AdminError> {
+        for (place, grant) in given.iter().enumerate() {
+            self.check_grant(grant)
+                .map_err(|error| error.below(&format!("grants[{place}]")))?;
         }
+        refuse_many(given.len()).map_err(|error| error.at("grants"))?;
         let records = given.iter().map(|grant| GrantRecord {
             role: grant.role.clone(),
             within: grant.within.clone(),
             closed_at: None,
         });
         Ok(records.collect())
+    }
+
+    /// Checks a grant that is given besides those that are held.
+    pub(super) fn check_another(
+        &self,
+        grant: &Grant,
+        held: &[GrantRecord],
+    ) -> Result<(), AdminError> {
+        self.check_grant(grant)?;
+        refuse_many(held.len() + 1)
     }
 
     pub(super) fn check_grant(&self, grant: &Grant) -> Result<(), AdminError> {
@@ -86,4 +89,15 @@ impl Desk<'_> {
         }
         Ok(())
     }
+}
+
+/// Refuses more grants than a decision should look at.
+fn refuse_many(grants: usize) -> Result<(), AdminError> {
+    if grants > GRANTS_MAX {
+        return Err(invalid(format!(
+            "these are {grants} grants, and at most {GRANTS_MAX} are allowed: use wider roles or \
+             list several values in one boundary"
+        )));
+    }
+    Ok(())
 }

@@ -12,8 +12,8 @@ use super::trail::Asked;
 use super::{AdminError, ErrorKind, Operation, Terms, authority, beyond, version};
 use crate::directory::{Directory, State};
 use crate::policy::{FileAccount, Policy};
-use crate::store::{AccountRecord, Change, Records, Store};
-use crate::words::{AccountId, AccountName, Boundary, Place, RoleName, UnixTime, nearest};
+use crate::store::{AccountRecord, Change, Maker, Records, Store};
+use crate::words::{AccountId, AccountName, Boundary, Place, UnixTime, nearest};
 
 /// Longest description, in bytes: a paragraph. It is shown in tables and kept in memory.
 const DESCRIPTION_BYTES_MAX: usize = 1024;
@@ -176,6 +176,11 @@ impl<'a> Desk<'a> {
         self.store().map(|_| ())
     }
 
+    /// Whoever asks, as those who made something are remembered.
+    pub(super) fn maker(&self) -> Maker {
+        Some(self.asked.actor().to_string().into())
+    }
+
     /// The account called `name`, if there is one.
     pub(super) fn known(&self, name: &AccountName) -> Option<Found<'_>> {
         let id = self
@@ -220,30 +225,6 @@ impl<'a> Desk<'a> {
              edit {file}; the reload is what puts it in force"
         )))
     }
-
-    pub(super) fn check_role(&self, role: &RoleName) -> Result<(), AdminError> {
-        let (built_in, custom) = (&self.policy().roles, &self.records().roles);
-        let own = crate::policy::own::role(role).is_some();
-        if own || built_in.contains_key(role) || custom.contains_key(role) {
-            return Ok(());
-        }
-        let known = built_in.keys().chain(custom.keys()).map(RoleName::as_str);
-        let own = crate::policy::own::roles().iter();
-        let known = known.chain(own.map(|role| role.name.as_str()));
-        let near = nearest(role.as_str(), known);
-        Err(self.unknown(format!("there is no role `{role}`{near}")))
-    }
-
-    /// An unknown name; if the policy could not be read, that is the likelier reason.
-    pub(super) fn unknown(&self, said: String) -> AdminError {
-        match &self.service.policy_fault {
-            None => not_found(said),
-            Some(fault) => AdminError::new(
-                ErrorKind::Unavailable,
-                format!("{said}; the policy folder could not be read:\n{fault}"),
-            ),
-        }
-    }
 }
 
 fn not_held() -> AdminError {
@@ -275,7 +256,8 @@ pub(super) fn check_networks(networks: &[ipnet::IpNet]) -> Result<(), AdminError
         return Err(invalid(format!(
             "these are {} networks, and at most {NETWORKS_MAX} are allowed",
             networks.len()
-        )));
+        ))
+        .at("allow_from"));
     }
     Ok(())
 }

@@ -25,9 +25,10 @@ pub(super) fn create(
         name: name.clone(),
         description,
         members: BTreeSet::new(),
-        grants: desk.check_grants(grants, &[])?,
+        grants: desk.check_grants(grants)?,
         applied_as: None,
         owner: desk.owner.clone(),
+        created_by: desk.maker(),
         created_at: desk.now,
         updated_at: desk.now,
     };
@@ -94,7 +95,7 @@ pub(super) fn remove(desk: &mut Desk<'_>, group: &GroupName, account: &AccountNa
 
 pub(super) fn grant(desk: &mut Desk<'_>, name: &GroupName, grant: Grant) -> Answer {
     let held = &stored(desk, name)?.grants;
-    desk.check_grants(std::slice::from_ref(&grant), held)?;
+    desk.check_another(&grant, held)?;
     let (holder, now) = (Holder::Group(name.clone()), desk.now);
     desk.change(&Change::Grant {
         holder,

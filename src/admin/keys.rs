@@ -10,15 +10,13 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde_json::json;
 
-use super::authority::Subject;
+use super::authority::{Eyes, Subject};
 use super::desk::{
     Answer, Desk, Found, check_description, check_networks, conflict, invalid, managed_by_file,
 };
 use super::{AdminError, ErrorKind, ImportedKey, view};
 use crate::store::{Change, KeyLimits, KeyRecord, Pepper};
-use crate::words::{
-    AccountId, AccountName, KeyId, Permission, PermissionPattern, Secret, UnixTime, nearest,
-};
+use crate::words::{AccountId, AccountName, KeyId, PermissionPattern, Secret, UnixTime};
 
 use ends::{end_of, inherited, too_long};
 pub(super) use list::{Wanted, list, used_since};
@@ -74,18 +72,10 @@ fn check_limits(desk: &Desk<'_>, limits: &KeyLimits) -> Result<(), AdminError> {
         return Err(invalid(format!(
             "these are {} permissions, and at most {LIMITS_MAX} are allowed: use `resource:*`",
             only.len()
-        )));
+        ))
+        .at("only"));
     }
-    let declared = || desk.policy().every_permission().map(|(_, name)| name);
-    for pattern in only {
-        if !declared().any(|permission| pattern.covers(permission)) {
-            let near = nearest(pattern.as_str(), declared().map(Permission::as_str));
-            return Err(desk.unknown(format!(
-                "the policy declares no permission `{pattern}`{near}"
-            )));
-        }
-    }
-    Ok(())
+    desk.check_declared("only", only)
 }
 
 pub(super) fn create(desk: &mut Desk<'_>, account: &AccountName, plan: Plan) -> Answer {
@@ -155,7 +145,7 @@ pub(super) fn import(
             expires_at,
             last_used_at: None,
             last_used_from: None,
-            created_by: Some(desk.asked.actor().to_string()),
+            created_by: desk.maker(),
             limits: plan.limits.clone(),
         });
     }
@@ -168,14 +158,12 @@ pub(super) fn import(
     }
     let changes = records.into_iter().map(Change::CreateKey);
     desk.change(&Change::Batch(changes.collect()))?;
-    ids.iter()
-        .map(|id| Ok(view::key(desk, find(desk, id)?)))
-        .collect()
+    ids.iter().map(|id| show(desk, id)).collect()
 }
 
 /// One key, without its secret.
 pub(super) fn show(desk: &Desk<'_>, id: &KeyId) -> Answer {
-    Ok(view::key(desk, find(desk, id)?))
+    Ok(view::key(&Eyes::of(desk), find(desk, id)?))
 }
 
 /// Another description, other limits.
@@ -208,7 +196,7 @@ pub(super) fn update(
         limits,
         now,
     })?;
-    Ok(view::key(desk, find(desk, &id)?))
+    show(desk, &id)
 }
 
 /// Whose keys the store may keep: its own accounts', and those of files that do not keep theirs.
@@ -274,7 +262,7 @@ fn new_key(
         expires_at: plan.expires_at,
         last_used_at: None,
         last_used_from: None,
-        created_by: Some(desk.asked.actor().to_string()),
+        created_by: desk.maker(),
         limits: plan.limits,
     };
     Ok((key, secret))
@@ -377,7 +365,7 @@ pub(super) fn expire(desk: &mut Desk<'_>, id: KeyId, at: Option<UnixTime>) -> An
                  `portcullis keys create`"
             )));
         }
-        return Ok(view::key(desk, find(desk, &id)?));
+        return show(desk, &id);
     }
     let born = desk.records().key(&id).map(|record| record.created_at);
     if let (Some(most), Some(born)) = (desk.service.keys.max_lifetime, born)
@@ -394,5 +382,5 @@ pub(super) fn expire(desk: &mut Desk<'_>, id: KeyId, at: Option<UnixTime>) -> An
         }
     };
     desk.change(&change)?;
-    Ok(view::key(desk, find(desk, &id)?))
+    show(desk, &id)
 }

@@ -15,9 +15,7 @@ use crate::policy::{Policy, Requirement, Route, RouteBoundary, Source};
 use crate::request::Target;
 use crate::settings::TOKEN_LIFETIME_MAX;
 use crate::store::Told;
-use crate::words::{
-    AccountName, Method, Permission, PermissionId, RouteId, TokenId, UnixTime, nearest,
-};
+use crate::words::{AccountName, Method, Permission, PermissionId, RouteId, TokenId, UnixTime};
 
 /// Every route, in the order of the files.
 pub fn routes(policy: &Policy) -> Value {
@@ -177,18 +175,15 @@ pub(super) fn issue_token(
             humantime::format_duration(TOKEN_LIFETIME_MAX)
         )));
     }
-    let declared =
-        |permission: &&Permission| desk.policy().permission_id(permission.as_str()).is_none();
-    if let Some(unknown) = scope.into_iter().flatten().find(declared) {
-        let known = desk
-            .policy()
-            .permissions
-            .iter()
-            .map(|(name, _)| name.as_str());
-        let near = nearest(unknown.as_str(), known);
-        return Err(desk.unknown(format!(
-            "the policy declares no permission `{unknown}`{near}"
-        )));
+    for (place, name) in scope
+        .into_iter()
+        .flatten()
+        .map(Permission::as_str)
+        .enumerate()
+    {
+        if desk.policy().permission_id(name).is_none() {
+            return Err(desk.undeclared("scope", (place, name)));
+        }
     }
     if let Found::Filed(entry) = desk.find(name)?
         && desk.directory().account_named(name.as_str()).is_none()

@@ -35,6 +35,7 @@ mod sorted;
 mod store;
 mod tokens;
 mod trail;
+mod unknown;
 mod upkeep;
 mod version;
 mod view;
@@ -107,6 +108,16 @@ impl AdminError {
     #[must_use]
     pub fn at(mut self, field: &str) -> Self {
         self.field = Some(field.to_owned());
+        self
+    }
+
+    /// The same, about a part of this part.
+    #[must_use]
+    pub fn below(mut self, part: &str) -> Self {
+        self.field = Some(match self.field {
+            None => part.to_owned(),
+            Some(field) => format!("{part}.{field}"),
+        });
         self
     }
 }

@@ -5,15 +5,14 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use super::AdminError;
 use super::authority::{Eyes, Subject};
 use super::desk::{Answer, Desk, check_description, conflict, invalid, managed_by_file, not_found};
+use super::{AdminError, view};
 use crate::directory::Resolver;
 use crate::policy::own;
 use crate::store::{Change, GrantRecord, Holder, RoleRecord};
 use crate::words::{
-    AccountId, AccountName, GroupName, Permission, PermissionPattern, PermissionSet, Place,
-    RoleName, nearest,
+    AccountId, AccountName, GroupName, PermissionPattern, PermissionSet, Place, RoleName, nearest,
 };
 
 /// Most permissions or included roles written in one role.
@@ -44,6 +43,7 @@ pub(super) fn create(
         api_access: api_access.unwrap_or(true),
         applied_as: None,
         owner: desk.owner.clone(),
+        created_by: desk.maker(),
         created_at: desk.now,
         updated_at: desk.now,
     };
@@ -135,16 +135,18 @@ pub(super) fn show(desk: &Desk<'_>, name: &RoleName) -> Answer {
         .roles
         .get(name)
         .ok_or_else(|| unknown(desk, name))?;
+    let eyes = Eyes::of(desk);
     Ok(json!({
         "name": name,
         "description": role.description,
         "managed_by": "store",
         "permissions": role.permissions,
         // What it includes may be somebody else's.
-        "include": role.include.iter().filter(|name| desk.sees(Subject::Role(name))).collect::<Vec<_>>(),
+        "include": role.include.iter().filter(|name| eyes.see(Subject::Role(name))).collect::<Vec<_>>(),
         "api_access": role.api_access,
         "applied_as": role.applied_as,
         "owner": role.owner,
+        "created_by": view::made_by(&eyes, &role.created_by),
         "gives": gives,
         "created_at": role.created_at,
         "updated_at": role.updated_at,
@@ -313,21 +315,15 @@ pub(super) fn check(desk: &Desk<'_>, role: &RoleRecord) -> Result<(), AdminError
         return Err(invalid(format!(
             "role `{}` would have more than {ENTRIES_MAX} entries: use `resource:*` or split it",
             role.name
-        )));
+        ))
+        .at("permissions"));
     }
-    let declared = || desk.policy().every_permission().map(|(_, name)| name);
-    for pattern in &role.permissions {
-        if !declared().any(|permission| pattern.covers(permission)) {
-            let known = declared().map(Permission::as_str);
-            let near = nearest(pattern.as_str(), known);
-            return Err(desk.unknown(format!(
-                "the policy declares no permission `{pattern}`{near}"
-            )));
-        }
-    }
-    for name in &role.include {
-        desk.check_role(name)?;
-        refuse_circle(desk, role, name)?;
+    desk.check_declared("permissions", &role.permissions)?;
+    for (place, name) in role.include.iter().enumerate() {
+        let checked = desk.check_role(name);
+        checked
+            .and_then(|()| refuse_circle(desk, role, name))
+            .map_err(|error| error.at(&format!("include[{place}]")))?;
     }
     Ok(())
 }

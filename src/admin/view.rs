@@ -7,10 +7,14 @@ use serde_json::{Map, Value, json};
 
 use super::authority::{Eyes, Subject};
 use super::desk::Desk;
+use crate::audit::Actor;
 use crate::directory::{Key, Resolver};
 use crate::policy::{FileAccount, FileGrant, FileGroup};
-use crate::store::{AccountRecord, GrantRecord, GroupRecord};
+use crate::store::{AccountRecord, GrantRecord, GroupRecord, Maker};
 use crate::words::{AccountId, AccountName, Boundary, GroupName, RoleName, UnixTime};
+
+/// Who is not named to those who do not see him.
+const SOMEBODY_ELSE: &str = "an account that you do not see";
 
 /// An account of the store.
 pub(super) fn account(eyes: &Eyes<'_>, record: &AccountRecord) -> Value {
@@ -26,6 +30,7 @@ pub(super) fn account(eyes: &Eyes<'_>, record: &AccountRecord) -> Value {
         "allow_from": record.allow_from,
         "applied_as": record.applied_as,
         "owner": record.owner,
+        "created_by": made_by(eyes, &record.created_by),
         "created_at": record.created_at,
         "updated_at": record.updated_at,
         "last_used_at": last_used(desk, &record.id, record.last_used_at),
@@ -54,6 +59,7 @@ pub(super) fn file_account(eyes: &Eyes<'_>, name: &AccountName, entry: &FileAcco
         "grants": file_grants(eyes, &entry.grants),
         "groups": id.map(|id| groups_of(eyes, id, name)).unwrap_or_default(),
         "allow_from": entry.allow_from,
+        "created_by": Value::Null,
         "created_at": row.map(|row| row.created_at),
         "updated_at": row.map(|row| row.updated_at),
         "last_used_at": id.and_then(|id| last_used(desk, id, used)),
@@ -78,6 +84,7 @@ pub(super) fn group(eyes: &Eyes<'_>, record: &GroupRecord) -> Value {
         "grants": grants(eyes, &record.grants),
         "applied_as": record.applied_as,
         "owner": record.owner,
+        "created_by": made_by(eyes, &record.created_by),
         "created_at": record.created_at,
         "updated_at": record.updated_at,
     })
@@ -97,7 +104,8 @@ pub(super) fn file_group(eyes: &Eyes<'_>, name: &GroupName, entry: &FileGroup) -
 }
 
 /// A key, without anything that would help to guess its secret.
-pub(super) fn key(desk: &Desk<'_>, key: &Key) -> Value {
+pub(super) fn key(eyes: &Eyes<'_>, key: &Key) -> Value {
+    let desk = eyes.desk;
     let record = desk.records().key(&key.id);
     let filed = desk.policy().accounts.get(&key.account.name);
     let filed = filed.and_then(|entry| entry.keys.iter().find(|filed| filed.id == key.id));
@@ -109,7 +117,7 @@ pub(super) fn key(desk: &Desk<'_>, key: &Key) -> Value {
         "account": key.account.name,
         "description": description.or(filed.map(|filed| &filed.description)).map_or("", String::as_str),
         "managed_by": if record.is_some() { "store" } else { "file" },
-        "created_by": record.and_then(|record| record.created_by.as_ref()),
+        "created_by": record.and_then(|record| made_by(eyes, &record.created_by)),
         "created_at": record.map(|record| record.created_at),
         "expires_at": key.expires_at,
         "last_used_at": key.last_used_at(),
@@ -118,6 +126,14 @@ pub(super) fn key(desk: &Desk<'_>, key: &Key) -> Value {
         "allow_from": allow_from.or(filed.map(|filed| &filed.allow_from)).map_or(&[][..], Vec::as_slice),
         "state": state(desk, key),
     })
+}
+
+/// Who made something, as far as that is known. Of an account that whoever asks does not see, that it
+/// was one.
+pub(super) fn made_by<'r>(eyes: &Eyes<'_>, maker: &'r Maker) -> Option<&'r str> {
+    let said = maker.as_deref()?;
+    let hidden = Actor::account_in(said).is_some_and(|name| !eyes.know(&name));
+    Some(if hidden { SOMEBODY_ELSE } else { said })
 }
 
 /// `expired`, `expiring` within the time that `keys.warn_before` sets, or `active`.

@@ -12,6 +12,9 @@ const USERS_FILE: &str = "/etc/passwd";
 /// Most that is read of it, in bytes: some ten thousand users.
 const USERS_BYTES_MAX: u64 = 1024 * 1024;
 
+/// What stands before the name of an account.
+const ACCOUNT: &str = "account ";
+
 /// Who asks for something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
@@ -91,6 +94,11 @@ impl Actor {
         }
     }
 
+    /// The account that was asked as, in what [`Actor`]s say of themselves as text.
+    pub fn account_in(said: &str) -> Option<AccountName> {
+        said.strip_prefix(ACCOUNT)?.parse().ok()
+    }
+
     /// Whoever runs this process.
     pub fn local() -> Self {
         let uid = rustix::process::geteuid().as_raw();
@@ -109,7 +117,7 @@ impl fmt::Display for Actor {
                 None => write!(f, "user id {uid}"),
             },
             Self::Api { account, .. } | Self::Client { account, .. } => {
-                write!(f, "account {account}")
+                write!(f, "{ACCOUNT}{account}")
             }
             Self::Stranger { address, .. } => write!(f, "a stranger at {address}"),
             Self::Gateway => f.write_str("the gateway"),

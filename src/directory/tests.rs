@@ -46,6 +46,7 @@ fn role(name: &str, permissions: &[&str], include: &[&str]) -> RoleRecord {
         api_access: true,
         applied_as: None,
         owner: Boundary::default(),
+        created_by: None,
         created_at: UnixTime::default(),
         updated_at: UnixTime::default(),
     }
@@ -194,6 +195,7 @@ fn many(count: u32) -> Records {
             last_used_at: None,
             applied_as: None,
             owner: Boundary::default(),
+            created_by: None,
         };
         records.put_key(KeyRecord {
             id: KeyId::random(),

@@ -124,9 +124,11 @@ impl Records {
                 if let Some(known) = self.roles.get_mut(&role.name) {
                     let created_at = known.created_at;
                     let owner = known.owner.clone();
+                    let created_by = known.created_by.clone();
                     *known = RoleRecord {
                         created_at,
                         owner,
+                        created_by,
                         ..role.clone()
                     };
                 }

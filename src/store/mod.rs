@@ -30,8 +30,8 @@ pub use none::NoStore;
 pub use pepper::{Pepper, PepperError};
 pub use pulse::Pulse;
 pub use records::{
-    AccountRecord, FileAccountRecord, GrantRecord, GroupRecord, KeyLimits, KeyRecord, Records,
-    RoleRecord, SigningKeyRecord,
+    AccountRecord, FileAccountRecord, GrantRecord, GroupRecord, KeyLimits, KeyRecord, Maker,
+    Records, RoleRecord, SigningKeyRecord,
 };
 pub use shared::SharedMap;
 pub use sqlite::{Backup, Plan, Progress, Reader, Restore, Restored, Reviving, Sqlite};

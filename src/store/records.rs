@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use smallvec::SmallVec;
@@ -14,6 +15,10 @@ use crate::words::{
     AccountId, AccountName, Boundary, GroupName, KeyId, PermissionPattern, RoleName, SetName,
     TokenId, UnixTime,
 };
+
+/// Who made something, in words, as far as that is known. Few make many things, so they share the
+/// words.
+pub type Maker = Option<Arc<str>>;
 
 /// Everything in a store. A copy costs next to nothing: what there may be many of is shared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -137,6 +142,8 @@ pub struct AccountRecord {
     pub applied_as: Option<SetName>,
     /// Where those who manage it have to hold the right to; set when it is made.
     pub owner: Boundary,
+    /// Who made it, in words, as far as that is known; never changed.
+    pub created_by: Maker,
 }
 
 /// A role given to an account or a group.
@@ -174,8 +181,8 @@ pub struct KeyRecord {
     pub last_used_from: Option<IpAddr>,
     /// What it is limited to.
     pub limits: KeyLimits,
-    /// Who made it, in words, as far as that is known.
-    pub created_by: Option<String>,
+    /// Who made it, in words, as far as that is known; never changed.
+    pub created_by: Maker,
 }
 
 /// What a key is limited to, within what its account may do.
@@ -218,6 +225,8 @@ pub struct RoleRecord {
     pub updated_at: UnixTime,
     /// Where those who manage it have to hold the right to; set when it is made.
     pub owner: Boundary,
+    /// Who made it, in words, as far as that is known; never changed.
+    pub created_by: Maker,
 }
 
 /// A group managed by commands.
@@ -239,6 +248,8 @@ pub struct GroupRecord {
     pub updated_at: UnixTime,
     /// Where those who manage it have to hold the right to; set when it is made.
     pub owner: Boundary,
+    /// Who made it, in words, as far as that is known; never changed.
+    pub created_by: Maker,
 }
 
 /// What the store adds to an account managed by file.

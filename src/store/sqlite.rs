@@ -41,7 +41,7 @@ pub use restore::{Plan, Restore, Restored, Reviving};
 pub(in crate::store) use seal::SealKey;
 
 /// Every format there ever was, oldest first; the format of a file is how many it has been through.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("migrations/001-begin.sql"),
     include_str!("migrations/002-denials.sql"),
     include_str!("migrations/003-keys.sql"),
@@ -49,6 +49,7 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/005-owners.sql"),
     include_str!("migrations/006-tokens.sql"),
     include_str!("migrations/007-seal.sql"),
+    include_str!("migrations/008-makers.sql"),
 ];
 
 /// The format that brought the audit trail.

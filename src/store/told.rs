@@ -168,6 +168,7 @@ impl Records {
                         grants: Vec::new(),
                         applied_as: group.applied_as.clone(),
                         owner: group.owner.clone(),
+                        created_by: group.created_by.clone(),
                         created_at: group.created_at,
                         updated_at: group.updated_at,
                     };

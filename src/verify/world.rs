@@ -89,6 +89,7 @@ impl World {
             last_used_at: None,
             applied_as: None,
             owner: Boundary::default(),
+            created_by: None,
         };
         self.give(name, Secret::random());
         self.records.accounts.get_or_insert_with(&id, || account)

@@ -169,12 +169,22 @@ impl fmt::Display for Faults {
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let near = known
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len().max(word.len()) / 4)
+        .filter_map(|candidate| Some((distance(word, candidate)?, candidate)))
         .min();
     near.map_or_else(String::new, |(_, candidate)| {
         format!(", did you mean `{candidate}`?")
     })
+}
+
+/// Says whether `candidate` is near enough to `word` to be offered for it.
+pub fn is_near(word: &str, candidate: &str) -> bool {
+    distance(word, candidate).is_some()
+}
+
+/// How many letters two words differ by, if those are few.
+fn distance(word: &str, candidate: &str) -> Option<usize> {
+    let distance = strsim::damerau_levenshtein(word, candidate);
+    (distance <= 1 + candidate.len().max(word.len()) / 4).then_some(distance)
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub use boundary::Boundary;
 pub use caller::{Account, AddressRules, Caller, Evidence, Holding, Limit};
 pub use cause::Cause;
 pub use discreet::{discreet, without_secrets};
-pub use fault::{Fault, Faults, Place, nearest, printable, steers};
+pub use fault::{Fault, Faults, Place, is_near, nearest, printable, steers};
 pub use ids::{AccountId, RequestId, RequestIds, RouteId, TokenId, UpstreamId};
 pub use key::{
     FOREIGN_SECRET_BYTES_MAX, KeyId, KeyIdError, Secret, SecretDigest, SecretDigestError,

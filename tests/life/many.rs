@@ -120,6 +120,7 @@ fn account(number: usize, now: UnixTime) -> AccountRecord {
         last_used_at: None,
         applied_as: None,
         owner: Boundary::default(),
+        created_by: Some("user root".into()),
     }
 }
 
@@ -139,7 +140,7 @@ fn key(account: &AccountId, now: UnixTime) -> KeyRecord {
         expires_at: None,
         last_used_at: None,
         last_used_from: None,
-        created_by: None,
+        created_by: Some("user root".into()),
         limits: KeyLimits::default(),
     }
 }

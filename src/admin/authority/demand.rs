@@ -17,7 +17,7 @@ const GROUPS_VIEW: &str = "portcullis.groups:view";
 const GROUPS_EDIT: &str = "portcullis.groups:edit";
 const KEYS_VIEW: &str = "portcullis.keys:view";
 const KEYS_EDIT: &str = "portcullis.keys:edit";
-const POLICY_VIEW: &str = "portcullis.policy:view";
+pub(super) const POLICY_VIEW: &str = "portcullis.policy:view";
 const ROLES_VIEW: &str = "portcullis.roles:view";
 const ROLES_EDIT: &str = "portcullis.roles:edit";
 const SERVER_VIEW: &str = "portcullis.server:view";
@@ -61,6 +61,16 @@ pub(in crate::admin) fn check(
     desk: &Desk<'_>,
     operation: &Operation,
 ) -> Result<Permitted, AdminError> {
+    permitted(desk, operation).map_err(|error| {
+        let is_said = error.kind != ErrorKind::NotFound || error.field.is_some();
+        match account_field(operation).filter(|_| !is_said) {
+            Some(field) => error.at(field),
+            None => error,
+        }
+    })
+}
+
+fn permitted(desk: &Desk<'_>, operation: &Operation) -> Result<Permitted, AdminError> {
     let Some(terms) = desk.terms else {
         return Ok(Permitted::default());
     };
@@ -70,9 +80,9 @@ pub(in crate::admin) fn check(
     }
     let asker = Asker::of(desk, terms)?;
     let mut resolver = Resolver::new(desk.policy(), desk.records());
-    for role in named_roles(operation) {
+    for (role, field) in named_roles(operation) {
         if !is_seen(desk, &asker, &mut resolver, Subject::Role(role)) {
-            return Err(not_found(format!("there is no role `{role}`")).at("role"));
+            return Err(not_found(desk.no_role(role)).at(&field));
         }
     }
     let demand = demand(desk, operation);
@@ -363,21 +373,50 @@ fn one(desk: &Desk<'_>, role: &RoleName, within: &Boundary) -> Extent {
     extent::given(desk, &[grant])
 }
 
-/// The roles an operation gives away, which whoever asks has to see.
+/// Where the account stands that an operation is about, if that is in its body and not in its path.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "of all others it is the path that says what they are about"
+)]
+const fn account_field(operation: &Operation) -> Option<&'static str> {
+    use Operation as O;
+    match operation {
+        O::TokensIssue { .. } | O::AllowedList { .. } | O::Explain { .. } => Some("account"),
+        _ => None,
+    }
+}
+
+/// The roles an operation gives away, which whoever asks has to see, and where they stand in it.
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "what gives no role has none to be seen; what it asks for otherwise is in `demand`"
 )]
-fn named_roles(operation: &Operation) -> Vec<&RoleName> {
+fn named_roles(operation: &Operation) -> Vec<(&RoleName, String)> {
     use Operation as O;
     match operation {
         O::AccountsCreate { grants, .. }
         | O::GroupsCreate { grants, .. }
         | O::AllowedList { grants, .. }
-        | O::Explain { grants, .. } => grants.iter().map(|grant| &grant.role).collect(),
-        O::AccountsGrant { role, .. } | O::GroupsGrant { role, .. } => vec![role],
-        O::RolesCreate { include, .. } => include.iter().collect(),
-        O::RolesUpdate { include, .. } => include.iter().flatten().collect(),
+        | O::Explain { grants, .. } => given(grants),
+        O::AccountsGrant { role, .. } | O::GroupsGrant { role, .. } => {
+            vec![(role, "role".to_owned())]
+        }
+        O::RolesCreate { include, .. } => included(include),
+        O::RolesUpdate { include, .. } => include.as_deref().map(included).unwrap_or_default(),
         _ => Vec::new(),
     }
+}
+
+fn given(grants: &[Grant]) -> Vec<(&RoleName, String)> {
+    let grants = grants.iter().enumerate();
+    grants
+        .map(|(place, grant)| (&grant.role, format!("grants[{place}].role")))
+        .collect()
+}
+
+fn included(roles: &[RoleName]) -> Vec<(&RoleName, String)> {
+    let roles = roles.iter().enumerate();
+    roles
+        .map(|(place, role)| (role, format!("include[{place}]")))
+        .collect()
 }

@@ -3,11 +3,12 @@
 use std::cell::{RefCell, RefMut};
 
 use super::Asker;
+use super::demand::POLICY_VIEW;
 use super::extent::{self, Subject};
 use crate::admin::AdminError;
 use crate::admin::desk::{Desk, not_found};
 use crate::directory::Resolver;
-use crate::words::Boundary;
+use crate::words::{AccountName, Boundary, PermissionId};
 
 /// What whoever asks sees, where many things are looked at: what is the same for all of them is worked
 /// out once.
@@ -52,6 +53,33 @@ impl<'d> Eyes<'d> {
             Some(Err(_)) => false,
             Some(Ok(asker)) => is_near(self.desk, asker, subject, owner),
         }
+    }
+
+    /// Says whether whoever asks may read the name of an account: his own, one that he sees or whose
+    /// keys he sees, and if he sees everything, one that is gone, too.
+    pub(in crate::admin) fn know(&self, name: &AccountName) -> bool {
+        let asker = match &self.asker {
+            None => return true,
+            Some(Err(_)) => return false,
+            Some(Ok(asker)) => asker,
+        };
+        let mut subjects = [Subject::Account(name), Subject::KeysOf(name)].into_iter();
+        asker.account.name == *name
+            || asker.is_unlimited()
+            || subjects.any(|subject| self.see(subject))
+    }
+
+    /// Says whether whoever asks may read the name of a permission: one that he holds, or any if he may
+    /// list them.
+    pub(in crate::admin) fn read(&self, permission: PermissionId) -> bool {
+        let asker = match &self.asker {
+            None => return true,
+            Some(Err(_)) => return false,
+            Some(Ok(asker)) => asker,
+        };
+        let lists = self.desk.policy().permission_id(POLICY_VIEW);
+        let mut either = lists.into_iter().chain([permission]);
+        either.any(|permission| asker.giving(permission).next().is_some())
     }
 
     /// What works grants out.

@@ -12,10 +12,16 @@ use super::{endpoints, shapes};
 
 /// Answers of every endpoint that is guarded, besides its own.
 const ALWAYS: [(u16, &str); 8] = [
-    (400, "The request cannot be read; `field` says where"),
+    (
+        400,
+        "The request cannot be read, or its body names what is not there; `field` says where",
+    ),
     (401, "The credential is missing or not good"),
     (403, "The caller may not; `missing` says what he lacks"),
-    (404, "It is not there, or the caller does not see it"),
+    (
+        404,
+        "What the path or the query names is not there, or the caller does not see it",
+    ),
     (408, "The body took too long"),
     (421, "The admin API is not asked by this name"),
     (

@@ -51,6 +51,9 @@ pub(super) struct Account {
     allow_from: Vec<String>,
     /// Within what those who manage it must hold the right to; empty is everywhere.
     owner: Option<Places>,
+    /// Who made it, as far as that is known; an account that the caller does not see is not named.
+    #[schema(required)]
+    created_by: Option<String>,
     #[schema(required)]
     created_at: Option<String>,
     #[schema(required)]
@@ -74,7 +77,7 @@ pub(super) struct Key {
     account: String,
     description: String,
     managed_by: String,
-    /// Who made it, as far as that is known.
+    /// Who made it, as far as that is known; an account that the caller does not see is not named.
     #[schema(required)]
     created_by: Option<String>,
     #[schema(required)]
@@ -130,6 +133,8 @@ pub(super) struct Role {
     applied_as: Option<String>,
     /// Within what those who manage it must hold the right to; empty is everywhere.
     owner: Option<Places>,
+    /// Who made it, as far as that is known; an account that the caller does not see is not named.
+    created_by: Option<String>,
     created_at: Option<String>,
     updated_at: Option<String>,
     /// Those it was taken from with its end, of those the caller sees.
@@ -151,6 +156,8 @@ pub(super) struct Group {
     applied_as: Option<String>,
     /// Within what those who manage it must hold the right to; empty is everywhere.
     owner: Option<Places>,
+    /// Who made it, as far as that is known; an account that the caller does not see is not named.
+    created_by: Option<String>,
     created_at: Option<String>,
     updated_at: Option<String>,
     living_keys: Option<Vec<LivingKey>>,

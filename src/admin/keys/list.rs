@@ -78,7 +78,7 @@ pub(in crate::admin) fn list(
         shown.extend(
             keys.into_iter()
                 .take(room)
-                .map(|(_, key)| view::key(desk, key)),
+                .map(|(_, key)| view::key(&eyes, key)),
         );
         if shown.len() >= most {
             break;

@@ -102,7 +102,8 @@ fn create_account(tx: Tx<'_>, account: &AccountRecord) -> Done {
     run(
         tx,
         "INSERT INTO accounts (id, name, description, enabled, allow_from, created_at, updated_at, \
-         last_used_at, applied_as, owner) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+         last_used_at, applied_as, owner, created_by) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         params![
             account.id.as_str(),
             name,
@@ -113,7 +114,8 @@ fn create_account(tx: Tx<'_>, account: &AccountRecord) -> Done {
             millis(account.updated_at),
             account.last_used_at.map(millis),
             text(account.applied_as.as_ref()),
-            json(&account.owner)
+            json(&account.owner),
+            account.created_by
         ],
     )?;
     let holder = Holder::Account(account.id.clone());
@@ -205,7 +207,8 @@ fn create_role(tx: Tx<'_>, role: &RoleRecord) -> Done {
     run(
         tx,
         "INSERT INTO roles (name, description, permissions, include, created_at, updated_at, \
-         api_access, applied_as, owner) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+         api_access, applied_as, owner, created_by) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
             name,
             role.description,
@@ -215,7 +218,8 @@ fn create_role(tx: Tx<'_>, role: &RoleRecord) -> Done {
             millis(role.updated_at),
             role.api_access,
             text(role.applied_as.as_ref()),
-            json(&role.owner)
+            json(&role.owner),
+            role.created_by
         ],
     )?;
     Ok(())
@@ -244,15 +248,16 @@ fn create_group(tx: Tx<'_>, group: &GroupRecord) -> Done {
     refuse_twice(tx, "SELECT 1 FROM groups WHERE name = ?1", "group", name)?;
     run(
         tx,
-        "INSERT INTO groups (name, description, created_at, updated_at, applied_as, owner) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO groups (name, description, created_at, updated_at, applied_as, owner, \
+         created_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         params![
             name,
             group.description,
             millis(group.created_at),
             millis(group.updated_at),
             text(group.applied_as.as_ref()),
-            json(&group.owner)
+            json(&group.owner),
+            group.created_by
         ],
     )?;
     let holder = Holder::Group(group.name.clone());

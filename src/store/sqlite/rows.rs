@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use rusqlite::types::{Type, ValueRef};
 use rusqlite::{Connection, Row, params};
@@ -9,27 +10,28 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::store::{
-    AccountRecord, FileAccountRecord, GrantRecord, GroupRecord, KeyLimits, KeyRecord, Records,
-    RoleRecord, SigningKeyRecord,
+    AccountRecord, FileAccountRecord, GrantRecord, GroupRecord, KeyLimits, KeyRecord, Maker,
+    Records, RoleRecord, SigningKeyRecord,
 };
 use crate::words::{AccountId, GroupName, RoleName, UnixTime};
 
 const ACCOUNT: &str = "SELECT id, name, description, enabled, allow_from, created_at, updated_at, \
-                       last_used_at, applied_as, owner FROM accounts";
+                       last_used_at, applied_as, owner, created_by FROM accounts";
 const GROUP: &str =
-    "SELECT name, description, created_at, updated_at, applied_as, owner FROM groups";
+    "SELECT name, description, created_at, updated_at, applied_as, owner, created_by FROM groups";
 
 pub(super) fn load(connection: &Connection) -> rusqlite::Result<Records> {
     let dead = "SELECT id FROM ids WHERE dead_at IS NOT NULL";
+    let mut makers = Makers::default();
     let mut records = Records {
         accounts: all(connection, ACCOUNT, |row| {
-            let account = account_row(row)?;
+            let account = account_row(row, &mut makers)?;
             Ok((account.id.clone(), account))
         })?,
         groups: all(connection, GROUP, |row| {
-            Ok((parsed(row, 0)?, group_row(row)?))
+            Ok((parsed(row, 0)?, group_row(row, &mut makers)?))
         })?,
-        roles: roles(connection)?,
+        roles: roles(connection, &mut makers)?,
         file_accounts: file_accounts(connection)?,
         file_key_ends: all(connection, "SELECT id, ends_at FROM file_key_ends", |row| {
             Ok((parsed(row, 0)?, time(row, 1)?))
@@ -48,7 +50,7 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Records> {
     let query = "SELECT id, account, description, digest, created_at, updated_at, expires_at, \
                  last_used_at, last_used_from, may_use, allow_from, created_by FROM keys";
     let keys = all(connection, query, |row| {
-        let mut key = key_row(row)?;
+        let mut key = key_row(row, &mut makers)?;
         // One text for an id, however many rows name it.
         if let Some(account) = records.accounts.get(&key.account) {
             key.account = account.id.clone();
@@ -57,6 +59,24 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Records> {
     })?;
     records.set_keys(keys);
     Ok(records)
+}
+
+/// The words for those who made something, each of them once.
+#[derive(Default)]
+struct Makers(BTreeSet<Arc<str>>);
+
+impl Makers {
+    fn of(&mut self, row: &Row<'_>, column: usize) -> rusqlite::Result<Maker> {
+        let Some(said) = row.get_ref(column)?.as_str_or_null()? else {
+            return Ok(None);
+        };
+        if let Some(known) = self.0.get(said) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let new: Arc<str> = said.into();
+        self.0.insert(Arc::clone(&new));
+        Ok(Some(new))
+    }
 }
 
 /// What accounts and groups hold.
@@ -123,9 +143,12 @@ pub(super) fn insert_signing_key(
     Ok(())
 }
 
-fn roles(connection: &Connection) -> rusqlite::Result<BTreeMap<RoleName, RoleRecord>> {
+fn roles(
+    connection: &Connection,
+    makers: &mut Makers,
+) -> rusqlite::Result<BTreeMap<RoleName, RoleRecord>> {
     let query = "SELECT name, description, permissions, include, created_at, updated_at, \
-                 api_access, applied_as, owner FROM roles";
+                 api_access, applied_as, owner, created_by FROM roles";
     all(connection, query, |row| {
         let role = RoleRecord {
             name: parsed(row, 0)?,
@@ -137,6 +160,7 @@ fn roles(connection: &Connection) -> rusqlite::Result<BTreeMap<RoleName, RoleRec
             api_access: row.get(6)?,
             applied_as: maybe(row, 7)?,
             owner: listed(row, 8)?,
+            created_by: makers.of(row, 9)?,
         };
         Ok((role.name.clone(), role))
     })
@@ -174,7 +198,7 @@ fn signing_keys(connection: &Connection) -> rusqlite::Result<Vec<SigningKeyRecor
     })
 }
 
-fn account_row(row: &Row<'_>) -> rusqlite::Result<AccountRecord> {
+fn account_row(row: &Row<'_>, makers: &mut Makers) -> rusqlite::Result<AccountRecord> {
     Ok(AccountRecord {
         id: parsed(row, 0)?,
         name: parsed(row, 1)?,
@@ -187,10 +211,11 @@ fn account_row(row: &Row<'_>) -> rusqlite::Result<AccountRecord> {
         last_used_at: maybe_time(row, 7)?,
         applied_as: maybe(row, 8)?,
         owner: listed(row, 9)?,
+        created_by: makers.of(row, 10)?,
     })
 }
 
-fn group_row(row: &Row<'_>) -> rusqlite::Result<GroupRecord> {
+fn group_row(row: &Row<'_>, makers: &mut Makers) -> rusqlite::Result<GroupRecord> {
     Ok(GroupRecord {
         name: parsed(row, 0)?,
         description: row.get(1)?,
@@ -200,10 +225,11 @@ fn group_row(row: &Row<'_>) -> rusqlite::Result<GroupRecord> {
         updated_at: time(row, 3)?,
         applied_as: maybe(row, 4)?,
         owner: listed(row, 5)?,
+        created_by: makers.of(row, 6)?,
     })
 }
 
-fn key_row(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
+fn key_row(row: &Row<'_>, makers: &mut Makers) -> rusqlite::Result<KeyRecord> {
     Ok(KeyRecord {
         id: parsed(row, 0)?,
         account: parsed(row, 1)?,
@@ -224,7 +250,7 @@ fn key_row(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
             },
             allow_from: listed(row, 10)?,
         },
-        created_by: row.get(11)?,
+        created_by: makers.of(row, 11)?,
     })
 }
 

@@ -22,6 +22,7 @@ pub(super) fn account(record: &AccountRecord) -> Value {
         created_at: _,
         updated_at: _,
         last_used_at: _,
+        created_by: _,
     } = record;
     let told = json!({
         "name": name,
@@ -105,6 +106,7 @@ pub(super) fn role(record: &RoleRecord) -> Value {
         owner,
         created_at: _,
         updated_at: _,
+        created_by: _,
     } = record;
     let told = json!({
         "description": description,
@@ -126,6 +128,7 @@ pub(super) fn group(record: &GroupRecord) -> Value {
         owner,
         created_at: _,
         updated_at: _,
+        created_by: _,
     } = record;
     let told = json!({
         "applied_as": applied_as,

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::super::endpoint::{Answer, Endpoint};
 use super::super::endpoints;
-use super::{Desk, Named, Told, body, line};
+use super::table::{Named, body, line, nothing};
+use super::{Desk, Told};
 use crate::admin::tests::world::{FILED, POLICY};
 
 const CREW: &str = "
@@ -56,7 +57,7 @@ impl Foreign {
             theirs: named("umbrella"),
             nobodys: Named {
                 name: "nobodies".to_owned(),
-                ..super::nothing()
+                ..nothing()
             },
             manager,
             desk,
