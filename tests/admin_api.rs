@@ -1,6 +1,7 @@
 //! The admin API from outside: the real binary, asked over HTTP by those who manage it from elsewhere.
 
 mod described;
+mod floods;
 
 use std::collections::BTreeSet;
 
@@ -20,10 +21,14 @@ struct Admin {
 
 impl Admin {
     fn start() -> Self {
+        Self::with(|fixture| fixture)
+    }
+
+    /// With more settings.
+    fn with(more: impl FnOnce(Fixture) -> Fixture) -> Self {
         let upstream = Upstream::start();
-        let gateway = Fixture::new(&upstream)
-            .admin(", hosts: [gate.test]")
-            .start();
+        let fixture = Fixture::new(&upstream).admin(", hosts: [gate.test]");
+        let gateway = more(fixture).start();
         let root = gateway.account("root", &["portcullis-admin"]);
         Self {
             gateway,

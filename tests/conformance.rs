@@ -60,6 +60,8 @@ fn ids() -> BTreeSet<String> {
         .chain(["E28", "E30", "E31", "F23"].map(str::to_owned))
         .chain(named('F', 1..=19))
         .chain(named('F', 27..=31))
+        .chain(named('G', 9..=18))
+        .chain(["G31".to_owned()])
         .collect()
 }
 

@@ -72,6 +72,7 @@ const SECTIONS: [(char, &str); 6] = [
     ('D', "Tokens"),
     ('E', "Keys, tokens and their end"),
     ('F', "Availability"),
+    ('G', "Operators, and what they change"),
 ];
 
 /// Says how many rows of each section hold, and keeps the page as it is.

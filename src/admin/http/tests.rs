@@ -32,7 +32,7 @@ struct Desk {
     world: World,
     api: Arc<Api>,
     metrics: Arc<Metrics>,
-    log: Option<Log>,
+    log: Mutex<Option<Log>>,
     written: Written,
 }
 
@@ -85,7 +85,7 @@ impl Desk {
             world,
             api,
             metrics,
-            log: Some(log),
+            log: Mutex::new(Some(log)),
             written,
         }
     }
@@ -94,6 +94,8 @@ impl Desk {
     fn lines(&mut self) -> Vec<Value> {
         assert!(
             self.log
+                .get_mut()
+                .unwrap()
                 .take()
                 .unwrap()
                 .stop(std::time::Duration::from_secs(20))

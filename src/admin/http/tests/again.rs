@@ -92,3 +92,48 @@ fn what_is_asked_again_with_its_key_is_answered_again_and_not_done_again() {
         .advance(std::time::Duration::from_secs(3601));
     assert_eq!(asked("POST /accounts", &root, Some(&new), "one").0, 409);
 }
+
+/// G15.
+#[test]
+fn g15_what_is_asked_at_once_with_one_key_is_done_once() {
+    let desk = Desk::new();
+    let root = desk.administrator();
+    desk.account("ci", &json!([]));
+    let keys = || {
+        let listed = desk
+            .world
+            .done(json!({ "operation": "keys_list", "account": "ci" }));
+        listed.as_array().unwrap().len()
+    };
+    for turn in 0..5 {
+        let before = keys();
+        let name = format!("turn-{turn}");
+        let ask = || {
+            let headers = [("x-api-key", root.as_str()), ("idempotency-key", &name)];
+            let make = request("POST /accounts/ci/keys", &headers, Some(&json!({})));
+            let (status, _, told) = desk.send(make);
+            (status.as_u16(), told)
+        };
+        let answers: Vec<_> = std::thread::scope(|scope| {
+            let callers: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
+            callers
+                .into_iter()
+                .map(|caller| caller.join().unwrap())
+                .collect()
+        });
+        assert_eq!(keys(), before + 1, "{answers:?}");
+        // Who comes while it is being done is told to ask again; whoever is answered has the one secret.
+        let made: Vec<_> = answers
+            .iter()
+            .filter(|(status, _)| *status == 201)
+            .collect();
+        assert!(!made.is_empty() && made.iter().all(|answer| answer.1 == made[0].1));
+        assert!(
+            answers
+                .iter()
+                .all(|(status, _)| matches!(status, 201 | 409)),
+            "{answers:?}"
+        );
+        assert_eq!(ask().1, made[0].1);
+    }
+}

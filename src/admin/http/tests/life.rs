@@ -157,3 +157,76 @@ fn what_files_make_is_made_by_whoever_applied_them_first() {
         assert_eq!(shown["created_by"], here, "{line}");
     }
 }
+
+/// G14.
+#[test]
+fn g14_a_page_is_no_longer_than_a_page_may_be() {
+    let desk = Desk::new();
+    let root = desk.administrator();
+    let account = |number: usize| {
+        json!({ "place": "a.yaml:1:1", "name": format!("a{number:04}"), "description": "",
+            "allow_from": [], "grants": [] })
+    };
+    let accounts: Vec<_> = (0..1100).map(account).collect();
+    let manifest = json!({ "accounts": accounts });
+    desk.world
+        .done(json!({ "operation": "accounts_apply", "set": "team", "manifest": manifest }));
+    let ask = |query: &str| desk.ask(&format!("GET /accounts?{query}"), &root, None);
+    for query in ["limit=1000000000", "limit=99999999999999999999999999"] {
+        let (status, headers, page) = ask(query);
+        assert_eq!(status, 200, "{query}");
+        assert_eq!(page.as_array().map(Vec::len), Some(1000), "{query}");
+        assert!(
+            headers.contains_key("link"),
+            "{query}: the rest is there too"
+        );
+    }
+    // What looks like a pattern is text, and a long one is refused by name.
+    let (_, _, found) = desk.ask("GET /denials?route=(a%2B)%2B%24", &root, None);
+    assert_eq!(found, json!([]));
+    for name in ["cursor", "limit"] {
+        let (status, _, told) = ask(&format!("{name}={}", "a".repeat(60_000)));
+        assert_eq!(
+            (status.as_u16(), &told["field"]),
+            (400, &json!(name)),
+            "{told}"
+        );
+    }
+}
+
+/// G15.
+#[test]
+fn g15_of_writers_who_saw_the_same_version_one_changes_it() {
+    const WRITERS: usize = 8;
+    let desk = Desk::new();
+    let root = desk.administrator();
+    desk.account("ci", &json!([]));
+    for turn in 0..5 {
+        let (_, seen, _) = desk.ask("GET /accounts/ci", &root, None);
+        let seen = seen["etag"].to_str().unwrap();
+        let write = |number: usize| {
+            let change = json!({ "description": format!("{turn}.{number}") });
+            let headers = [("x-api-key", root.as_str()), ("if-match", seen)];
+            let (status, _, told) =
+                desk.send(request("PATCH /accounts/ci", &headers, Some(&change)));
+            (status.as_u16(), told)
+        };
+        let answers: Vec<_> = std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..WRITERS)
+                .map(|number| scope.spawn(move || write(number)))
+                .collect();
+            writers
+                .into_iter()
+                .map(|writer| writer.join().unwrap())
+                .collect()
+        });
+        let done: Vec<_> = answers
+            .iter()
+            .filter(|(status, _)| *status == 200)
+            .collect();
+        let stale = answers.iter().filter(|(status, _)| *status == 412).count();
+        assert_eq!((done.len(), stale), (1, WRITERS - 1), "{answers:?}");
+        let now = desk.ask("GET /accounts/ci", &root, None).2;
+        assert_eq!(now["description"], done[0].1["description"]);
+    }
+}

@@ -230,3 +230,76 @@ fn who_made_something_is_named_to_those_who_see_him() {
         }
     }
 }
+
+/// G10.
+#[test]
+fn g10_of_two_administrators_who_shut_each_other_off_one_stays() {
+    let desk = Desk::new();
+    let keys = ["one", "other"].map(|name| {
+        let key = desk.account(name, &json!([{ "role": "portcullis-admin" }]));
+        (name, key)
+    });
+    for turn in 0..10 {
+        let demote = json!({ "role": "portcullis-admin" });
+        let ask = |whom: &str, key: &str| {
+            let (line, body) = match turn % 3 {
+                0 => (format!("POST /accounts/{whom}/disable"), None),
+                1 => (format!("POST /accounts/{whom}/ungrant"), Some(&demote)),
+                _ => (format!("POST /accounts/{whom}/disable"), None),
+            };
+            desk.ask(&line, key, body).0.as_u16()
+        };
+        let [(one, of_one), (other, of_other)] = &keys;
+        let answers = std::thread::scope(|scope| {
+            let both = [
+                scope.spawn(|| ask(other, of_one)),
+                scope.spawn(|| ask(one, of_other)),
+            ];
+            both.map(|asked| asked.join().unwrap())
+        });
+        let done = answers.iter().filter(|status| **status == 200).count();
+        assert_eq!(done, 1, "{answers:?}");
+        let stays = if answers[0] == 200 { of_one } else { of_other };
+        assert_eq!(desk.ask("GET /accounts", stays, None).0, 200);
+        for name in [one, other] {
+            desk.world
+                .done(json!({ "operation": "accounts_enable", "name": name }));
+            desk.world.done(
+                json!({ "operation": "accounts_grant", "name": name, "role": "portcullis-admin" }),
+            );
+        }
+    }
+}
+
+/// G11.
+#[test]
+fn g11_what_the_host_alone_may_do_is_recorded_with_who_did_it() {
+    let desk = Desk::new();
+    let root = desk.administrator();
+    assert_eq!(desk.ask("POST /accounts/root/disable", &root, None).0, 409);
+    for operation in ["accounts_disable", "accounts_enable"] {
+        desk.world
+            .done(json!({ "operation": operation, "name": "root" }));
+    }
+    let told = desk.trail(&["account.disable", "account.enable"]);
+    let said: Vec<_> = told
+        .iter()
+        .map(|record| {
+            let text = |field: &str| record[field].as_str().unwrap().to_owned();
+            [
+                text("event.name"),
+                text("event.outcome"),
+                text("portcullis.actor.kind"),
+            ]
+        })
+        .collect();
+    assert_eq!(
+        said,
+        [
+            ["audit.account.disable", "failure", "api"],
+            ["audit.account.disable", "success", "local"],
+            ["audit.account.enable", "success", "local"],
+        ]
+    );
+    assert_eq!(desk.ask("GET /accounts", &root, None).0, 200);
+}
