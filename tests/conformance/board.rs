@@ -62,7 +62,7 @@ struct Sum {
     tests: usize,
 }
 
-const SECTIONS: [(char, &str); 6] = [
+const SECTIONS: [(char, &str); 7] = [
     (
         'A',
         "Request target: what is authorized is what is forwarded",
