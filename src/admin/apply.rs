@@ -8,6 +8,7 @@
 //! whoever shut one off in an emergency is not overruled by the next run of a pipeline.
 
 mod away;
+mod words;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -16,10 +17,11 @@ use serde_json::{Value, json};
 use super::desk::{
     Answer, Desk, check_description, check_networks, conflict, invalid, managed_by_file,
 };
-use super::{AdminError, ErrorKind, Grant, roles};
+use super::{AdminError, Grant, roles};
 use crate::policy::manifest::{AccountWanted, GrantWanted, GroupWanted, Manifest, RoleWanted};
 use crate::store::{AccountRecord, Change, GrantRecord, GroupRecord, Holder, RoleRecord};
 use crate::words::{AccountId, AccountName, Boundary, SetName};
+use words::{said, together, told};
 
 /// How files are applied.
 #[derive(Clone, Copy, Debug)]
@@ -49,19 +51,6 @@ pub(super) fn apply(desk: &mut Desk<'_>, set: &SetName, manifest: &Manifest, mod
         desk.change(&Change::Batch(changes))?;
     }
     Ok(json!({ "set": set, "dry_run": mode.dry_run, "changes": steps }))
-}
-
-/// All faults as one error. If only a conflict stands against it, that is what it is.
-fn together(faults: &[(String, AdminError)]) -> AdminError {
-    let mut kinds = faults.iter().map(|(_, error)| error.kind);
-    let kind = match kinds.next() {
-        Some(first) if kinds.all(|kind| kind == first) => first,
-        Some(_) | None => ErrorKind::Invalid,
-    };
-    let lines = faults
-        .iter()
-        .map(|(place, error)| format!("{place}: {}", error.message));
-    AdminError::new(kind, lines.collect::<Vec<_>>().join("\n")).at("manifest")
 }
 
 /// What is about to be done.
@@ -410,17 +399,4 @@ impl<'p, 'd> Plan<'p, 'd> {
             Err(error) => Err(error),
         }
     }
-}
-
-/// Without what does not change.
-fn said(mut what: Value) -> Value {
-    if let Some(fields) = what.as_object_mut() {
-        fields.retain(|_, value| !value.is_null());
-    }
-    what
-}
-
-fn told(grants: &[GrantRecord]) -> Vec<Value> {
-    let grant = |grant: &GrantRecord| json!({ "role": grant.role, "within": grant.within });
-    grants.iter().map(grant).collect()
 }

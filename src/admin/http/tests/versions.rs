@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::super::endpoint::{Answer, Verb};
 use super::super::endpoints;
-use super::{Desk, Named, body, line, request};
+use super::table::{Named, body, line};
+use super::{Desk, request};
 
 /// Where what an endpoint changes is shown.
 fn shown_at(path: &str, of: &Named) -> String {
