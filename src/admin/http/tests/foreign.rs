@@ -257,7 +257,7 @@ fn what_is_the_gateways_or_everybodys_is_for_who_holds_the_right_to_it_everywher
         ("apart", desk.account("apart", &apart)),
     ];
     for endpoint in endpoints::all() {
-        let of = super::nothing();
+        let of = nothing();
         let (line, body) = (line(endpoint, &of), body(endpoint, &of));
         for (who, key) in &callers {
             let expected = match *who {
