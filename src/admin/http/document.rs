@@ -35,11 +35,10 @@ const WITH_BODY: [(u16, &str); 2] = [
     (413, "The body is too long"),
     (415, "The body is not `application/json`"),
 ];
-/// Answers of endpoints that change something.
-const CHANGING: [(u16, &str); 2] = [
-    (409, "Something stands against it; `detail` says what"),
-    (412, "It was changed since; `newer` is what it is now"),
-];
+/// What endpoints answer that change something.
+const CHANGING: (u16, &str) = (409, "Something stands against it; `detail` says what");
+/// What those answer that change one thing, of which a version may be stated.
+const STALE: (u16, &str) = (412, "It was changed since; `newer` is what it is now");
 
 static TEXT: LazyLock<String> =
     LazyLock::new(|| serde_json::to_string_pretty(&document()).unwrap_or_default() + "\n");
@@ -71,7 +70,8 @@ pub fn document() -> Value {
         "info": {
             "title": "Portcullis admin API",
             "description": "Manages accounts, keys, roles and groups of a gateway, and tells what it does. \
-                            Every endpoint names the permission it asks for as `x-portcullis-permission`.",
+                            Every endpoint names the permission it asks for as `x-portcullis-permission`. \
+                            An `If-Match` other than `*` is 400 where it is no parameter.",
             "version": env!("CARGO_PKG_VERSION"),
             "license": { "name": "Apache-2.0 OR MIT", "identifier": "Apache-2.0 OR MIT" },
         },
@@ -167,7 +167,8 @@ fn parameters(endpoint: &Endpoint) -> Vec<Value> {
     if endpoint.has_versions() {
         parameters.push(json!({
             "name": "If-Match", "in": "header", "schema": text(),
-            "description": "The `ETag` of what may be changed; anything else is 412",
+            "description": "The `ETag` of what may be changed, several of them, or `*`; if it is none of them by \
+                            now, 412. What cannot be read as that is 400",
         }));
     }
     if endpoint.can_be_asked_again() {
@@ -204,9 +205,8 @@ fn responses(endpoint: &Endpoint) -> Value {
     responses.insert(endpoint.answer.status().as_u16().to_string(), done);
     let mut known: Vec<_> = ALWAYS.to_vec();
     known.extend(WITH_BODY);
-    if endpoint.changes() {
-        known.extend(CHANGING);
-    }
+    known.extend(endpoint.changes().then_some(CHANGING));
+    known.extend(endpoint.has_versions().then_some(STALE));
     if endpoint.can_be_asked_again() {
         known.push((422, "The `Idempotency-Key` was used for another request"));
     }

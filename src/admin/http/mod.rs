@@ -18,6 +18,7 @@ mod document;
 mod endpoint;
 mod endpoints;
 mod guard;
+mod matching;
 mod page;
 mod problem;
 mod read;

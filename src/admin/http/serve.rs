@@ -26,6 +26,7 @@ use super::around::{
 };
 use super::endpoint::{Answer, Endpoint, Verb};
 use super::guard::{Refused, Whom};
+use super::matching;
 use super::problem::{Problem, Refusal};
 use super::read::{Asked, BODY_BYTES_MAX};
 use super::record::{Notes, Place, Records};
@@ -236,13 +237,14 @@ impl Api {
         let asked = Asked::new(path, parts.uri.query(), |name| endpoint.knows(name), body)?;
         let operation = (endpoint.reads)(&asked)?;
         let page = Turn::of(endpoint, &asked)?;
+        let if_match = matching::versions(endpoint, &parts.headers)?;
         let begun = self.begin(endpoint, &parts.headers, (&caller, digest))?;
         let actor = guard::actor(&caller.account, caller.key, (source, id));
         let terms = Terms {
             caller,
             source: Some(source),
             policy: Arc::clone(&state.policy),
-            if_match: versions(&parts.headers),
+            if_match,
             page: page.asked(),
         };
         let first = match begun {
@@ -383,15 +385,6 @@ pub(super) async fn collect(body: Body) -> Result<Bytes, Problem> {
     }
 }
 
-/// The versions that `If-Match` names; `*` and nothing at all are any.
-fn versions(headers: &HeaderMap) -> Option<Vec<String>> {
-    let stated = headers.get_all(header::IF_MATCH).iter();
-    let stated: Vec<_> = stated.filter_map(|value| value.to_str().ok()).collect();
-    let listed = stated.iter().flat_map(|value| value.split(','));
-    let listed: Vec<_> = listed.map(|tag| tag.trim().to_owned()).collect();
-    (!listed.is_empty() && !listed.iter().any(|tag| tag == "*")).then_some(listed)
-}
-
 /// Which page of a list is asked for, and by what its entries are told apart.
 struct Turn {
     by: Option<&'static str>,
@@ -446,7 +439,9 @@ fn respond(endpoint: &Endpoint, mut answer: Value, turn: &Turn, uri: &http::Uri)
                 .map(|it| (header::LOCATION, it)),
         );
     }
-    if matches!(endpoint.answer, Answer::One(_) | Answer::Made(..)) {
+    // With its secret a key is shown once, and that is no version of it.
+    let has_version = answer.get("secret").is_none();
+    if matches!(endpoint.answer, Answer::One(_) | Answer::Made(..)) && has_version {
         let tag = crate::admin::version(&answer);
         headers.extend(
             HeaderValue::from_str(&tag)
