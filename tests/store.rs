@@ -295,7 +295,7 @@ mod promises {
 
     pub(super) fn recorded(kit: &impl Kit) {
         let mut store = kit.open().unwrap();
-        let all = |store: &dyn Store| store.audit(&Filter::default(), None).unwrap();
+        let all = |store: &dyn Store| store.audit(&Filter::default(), None).unwrap().rows;
         let before = all(&*store);
         let create = Change::CreateAccount(account(1));
         let unrecorded = store.commit(Some(&create), &[]).unwrap_err();
@@ -338,8 +338,8 @@ mod promises {
             event: Some("test.first".to_owned()),
             ..Filter::default()
         };
-        assert_eq!(store.audit(&one, None).unwrap().len(), 1);
-        let followed = store.audit(&Filter::default(), number).unwrap();
+        assert_eq!(store.audit(&one, None).unwrap().rows.len(), 1);
+        let followed = store.audit(&Filter::default(), number).unwrap().rows;
         assert_eq!(followed.len(), 1, "those above a number, oldest first");
     }
 
@@ -385,7 +385,7 @@ mod promises {
         };
         let gone = store.cut_audit(&bounds, time(3), "in_test").unwrap();
         assert!(gone > 100, "{gone}");
-        let newest = store.audit(&Filter::default(), None).unwrap();
+        let newest = store.audit(&Filter::default(), None).unwrap().rows;
         assert_eq!(newest[0].shown()["event.name"], "audit.audit.cut");
         let checked = store.check_audit(None).unwrap();
         assert_eq!((checked.fault, checked.done), (None, true));

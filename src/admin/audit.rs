@@ -5,14 +5,13 @@ use serde_json::{Value, json};
 use super::AdminError;
 use super::desk::{Answer, Desk, conflict};
 use crate::audit::{Anchor, Checked, Filter, Row};
+use crate::store::Reader;
 
-/// The records that `filter` admits, newest first, and what to ask for to see older ones.
+/// The records that `filter` admits, newest first, and what to ask for to see older ones. A page that is
+/// not full has that, too, where so many records were looked at that it is time to ask again.
 pub(super) fn list(desk: &Desk<'_>, filter: &Filter) -> Answer {
-    must_store(desk)?;
-    let rows = desk.store()?.audit(filter, None)?;
-    let full = rows.len() >= filter.limit();
-    let next = rows.last().map(|row| row.number).filter(|_| full);
-    Ok(json!({ "records": shown(&rows), "next": next }))
+    let page = reader(desk)?.audit(filter, None)?;
+    Ok(json!({ "records": shown(&page.rows), "next": page.next }))
 }
 
 /// The records above `after`, oldest first, and what to ask for the next time. Without `after` there
@@ -23,34 +22,32 @@ pub(super) fn follow(
     (after, exported): (Option<u64>, bool),
     filter: &Filter,
 ) -> Answer {
-    must_store(desk)?;
+    let reader = reader(desk)?;
     if let Some(after) = after.filter(|_| exported) {
         desk.service.figures.exported(after);
     }
-    let end = desk.store()?.audit_anchor(desk.now)?.number;
+    let end = reader.audit_anchor(desk.now)?.number;
     let Some(after) = after else {
         return Ok(json!({ "records": [], "next": end, "more": false }));
     };
-    let rows = desk.store()?.audit(filter, Some(after))?;
-    let more = rows.len() >= filter.limit();
-    let last = rows.last().map_or(after, |row| row.number);
+    let page = reader.audit(filter, Some(after))?;
+    let last = page.rows.last().map_or(after, |row| row.number);
     // What the filter passes over need not be looked at again.
-    let next = if more { last } else { last.max(end) };
-    Ok(json!({ "records": shown(&rows), "next": next, "more": more }))
+    let next = page.next.unwrap_or(last.max(end));
+    Ok(json!({ "records": shown(&page.rows), "next": next, "more": page.next.is_some() }))
 }
 
 /// The end of the trail as it is now.
 pub(super) fn anchor(desk: &Desk<'_>) -> Answer {
-    must_store(desk)?;
-    Ok(json!(desk.store()?.audit_anchor(desk.now)?))
+    Ok(json!(reader(desk)?.audit_anchor(desk.now)?))
 }
 
 /// Proves a page of the trail; with the first, what somebody has kept of it.
 pub(super) fn verify(desk: &Desk<'_>, after: Option<u64>, anchors: &[Anchor]) -> Answer {
-    must_store(desk)?;
-    let mut checked = desk.store()?.check_audit(after)?;
+    let reader = reader(desk)?;
+    let mut checked = reader.check_audit(after)?;
     for anchor in anchors {
-        let fault = desk.store()?.check_anchor(anchor)?;
+        let fault = reader.check_anchor(anchor)?;
         checked = earlier(checked, fault);
     }
     Ok(json!(checked))
@@ -73,12 +70,12 @@ fn shown(rows: &[Row]) -> Vec<Value> {
     rows.iter().map(Row::shown).collect()
 }
 
-fn must_store(desk: &Desk<'_>) -> Result<(), AdminError> {
-    match desk.service.files_only {
-        false => Ok(()),
-        true => Err(conflict(
+/// The trail, read beside the connection that writes: whoever takes a key back waits for no search.
+fn reader(desk: &Desk<'_>) -> Result<Reader, AdminError> {
+    desk.reader().ok_or_else(|| {
+        conflict(
             "this gateway has no store (`store: none`), so it keeps no audit trail: what was asked of \
              it stands in its log on standard error, as `asked by an operator`",
-        )),
-    }
+        )
+    })
 }

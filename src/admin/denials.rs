@@ -22,7 +22,8 @@ use crate::words::{Method, RequestId};
 /// and the store knows those of before the start.
 pub(super) fn list(desk: &Desk<'_>, filter: &Filter) -> Answer {
     let mut found = BTreeMap::new();
-    for record in desk.store()?.denials(filter)? {
+    let kept = desk.reader().map(|reader| reader.denials(filter));
+    for record in kept.transpose()?.unwrap_or_default() {
         found.insert(record.request_id, Arc::new(record));
     }
     for record in desk.service.denials().list(filter) {
@@ -62,7 +63,10 @@ fn known(desk: &Desk<'_>, filter: &Filter) -> Result<(), AdminError> {
 pub(super) fn explain(desk: &Desk<'_>, id: &RequestId) -> Answer {
     let found = match desk.service.denials().find(id) {
         Some(record) => Some(record),
-        None => desk.store()?.denial(id)?.map(Arc::new),
+        None => {
+            let kept = desk.reader().map(|reader| reader.denial(id));
+            kept.transpose()?.flatten().map(Arc::new)
+        }
     };
     let record = found.ok_or_else(|| unknown(desk, id))?;
     let mut told = json!({ "denial": *record, "then": sentence(&record) });

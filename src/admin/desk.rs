@@ -12,7 +12,7 @@ use super::trail::Asked;
 use super::{AdminError, ErrorKind, Operation, Terms, authority, beyond, version};
 use crate::directory::{Directory, State};
 use crate::policy::{FileAccount, Policy};
-use crate::store::{AccountRecord, Change, Maker, Records, Store};
+use crate::store::{AccountRecord, Change, Maker, Reader, Records, Store};
 use crate::words::{AccountId, AccountName, Boundary, Place, UnixTime, nearest};
 
 /// Longest description, in bytes: a paragraph. It is shown in tables and kept in memory.
@@ -43,8 +43,9 @@ pub(super) struct Desk<'a> {
 enum Held<'a> {
     /// The lock: nothing changes but by it.
     Lock(MutexGuard<'a, Inner>),
-    /// The records as they were when it was asked. Others go on changing them.
-    Copy(Arc<Records>),
+    /// The records as they were when it was asked, and what reads the store beside the connection that
+    /// writes. Others go on changing both.
+    Copy(Arc<Records>, Option<Reader>),
 }
 
 /// Whose account it is.
@@ -61,18 +62,19 @@ impl<'a> Desk<'a> {
         Self::of(service, Held::Lock(inner), state, asked)
     }
 
-    /// A desk for a look at what is in memory, which holds no lock.
+    /// A desk for a look, which holds no lock.
     ///
     /// # Errors
     ///
     /// See [`Service::lock`].
     pub(super) fn to_look(service: &'a Service, asked: Asked) -> Result<Self, AdminError> {
         // Both of one moment: whoever changes the records changes the state before he lets go.
-        let (records, state) = {
+        let (held, state) = {
             let inner = service.lock()?;
-            (Arc::clone(&inner.records), service.handle.snapshot())
+            let held = Held::Copy(Arc::clone(&inner.records), inner.store.reader());
+            (held, service.handle.snapshot())
         };
-        Ok(Self::of(service, Held::Copy(records), state, asked))
+        Ok(Self::of(service, held, state, asked))
     }
 
     fn of(service: &'a Service, held: Held<'a>, state: Arc<State>, asked: Asked) -> Self {
@@ -122,7 +124,7 @@ impl<'a> Desk<'a> {
     pub(super) fn records(&self) -> &Records {
         let records = match &self.held {
             Held::Lock(inner) => &inner.records,
-            Held::Copy(records) => records,
+            Held::Copy(records, _) => records,
         };
         self.draft.as_ref().unwrap_or(records)
     }
@@ -133,12 +135,12 @@ impl<'a> Desk<'a> {
     ///
     /// See [`Service::lock`].
     pub(super) fn inner(&mut self) -> Result<&mut Inner, AdminError> {
-        if let Held::Copy(_) = self.held {
+        if let Held::Copy(..) = self.held {
             self.held = Held::Lock(self.service.lock()?);
         }
         match &mut self.held {
             Held::Lock(inner) => Ok(inner),
-            Held::Copy(_) => Err(not_held()),
+            Held::Copy(..) => Err(not_held()),
         }
     }
 
@@ -159,15 +161,23 @@ impl<'a> Desk<'a> {
         self.draft = None;
     }
 
+    /// What reads the store without the lock: `None` where there is none.
+    pub(super) fn reader(&self) -> Option<Reader> {
+        match &self.held {
+            Held::Lock(inner) => inner.store.reader(),
+            Held::Copy(_, reader) => reader.clone(),
+        }
+    }
+
     /// The store.
     ///
     /// # Errors
     ///
-    /// When this is a look at what is in memory.
+    /// When this is a look, which has but a [`Desk::reader`].
     pub(super) fn store(&self) -> Result<&dyn Store, AdminError> {
         match &self.held {
             Held::Lock(inner) => Ok(&*inner.store),
-            Held::Copy(_) => Err(not_held()),
+            Held::Copy(..) => Err(not_held()),
         }
     }
 
@@ -228,7 +238,7 @@ impl<'a> Desk<'a> {
 }
 
 fn not_held() -> AdminError {
-    let said = "a look does not take the lock: see `Operation::looks_at_memory`";
+    let said = "a look does not take the lock: see `Operation::is_look`";
     AdminError::new(ErrorKind::Unavailable, said)
 }
 

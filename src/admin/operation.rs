@@ -368,9 +368,9 @@ impl Operation {
         known.find(|(only, _)| *only == name).map(|(_, why)| *why)
     }
 
-    /// Whether it is a look at what is in memory: it is answered from a copy, and nobody who changes
-    /// something waits for it.
-    pub(super) const fn looks_at_memory(&self) -> bool {
+    /// Whether it is a look at what is in memory, or at the audit trail and refusals: it is answered from a
+    /// copy, or beside the connection that writes, and nobody who changes something waits for it.
+    pub(super) const fn is_look(&self) -> bool {
         matches!(
             self,
             Self::AccountsList { .. }
@@ -392,6 +392,14 @@ impl Operation {
                 | Self::PermissionsWho { .. }
                 | Self::AllowedList { .. }
                 | Self::Explain { .. }
+                | Self::DenialsList { .. }
+                | Self::DenialsFollow { .. }
+                | Self::DenialsExplain { .. }
+                | Self::DenialsTop { .. }
+                | Self::AuditList { .. }
+                | Self::AuditFollow { .. }
+                | Self::AuditAnchor {}
+                | Self::AuditVerify { .. }
                 | Self::Whoami {}
         )
     }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::desk::{Answer, Desk};
+use super::desk::{Answer, Desk, invalid};
 use super::trail::{self, Trail};
 use super::{AdminError, ErrorKind, Operation, authority};
-use crate::audit::{Entry, Outcome};
+use crate::audit::{Entry, Outcome, RECORD_BYTES_MAX};
 use crate::directory::State;
 use crate::store::{Change, StoreError};
 
@@ -133,6 +133,13 @@ impl Desk<'_> {
                 .entry((self.now, instance), Outcome::Success, Some(told))
         };
         let entries: Vec<_> = told.map(entry).collect();
+        if !entries.iter().all(Entry::fits) {
+            return Err(invalid(format!(
+                "nothing is changed without an audit record that says what was before and after, and \
+                 that of this change would be longer than {RECORD_BYTES_MAX} bytes even with its long \
+                 lists cut to digests: make it in several steps"
+            )));
+        }
         let store = &mut *self.inner()?.store;
         match service.commit(store, Some(change), &entries) {
             Ok(last) => {
@@ -164,7 +171,12 @@ impl Desk<'_> {
         if !touched.revoked.is_empty() {
             directory = directory.with_revoked(&touched.revoked, &touched.forgotten);
         }
-        self.service.handle.store(State { policy, directory });
+        let state = State { policy, directory };
+        let tokens_alone = touched.accounts.is_empty() && touched.gone.is_empty();
+        match tokens_alone && !touched.revoked.is_empty() {
+            true => self.service.handle.take_back(state),
+            false => self.service.handle.store(state),
+        }
         self.state = self.service.handle.snapshot();
         Ok(())
     }

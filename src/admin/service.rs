@@ -290,7 +290,7 @@ impl Service {
         } else if operation == (Operation::Status {}) {
             self.status()
         } else {
-            let desk = match operation.looks_at_memory() {
+            let desk = match operation.is_look() {
                 true => Desk::to_look(self, asked)?,
                 false => Desk::new(self, self.lock()?, asked),
             };

@@ -7,6 +7,7 @@ mod filed;
 mod keys;
 mod last;
 mod looks;
+mod padded;
 mod roles;
 mod rules;
 mod tokens;

@@ -28,7 +28,7 @@ use crate::telemetry::log::LogHandle;
 use crate::telemetry::metrics::Metrics;
 use crate::throttle::{Rates, Throttle};
 use crate::verify::Verifier;
-use crate::words::RequestIds;
+use crate::words::{RequestIds, TokenId};
 
 /// What the cores share.
 #[derive(Clone, Debug)]
@@ -91,11 +91,13 @@ pub(super) fn start(
                     tasks.drain().cancelled().await;
                     tasks.finish(grace).await
                 };
+                let is_revoked = |id: &TokenId| gateway.state.snapshot().directory.is_revoked(id);
+                let watched = gateway.streams.run(gateway.state.changes(), is_revoked);
                 let finished = tokio::select! {
                     finished = finished => finished,
                     // What is under way while the gateway goes away is watched to its end, and so
                     // is what rests and is wanted elsewhere.
-                    () = gateway.streams.run(gateway.state.changes()) => true,
+                    () = watched => true,
                     () = sweep(&gateway) => true,
                 };
                 if !finished {

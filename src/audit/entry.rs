@@ -5,12 +5,13 @@
 
 use serde_json::{Map, Value, json};
 
+use super::shorter::{Depth, shorter};
 use super::{Actor, Hash};
 use crate::words::{RequestId, UnixTime, without_secrets};
 
-/// Longest text of a record, in bytes. What was before and after is left out of a longer one: an
-/// account with hundreds of long boundaries is written once, not with every change.
-const RECORD_BYTES_MAX: usize = 64 * 1024;
+/// Longest text of a record, in bytes. Of a longer one, what was before and after is made shorter: long
+/// lists become their digests.
+pub(crate) const RECORD_BYTES_MAX: usize = 64 * 1024;
 /// Longest sentence of a refusal, in bytes: the faults of a whole policy are for its author.
 const SENTENCE_BYTES_MAX: usize = 1024;
 
@@ -72,16 +73,43 @@ pub struct Entry {
 impl Entry {
     /// The record with its number, as it is written and hashed.
     pub fn text(&self, number: u64) -> String {
-        let mut fields = self.fields(number);
-        fields.insert("portcullis.before".into(), self.before.clone());
-        fields.insert("portcullis.after".into(), self.after.clone());
-        fields.retain(|_, value| !value.is_null());
-        let text = without_secrets(&Value::Object(fields).to_string());
-        if text.len() <= RECORD_BYTES_MAX {
-            return text;
+        self.fitting(number)
+            .unwrap_or_else(|long| self.with((&Value::Null, &Value::Null), number, Some(long)))
+    }
+
+    /// Whether its record says what was before and after. A change whose record could not is not made.
+    pub fn fits(&self) -> bool {
+        self.fitting(u64::MAX).is_ok()
+    }
+
+    /// The record, with as little made shorter as there must be; or how long it would be.
+    fn fitting(&self, number: u64) -> Result<String, usize> {
+        let whole = self.with((&self.before, &self.after), number, None);
+        if whole.len() <= RECORD_BYTES_MAX {
+            return Ok(whole);
         }
+        for depth in Depth::ALL {
+            let (before, after) = (shorter(&self.before, depth), shorter(&self.after, depth));
+            let text = self.with((&before, &after), number, None);
+            let left_out = whole.len().saturating_sub(text.len());
+            let text = self.with((&before, &after), number, Some(left_out));
+            if text.len() <= RECORD_BYTES_MAX {
+                return Ok(text);
+            }
+        }
+        Err(whole.len())
+    }
+
+    fn with(
+        &self,
+        (before, after): (&Value, &Value),
+        number: u64,
+        left_out_bytes: Option<usize>,
+    ) -> String {
         let mut fields = self.fields(number);
-        fields.insert("portcullis.left_out_bytes".into(), text.len().into());
+        fields.insert("portcullis.before".into(), before.clone());
+        fields.insert("portcullis.after".into(), after.clone());
+        fields.insert("portcullis.left_out_bytes".into(), json!(left_out_bytes));
         fields.retain(|_, value| !value.is_null());
         without_secrets(&Value::Object(fields).to_string())
     }
@@ -197,6 +225,8 @@ impl Row {
 
 #[cfg(test)]
 mod tests {
+    use sha2::Digest as _;
+
     use super::*;
     use crate::words::RequestIds;
 
@@ -242,16 +272,83 @@ mod tests {
     }
 
     #[test]
-    fn a_long_record_says_how_much_was_left_out_and_a_long_sentence_is_cut() {
-        let mut long = entry(json!({ "grants": "x".repeat(RECORD_BYTES_MAX) }));
+    fn a_long_sentence_is_cut_and_what_can_not_be_made_shorter_does_not_fit() {
+        let mut long = entry(json!({ "description": "x".repeat(RECORD_BYTES_MAX) }));
         long.outcome = Outcome::Failure {
             kind: "invalid".to_owned(),
             message: "é".repeat(SENTENCE_BYTES_MAX),
         };
+        assert!(!long.fits());
         let value: Value = serde_json::from_str(&long.text(1)).unwrap();
         assert!(value["portcullis.left_out_bytes"].as_u64().unwrap() > 65_536);
         assert_eq!(value.get("portcullis.after"), None);
         assert_eq!(value["error.message"].as_str().unwrap().len(), 1024);
+    }
+
+    /// Whoever pads a change hides nothing by it: the role, and whatever is single, stands there.
+    #[test]
+    fn a_padded_record_still_says_every_role_and_what_its_lists_were() {
+        let values: Vec<_> = (0..300).map(|n| format!("{n:0>256}")).collect();
+        let long = entry(json!({
+            "name": "x",
+            "description": "a helper",
+            "enabled": true,
+            "allow_from": ["192.0.2.0/24"],
+            "grants": [
+                { "role": "portcullis-admin" },
+                { "role": "reader", "within": { "tenant": values } },
+            ],
+        }));
+        assert!(long.fits());
+        let text = long.text(1);
+        assert!(text.len() < 4096, "{text}");
+        let told: Value = serde_json::from_str(&text).unwrap();
+        assert!(told["portcullis.left_out_bytes"].as_u64().unwrap() > 76_000);
+        let after = &told["portcullis.after"];
+        assert_eq!(after["description"], "a helper");
+        assert_eq!(after["allow_from"], json!(["192.0.2.0/24"]));
+        assert_eq!(after["grants"][0], json!({ "role": "portcullis-admin" }));
+        assert_eq!(after["grants"][1]["role"], "reader");
+        let tenant = &after["grants"][1]["within"]["tenant"];
+        let digest = sha2::Sha256::digest(json!(values).to_string());
+        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(*tenant, json!({ "count": 300, "sha256": digest }));
+    }
+
+    /// The most that anything can hold, before and after, fits.
+    #[test]
+    fn whatever_can_be_asked_for_fits_with_its_roles() {
+        let boundary = |number: usize| {
+            let values: Vec<_> = (0..4).map(|n| format!("{number}-{n:0>250}")).collect();
+            let within = (0..8).map(|n| (format!("dimension-{n:0>54}"), json!(values)));
+            Value::Object(within.collect())
+        };
+        let thing = |prefix: &str| {
+            let grants = (0..256).map(|number| {
+                let role = format!("{prefix}{number:0>63}");
+                json!({ "role": role, "within": boundary(number) })
+            });
+            json!({
+                "name": "n".repeat(64),
+                "description": "\"".repeat(1024),
+                "owner": boundary(0),
+                "allow_from": (0..256).map(|n| format!("2001:db8:{n:x}::/48")).collect::<Vec<_>>(),
+                "permissions": (0..1000).map(|n| format!("p{n}:view")).collect::<Vec<_>>(),
+                "members": (0..10_000).map(|n| format!("sa_{n:0>22}")).collect::<Vec<_>>(),
+                "grants": grants.collect::<Vec<_>>(),
+            })
+        };
+        let mut long = entry(thing("a"));
+        long.before = thing("b");
+        assert!(long.fits());
+        let told: Value = serde_json::from_str(&long.text(1)).unwrap();
+        for (side, prefix) in [("before", "b"), ("after", "a")] {
+            let grants = &told[format!("portcullis.{side}")]["grants"];
+            assert_eq!(grants["count"], 256);
+            let roles = grants["roles"].as_object().unwrap();
+            assert_eq!(roles.len(), 256);
+            assert!(roles.keys().all(|role| role.starts_with(prefix)));
+        }
     }
 
     #[test]

@@ -13,14 +13,26 @@ mod chain;
 mod entry;
 mod figures;
 mod filter;
+mod shorter;
 
 pub use actor::Actor;
 pub use chain::{Anchor, AnchorError, ChainKey, Ends, Hash};
+pub(crate) use entry::RECORD_BYTES_MAX;
 pub use entry::{Entry, Object, Outcome, Row};
 pub use figures::Figures;
 pub use filter::{Filter, PAGE_MAX};
 
 use serde::{Deserialize, Serialize};
+
+/// Some of the records that somebody asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The records.
+    pub rows: Vec<Row>,
+    /// The last number that was looked at, if there may be more behind it: the page is full, or so many
+    /// were looked at that whoever asks may ask again.
+    pub next: Option<u64>,
+}
 
 /// What came of looking at a part of the chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -179,28 +179,40 @@ pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, F
 
 fn list(wanted: &List, context: &mut Context<'_>) -> Result<Exit, Failure> {
     let now = context.output.now();
-    let filter = Filter {
+    let mut filter = Filter {
         since: wanted.since.map(|since| since.moment(now)),
         until: wanted.until.map(|until| until.moment(now)),
         before: wanted.before,
         limit: Some(wanted.limit.unwrap_or(LIMIT_DEFAULT)),
         ..wanted.which.filter()
     };
-    let mut answer = context.ask(Operation::AuditList { filter })?;
-    let records = answer.get_mut("records").map(Value::take);
-    let mut records = records.unwrap_or_default();
-    if context.output.format() == Format::Table
-        && let Some(records) = records.as_array_mut()
-    {
+    let most = filter.limit();
+    let mut records: Vec<Value> = Vec::new();
+    // What is rare is looked for a part of the trail at a time.
+    let next = loop {
+        filter.limit = Some(most.saturating_sub(records.len()));
+        let filter_now = filter.clone();
+        let mut answer = context.ask(Operation::AuditList { filter: filter_now })?;
+        if let Some(Value::Array(found)) = answer.get_mut("records").map(Value::take) {
+            records.extend(found);
+        }
+        let next = answer.get("next").and_then(Value::as_u64);
+        if next.is_none() || records.len() >= most {
+            break next;
+        }
+        filter.before = next;
+    };
+    if context.output.format() == Format::Table {
         records
             .iter_mut()
             .for_each(|record| *record = drawn(record));
     }
-    context.output.answer(&records, &VIEW)?;
-    if let (Some([]), Some(event)) = (records.as_array().map(Vec::as_slice), &wanted.which.event) {
+    let nothing = records.is_empty();
+    context.output.answer(&records.into(), &VIEW)?;
+    if let (true, Some(event)) = (nothing, &wanted.which.event) {
         unknown(event, context)?;
     }
-    if let Some(next) = answer.get("next").and_then(Value::as_u64) {
+    if let Some(next) = next {
         let said = format_args!("older ones: add `--before {next}`");
         context.output.remark(said)?;
     }

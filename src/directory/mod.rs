@@ -61,7 +61,16 @@ impl State {
 #[derive(Debug)]
 pub struct Handle {
     state: ArcSwap<State>,
-    changed: watch::Sender<()>,
+    changed: watch::Sender<Changes>,
+}
+
+/// How often the state was changed, as far as whoever waits tells changes apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// By changes that may concern anybody.
+    pub whole: u64,
+    /// By tokens that were taken back, which concern nobody but who came with one of them.
+    pub tokens: u64,
 }
 
 impl Handle {
@@ -69,7 +78,7 @@ impl Handle {
     pub fn new(state: State) -> Self {
         Self {
             state: ArcSwap::from_pointee(state),
-            changed: watch::Sender::new(()),
+            changed: watch::Sender::default(),
         }
     }
 
@@ -81,16 +90,17 @@ impl Handle {
     /// Puts `state` in force: every snapshot taken after this returns is this state.
     pub fn store(&self, state: State) {
         self.state.store(Arc::new(state));
-        self.changed.send_replace(());
+        self.changed.send_modify(|changes| changes.whole += 1);
     }
 
     /// The same for a state in which tokens are taken back, and nothing else is different.
     pub fn take_back(&self, state: State) {
-        self.store(state);
+        self.state.store(Arc::new(state));
+        self.changed.send_modify(|changes| changes.tokens += 1);
     }
 
     /// Hears of every state that is put in force from now on.
-    pub fn changes(&self) -> watch::Receiver<()> {
+    pub fn changes(&self) -> watch::Receiver<Changes> {
         self.changed.subscribe()
     }
 }

@@ -342,6 +342,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::directory::Changes;
     use crate::forward::streams::{Seat, Streams};
 
     /// Lets nobody go on.
@@ -398,11 +399,11 @@ mod tests {
             };
             let began = Instant::now();
             tokio::time::advance(20 * second).await;
-            let (_keep, changes) = tokio::sync::watch::channel(());
+            let (_keep, changes) = tokio::sync::watch::channel(Changes::default());
             let body = Progress::of(&Empty::<bytes::Bytes>::new(), began.into_std());
             let waited = tokio::select! {
                 waited = waiting.wait(std::future::pending::<()>(), &body, began) => waited,
-                () = streams.run(changes) => Ok(()),
+                () = streams.run(changes, |_| false) => Ok(()),
             };
             assert_eq!(waited, Err(Reason::UpstreamTimeout));
             assert!(
@@ -423,7 +424,7 @@ mod tests {
 
     impl Guard for Patient {
         fn check(&self, cx: &Context<'_>) -> Result<(), Reason> {
-            let seat = self.seat.get_or_init(|| self.streams.sit(cx.waker()));
+            let seat = self.seat.get_or_init(|| self.streams.sit(cx.waker(), None));
             seat.renew(cx.waker());
             Ok(())
         }

@@ -3,7 +3,8 @@
 //! What decides about a stream can change while it flows: its account, its key, the policy. And the
 //! other end may fall silent for ever. Neither is worth a timer or a task for each request, so every
 //! request that has to wait takes a seat here; all seats are woken when the state changes, and once
-//! in a while, and whoever is woken looks for itself.
+//! in a while, and whoever is woken looks for itself. Tokens that are taken back wake nobody but who
+//! came with one of them: clients give them back all the time.
 //!
 //! Not here: whether a request may go on, which its owner asks the gateway.
 
@@ -16,7 +17,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::directory::Changes;
 use crate::reason::Reason;
+use crate::words::TokenId;
 
 /// Whoever knows whether a request that waits may go on.
 pub trait Guard: fmt::Debug {
@@ -50,8 +53,8 @@ const BEAT_LEAST: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Streams {
     seats: RefCell<Seats>,
-    /// How many times the state was changed since the core began.
-    generation: Cell<u64>,
+    /// What the state was changed by so far.
+    generation: Cell<Changes>,
     /// How many times everybody was woken to look at the clock.
     ticks: Cell<u64>,
     beat: Duration,
@@ -59,7 +62,8 @@ pub struct Streams {
 
 #[derive(Debug, Default)]
 struct Seats {
-    each: Vec<Option<Waker>>,
+    /// Each with the token that its request came with.
+    each: Vec<Option<(Waker, Option<TokenId>)>>,
     free: Vec<usize>,
 }
 
@@ -68,14 +72,14 @@ impl Streams {
     pub fn new(silence: Duration) -> Rc<Self> {
         Rc::new(Self {
             seats: RefCell::default(),
-            generation: Cell::new(0),
+            generation: Cell::default(),
             ticks: Cell::new(0),
             beat: (silence / 4).clamp(BEAT_LEAST, BEAT_MOST),
         })
     }
 
-    /// How many times the state was changed: who judged under another number judges again.
-    pub fn generation(&self) -> u64 {
+    /// What the state was changed by so far: who judged under other numbers judges again.
+    pub fn generation(&self) -> Changes {
         self.generation.get()
     }
 
@@ -96,10 +100,10 @@ impl Streams {
         u64::try_from(beats).unwrap_or(u64::MAX).saturating_add(1)
     }
 
-    /// A seat for who waits with `waker`.
-    pub fn sit(self: &Rc<Self>, waker: &Waker) -> Seat {
+    /// A seat for who waits with `waker`, having come with this token if with any.
+    pub fn sit(self: &Rc<Self>, waker: &Waker, token: Option<TokenId>) -> Seat {
         let mut seats = self.seats.borrow_mut();
-        let waker = Some(waker.clone());
+        let waker = Some((waker.clone(), token));
         let number = if let Some(free) = seats.free.pop() {
             if let Some(seat) = seats.each.get_mut(free) {
                 *seat = waker;
@@ -115,8 +119,13 @@ impl Streams {
         }
     }
 
-    /// Wakes everybody when the state changes and at every beat. Ends never.
-    pub async fn run(&self, mut changes: watch::Receiver<()>) {
+    /// Wakes everybody when the state changes and at every beat; when only tokens were taken back, those
+    /// who came with one that `is_revoked`. Ends never.
+    pub async fn run(
+        &self,
+        mut changes: watch::Receiver<Changes>,
+        is_revoked: impl Fn(&TokenId) -> bool,
+    ) {
         let mut beats = interval(self.beat);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -126,17 +135,24 @@ impl Streams {
                         // Nobody can change it any more.
                         return std::future::pending().await;
                     }
-                    self.generation.set(self.generation.get() + 1);
+                    let now = *changes.borrow_and_update();
+                    let before = self.generation.replace(now);
+                    if before.whole == now.whole {
+                        self.wake(|token| token.is_some_and(&is_revoked));
+                        continue;
+                    }
                 }
                 _ = beats.tick() => self.ticks.set(self.ticks.get() + 1),
             }
-            self.wake();
+            self.wake(|_| true);
         }
     }
 
-    fn wake(&self) {
-        for waker in self.seats.borrow().each.iter().flatten() {
-            waker.wake_by_ref();
+    fn wake(&self, whom: impl Fn(Option<&TokenId>) -> bool) {
+        for (waker, token) in self.seats.borrow().each.iter().flatten() {
+            if whom(token.as_ref()) {
+                waker.wake_by_ref();
+            }
         }
     }
 }
@@ -152,7 +168,7 @@ impl Seat {
     /// Waits with this waker from now on.
     pub fn renew(&self, waker: &Waker) {
         let mut seats = self.streams.seats.borrow_mut();
-        if let Some(Some(own)) = seats.each.get_mut(self.number) {
+        if let Some(Some((own, _))) = seats.each.get_mut(self.number) {
             own.clone_from(waker);
         }
     }
@@ -190,35 +206,71 @@ mod tests {
         let streams = Streams::new(Duration::from_secs(4));
         let count = Arc::new(Count::default());
         let woken = || count.0.load(Ordering::Relaxed);
-        let seat = streams.sit(&Waker::from(Arc::clone(&count)));
-        let (sender, receiver) = watch::channel(());
+        let seat = streams.sit(&Waker::from(Arc::clone(&count)), None);
+        let (sender, receiver) = watch::channel(Changes::default());
+        let change = || sender.send_modify(|changes| changes.whole += 1);
         let steps = async {
             tokio::time::sleep(Duration::from_millis(10)).await;
             let before = woken();
-            sender.send_replace(());
+            change();
             tokio::time::sleep(Duration::from_millis(10)).await;
-            assert_eq!((woken(), streams.generation()), (before + 1, 1));
+            assert_eq!((woken(), streams.generation().whole), (before + 1, 1));
             tokio::time::sleep(Duration::from_secs(2)).await;
             assert_eq!(woken(), before + 3);
             drop(seat);
-            sender.send_replace(());
+            change();
             tokio::time::sleep(Duration::from_millis(10)).await;
             assert_eq!(woken(), before + 3);
         };
         tokio::select! {
             () = steps => {}
-            () = streams.run(receiver) => {}
+            () = streams.run(receiver, |_| false) => {}
+        }
+    }
+
+    /// Clients give tokens back all the time, and ten thousand streams need not be judged for each.
+    #[tokio::test(start_paused = true)]
+    async fn tokens_that_are_taken_back_wake_who_came_with_one_of_them_and_nobody_else() {
+        let streams = Streams::new(Duration::from_secs(4));
+        let counts: [Arc<Count>; 3] = Default::default();
+        let [given, kept] = [TokenId::random(), TokenId::random()];
+        let came_with = [None, Some(kept), Some(given)];
+        let each = counts.iter().zip(came_with);
+        let sit =
+            |(count, token): (&Arc<Count>, _)| streams.sit(&Waker::from(Arc::clone(count)), token);
+        let _seats: Vec<_> = each.map(sit).collect();
+        let woken = || {
+            counts
+                .each_ref()
+                .map(|count| count.0.load(Ordering::Relaxed))
+        };
+        let (sender, receiver) = watch::channel(Changes::default());
+        let steps = async {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let before = woken();
+            sender.send_modify(|changes| changes.tokens += 1);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            assert_eq!(woken(), [before[0], before[1], before[2] + 1]);
+            // Of two changes at once the wider one counts.
+            sender.send_modify(|changes| changes.whole += 1);
+            sender.send_modify(|changes| changes.tokens += 1);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            assert_eq!(woken(), [before[0] + 1, before[1] + 1, before[2] + 2]);
+        };
+        tokio::select! {
+            () = steps => {}
+            () = streams.run(receiver, |token| *token == given) => {}
         }
     }
 
     #[test]
     fn a_seat_that_was_given_up_is_given_to_the_next() {
         let streams = Streams::new(Duration::from_secs(4));
-        let one = streams.sit(Waker::noop());
-        let other = streams.sit(Waker::noop());
+        let one = streams.sit(Waker::noop(), None);
+        let other = streams.sit(Waker::noop(), None);
         let number = one.number;
         drop(one);
-        assert_eq!(streams.sit(Waker::noop()).number, number);
+        assert_eq!(streams.sit(Waker::noop(), None).number, number);
         drop(other);
         assert!(streams.seats.borrow().each.len() <= 2);
     }

@@ -20,7 +20,7 @@ use http::{HeaderMap, HeaderValue};
 
 use super::Gateway;
 use crate::decision::{self, Denial, Outcome, Permit, Question};
-use crate::directory::State;
+use crate::directory::{Changes, State};
 use crate::forward::streams::{Guard, Seat};
 use crate::head;
 use crate::policy::Policy;
@@ -34,7 +34,7 @@ use crate::words::{Account, Caller, Evidence, KeyId, Method, PermissionSet, Toke
 pub(super) struct Standing {
     gateway: Rc<Gateway>,
     /// The change of state it was last judged after, and the beat it last looked at the clock.
-    judged: Cell<(u64, u64)>,
+    judged: Cell<(Changes, u64)>,
     seat: OnceCell<Seat>,
     /// Whether anything was asked that can be taken back: a preflight brings nothing and is told
     /// nothing.
@@ -94,8 +94,9 @@ pub(super) struct Apart {
 
 impl Guard for Apart {
     fn check(&self, cx: &Context<'_>) -> Result<(), Reason> {
-        self.standing.sit(cx);
-        if self.standing.is_stale(self.facts.key) {
+        let Facts { key, token, .. } = self.facts;
+        self.standing.sit(cx, token);
+        if self.standing.is_stale(key, token) {
             let judged = self.standing.judge(&self.facts);
             return judged.map_err(|denial| denial.reason);
         }
@@ -120,7 +121,7 @@ impl Standing {
         gateway: &Rc<Gateway>,
         permit: &Permit,
         verdict: &Verdict,
-        (state, generation): (&State, u64),
+        (state, generation): (&State, Changes),
     ) -> Self {
         let granted = permit.identity().map(|identity| &identity.caller);
         // Whom only shadow lets through may be let through for who he is, when shadow ends.
@@ -146,7 +147,7 @@ impl Standing {
     ///
     /// Why it may not.
     pub(super) fn check(&self, verdict: &Verdict, cx: &Context<'_>) -> Result<(), Box<Denial>> {
-        self.sit(cx);
+        self.sit(cx, verdict.token_id);
         self.look(verdict)
     }
 
@@ -156,7 +157,7 @@ impl Standing {
     ///
     /// Why it may not.
     pub(super) fn look(&self, verdict: &Verdict) -> Result<(), Box<Denial>> {
-        if self.is_stale(verdict.key) {
+        if self.is_stale(verdict.key, verdict.token_id) {
             return self.judge(&Facts::of(verdict));
         }
         Ok(())
@@ -179,19 +180,24 @@ impl Standing {
         Apart { standing, facts }
     }
 
-    fn sit(&self, cx: &Context<'_>) {
+    fn sit(&self, cx: &Context<'_>, token: Option<TokenId>) {
         match self.seat.get() {
             Some(seat) => seat.renew(cx.waker()),
-            None => drop(self.seat.set(self.gateway.streams.sit(cx.waker()))),
+            None => drop(self.seat.set(self.gateway.streams.sit(cx.waker(), token))),
         }
     }
 
-    fn is_stale(&self, key: Option<KeyId>) -> bool {
+    fn is_stale(&self, key: Option<KeyId>, token: Option<TokenId>) -> bool {
         let streams = &self.gateway.streams;
         let now = (streams.generation(), streams.ticks());
         let before = self.judged.replace(now);
-        let changed = before.0 != now.0 || (before.1 != now.1 && key.is_some());
-        changed && self.held
+        if before == now || !self.held {
+            return false;
+        }
+        let is_revoked = |id| self.gateway.state.snapshot().directory.is_revoked(&id);
+        before.0.whole != now.0.whole
+            || (before.1 != now.1 && key.is_some())
+            || (before.0.tokens != now.0.tokens && token.is_some_and(is_revoked))
     }
 
     /// Beats of the core's clock so far.

@@ -76,17 +76,13 @@ pub trait Store: Send {
         entries: &[Entry],
     ) -> Result<Option<u64>, StoreError>;
 
-    /// The audit records that `filter` admits: newest first, or oldest first those with a number
-    /// above `after`.
+    /// Some of the audit records that `filter` admits: newest first, or oldest first those with a
+    /// number above `after`. However many there are, so many are looked at and no more.
     ///
     /// # Errors
     ///
     /// See [`StoreError`].
-    fn audit(
-        &self,
-        filter: &audit::Filter,
-        after: Option<u64>,
-    ) -> Result<Vec<audit::Row>, StoreError>;
+    fn audit(&self, filter: &audit::Filter, after: Option<u64>) -> Result<audit::Page, StoreError>;
 
     /// The last audit record, for somebody to keep elsewhere.
     ///

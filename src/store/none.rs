@@ -60,8 +60,8 @@ impl Store for NoStore {
         Err(StoreError::FilesOnly { what })
     }
 
-    fn audit(&self, _: &audit::Filter, _: Option<u64>) -> Result<Vec<audit::Row>, StoreError> {
-        Ok(Vec::new())
+    fn audit(&self, _: &audit::Filter, _: Option<u64>) -> Result<audit::Page, StoreError> {
+        Ok(audit::Page::default())
     }
 
     fn audit_anchor(&self, now: UnixTime) -> Result<Anchor, StoreError> {

@@ -29,7 +29,7 @@ use self::seal::Seal;
 use super::lock::Lock;
 use super::pepper::sync_folder_of;
 use super::{Change, Pepper, Pulse, Records, SigningKeyRecord, Store, StoreError};
-use crate::audit::{Anchor, Broken, ChainKey, Checked, Entry, Filter as AuditFilter, Row};
+use crate::audit::{Anchor, Broken, ChainKey, Checked, Entry, Filter as AuditFilter, Page};
 use crate::denials::{Batch, Filter, Group, Record};
 use crate::directory::SigningKey;
 use crate::settings;
@@ -349,7 +349,7 @@ impl Store for Sqlite {
         })
     }
 
-    fn audit(&self, filter: &AuditFilter, after: Option<u64>) -> Result<Vec<Row>, StoreError> {
+    fn audit(&self, filter: &AuditFilter, after: Option<u64>) -> Result<Page, StoreError> {
         let found = match after {
             None => audit::list(&self.connection, filter),
             Some(after) => audit::follow(&self.connection, after, filter),

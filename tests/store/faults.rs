@@ -88,7 +88,7 @@ fn found(path: &Path) -> (Records, u64) {
     let (store, _) = Sqlite::open(path, &pepper_path(path), time(1)).unwrap();
     let checked = store.check_audit(None).unwrap();
     assert_eq!((checked.done, checked.fault), (true, None));
-    let rows = store.audit(&Filter::default(), None).unwrap();
+    let rows = store.audit(&Filter::default(), None).unwrap().rows;
     let done = rows.iter().filter(|row| {
         let record = row.shown();
         record["event.outcome"] == "success" && record["portcullis.actor.kind"] == "local"

@@ -103,7 +103,7 @@ fn every_format_there_ever_was_is_brought_up_and_loses_nothing() {
         let last = store
             .audit(&portcullis::audit::Filter::default(), None)
             .unwrap();
-        let last = last[0].shown();
+        let last = last.rows[0].shown();
         assert_eq!(last["event.name"], "audit.store.migrate", "format {format}");
         assert_eq!(last["portcullis.after"]["from_format"], format);
         drop(store);

@@ -15,7 +15,9 @@ pub(super) use prove::{check, check_anchor};
 use select::{Order, select};
 
 use super::rows::millis;
-use crate::audit::{Actor, Anchor, ChainKey, Ends, Entry, Filter, Hash, Object, Outcome, Row};
+use crate::audit::{
+    Actor, Anchor, ChainKey, Ends, Entry, Filter, Hash, Object, Outcome, Page, Row,
+};
 use crate::settings;
 use crate::words::{RequestIds, UnixTime};
 
@@ -160,7 +162,7 @@ pub(super) fn entry_of(event: &'static str, at: UnixTime, instance: &str, after:
 }
 
 /// The records that `filter` admits, newest first.
-pub(super) fn list(connection: &Connection, filter: &Filter) -> rusqlite::Result<Vec<Row>> {
+pub(super) fn list(connection: &Connection, filter: &Filter) -> rusqlite::Result<Page> {
     select(connection, filter, (0, Order::NewestFirst))
 }
 
@@ -169,7 +171,7 @@ pub(super) fn follow(
     connection: &Connection,
     after: u64,
     filter: &Filter,
-) -> rusqlite::Result<Vec<Row>> {
+) -> rusqlite::Result<Page> {
     select(connection, filter, (after, Order::OldestFirst))
 }
 

@@ -10,11 +10,12 @@ use serde_json::{Map, Value, json};
 use super::file::{check_owner, check_pepper, connect_as_it_is, connect_to_read, failed};
 use super::file::{folder_of, format, log_is_read, real_path};
 use super::seal::{self, SealKey};
-use super::{Backup, MIGRATIONS, SEAL_FORMAT, Sqlite, audit, backup, restore};
-use crate::audit::ChainKey;
+use super::{Backup, MIGRATIONS, SEAL_FORMAT, Sqlite, audit, backup, denials, restore};
+use crate::audit::{Anchor, Broken, ChainKey, Checked, Filter, Page};
+use crate::denials::Record;
 use crate::store::lock::{Lock, beside};
 use crate::store::{Pepper, StoreError};
-use crate::words::UnixTime;
+use crate::words::{RequestId, UnixTime};
 
 /// What is wrong with a store whose seal does not fit.
 pub(super) const UNSEALED: &str =
@@ -69,6 +70,75 @@ impl Reader {
     /// made whole. Nothing is at `target` then.
     pub fn back_up(&self, target: &Path, now: UnixTime) -> Result<Backup, StoreError> {
         backup::write(self, target, now)
+    }
+
+    /// Some of the audit records that `filter` admits, as [`crate::store::Store::audit`] finds them.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    pub fn audit(&self, filter: &Filter, after: Option<u64>) -> Result<Page, StoreError> {
+        self.at_one_moment(|connection| match after {
+            None => audit::list(connection, filter),
+            Some(after) => audit::follow(connection, after, filter),
+        })
+    }
+
+    /// The last audit record.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    pub fn audit_anchor(&self, now: UnixTime) -> Result<Anchor, StoreError> {
+        self.at_one_moment(|connection| audit::anchor(connection, &self.chain, now))
+    }
+
+    /// What is wrong with the audit trail as `anchor` knows it, if anything is.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    pub fn check_anchor(&self, anchor: &Anchor) -> Result<Option<Broken>, StoreError> {
+        self.at_one_moment(|connection| audit::check_anchor(connection, &self.chain, anchor))
+    }
+
+    /// Proves a page of the audit trail behind record `after`, or from its beginning.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    pub fn check_audit(&self, after: Option<u64>) -> Result<Checked, StoreError> {
+        self.at_one_moment(|connection| audit::check(connection, &self.chain, after))
+    }
+
+    /// The refusal of one request.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    pub fn denial(&self, id: &RequestId) -> Result<Option<Record>, StoreError> {
+        self.at_one_moment(|connection| denials::find(connection, id))
+    }
+
+    /// The refusals that `filter` admits, newest first.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    pub fn denials(&self, filter: &crate::denials::Filter) -> Result<Vec<Record>, StoreError> {
+        self.at_one_moment(|connection| denials::list(connection, filter))
+    }
+
+    /// What `look` sees of the store as the last change has left it, however many follow meanwhile.
+    fn at_one_moment<T>(
+        &self,
+        look: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let looked = connect_to_read(&self.path).and_then(|connection| {
+            let moment = connection.unchecked_transaction()?;
+            look(&moment)
+        });
+        looked.map_err(|error| failed(&self.path, error))
     }
 
     pub(super) fn standing(&self, connection: &Connection) -> Result<Value, StoreError> {

@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use super::*;
+use serde_json::{Value, json};
+
+use super::super::endpoints;
+use super::super::read::Asked;
+use super::table::{body, nothing, values};
+use super::{Desk, request};
 use crate::admin::version::has_version;
 
 fn id_of(key: &str) -> &str {
@@ -82,7 +87,7 @@ fn a_version_that_cannot_be_read_or_be_of_anything_is_refused_and_nothing_is_don
 /// the document.
 #[test]
 fn an_endpoint_takes_a_version_if_and_only_if_there_is_a_thing_to_have_it() {
-    let document = super::super::document();
+    let document = super::super::document::document();
     for endpoint in endpoints::all() {
         let text = body(endpoint, &nothing()).map(|body| body.to_string().into());
         let known = |name: &str| endpoint.knows(name);

@@ -29,7 +29,7 @@ const TOKEN: &str = "0000000000000000000000";
 const REQUEST: &str = "019aab5f-2c1e-7d53-9f0a-5b1c6e2d4f70";
 
 /// The parts of an endpoint's path that are values.
-fn values(endpoint: &Endpoint, of: &Named) -> BTreeMap<String, String> {
+pub(super) fn values(endpoint: &Endpoint, of: &Named) -> BTreeMap<String, String> {
     let value = |name: &str| match name {
         "account" | "group" | "role" => of.name.as_str(),
         "key" => of.key.as_str(),
