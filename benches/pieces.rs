@@ -1,8 +1,9 @@
 //! The steps of an authorized request one by one, as the gateway takes them: over the 1,223 operations
-//! of GitHub's API, with as many tokens in turn as are asked for.
+//! of GitHub's API, with as many tokens in turn as are asked for. What is timed and what is counted are the same.
 //!
 //! Each piece is a function of its own that is not inlined, so that a profiler can name it. Not here: the
-//! sockets, the HTTP library and the upstream, of which `benches/compare` tells.
+//! sockets, the HTTP library and the upstream, of which `benches/compare` and the whole
+//! requests of `benches/counts` tell.
 
 use std::hint::black_box;
 use std::net::IpAddr;
