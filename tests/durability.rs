@@ -19,12 +19,15 @@ use portcullis::store::{Records, Sqlite, Store as _, StoreError, pepper_path};
 use serde_json::{Value, json};
 
 use crate::audit::agrees;
-use crate::harness::long::{passed, sized};
+use crate::harness::long::{is_strict, passed, sized};
 use crate::harness::{Client, Fixture, Gateway, Key, PATIENCE, Upstream, request};
 use crate::store::{Apply as _, change, time};
 
 /// Where the child finds its store; only the child has it.
 const CHILD: &str = "PORTCULLIS_TEST_STORE";
+
+/// Longest time that a store may take to open after a kill, where nothing else is at work.
+const OPENS: Duration = Duration::from_secs(2);
 
 /// How often the child is killed while it writes.
 fn deaths() -> u64 {
@@ -289,6 +292,7 @@ fn whatever_change_a_kill_meets_the_store_is_before_it_or_after_it() {
     }
     assert!(said > deaths(), "the child said almost nothing: {said}");
     assert!(kinds.len() > 18, "few kinds of change: {kinds:?}");
+    assert!(!is_strict() || slowest <= OPENS, "opens in {slowest:?}");
     passed(
         "F27",
         &format!(

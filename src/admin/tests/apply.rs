@@ -99,3 +99,120 @@ fn a_closed_grant_is_given_anew_because_the_files_say_that_it_is_meant() {
     assert_eq!(done["changes"][0]["change"], "grant");
     assert_eq!(world.holds("ci"), ["reader everywhere"]);
 }
+
+fn group(name: &str, members: &[&str]) -> Value {
+    json!({
+        "place": "a.yaml:3:1", "name": name, "description": "", "members": members, "grants": [],
+    })
+}
+
+/// What is done about one difference, and that it is none any more.
+#[test]
+fn every_difference_is_brought_in_line_and_said() {
+    let whole = |accounts: Value, roles: Value, members: &[&str]| {
+        json!({ "accounts": [accounts, account("cd", &[])], "roles": [roles],
+            "groups": [group("crew", members)] })
+    };
+    let (ci, maker) = (account("ci", &["reader"]), role("maker", &["reader"]));
+    let with = |one: &Value, field: &str, value: Value| {
+        let mut other = one.clone();
+        other[field] = value;
+        other
+    };
+    let before = whole(ci.clone(), maker.clone(), &["ci"]);
+    for (after, step, what) in [
+        (
+            whole(
+                with(&ci, "allow_from", json!(["10.0.0.0/8"])),
+                maker.clone(),
+                &["ci"],
+            ),
+            "update account ci",
+            json!({ "allow_from": ["10.0.0.0/8"] }),
+        ),
+        (
+            whole(
+                with(&ci, "description", json!("Other")),
+                maker.clone(),
+                &["ci"],
+            ),
+            "update account ci",
+            json!({ "description": "Other" }),
+        ),
+        (
+            whole(with(&ci, "grants", json!([])), maker.clone(), &["ci"]),
+            "ungrant account ci",
+            json!({ "role": "reader", "within": {} }),
+        ),
+        (
+            whole(
+                ci.clone(),
+                with(&maker, "api_access", json!(false)),
+                &["ci"],
+            ),
+            "update role maker",
+            json!({ "api_access": false }),
+        ),
+        (
+            whole(ci.clone(), with(&maker, "include", json!([])), &["ci"]),
+            "update role maker",
+            json!({ "include": [] }),
+        ),
+        (
+            whole(ci.clone(), maker.clone(), &["ci", "cd"]),
+            "add group crew",
+            json!({ "account": "cd" }),
+        ),
+        (
+            whole(ci.clone(), maker.clone(), &[]),
+            "remove group crew",
+            json!({ "account": "ci" }),
+        ),
+    ] {
+        let world = World::new(&[POLICY]);
+        world.done(operation(&before));
+        let dry = json!({ "operation": "accounts_apply", "set": "team", "manifest": after, "dry_run": true });
+        for asked in [dry, operation(&after)] {
+            let changes = world.done(asked)["changes"].take();
+            assert_eq!(changes.as_array().unwrap().len(), 1, "{step}: {changes}");
+            let told = ["change", "kind", "name"].map(|field| changes[0][field].as_str().unwrap());
+            assert_eq!(told.join(" "), step);
+            assert_eq!(changes[0]["what"], what, "{step}");
+        }
+        assert_eq!(
+            world.done(operation(&after))["changes"],
+            json!([]),
+            "{step}"
+        );
+        let world = world.reopen(&[POLICY]);
+        assert_eq!(
+            world.done(operation(&after))["changes"],
+            json!([]),
+            "{step}"
+        );
+    }
+}
+
+#[test]
+fn what_another_set_has_is_left_to_it_and_what_nobody_has_is_taken_over() {
+    let world = World::new(&[POLICY]);
+    for manifest in [
+        json!({ "accounts": [account("ci", &[])] }),
+        json!({ "groups": [group("crew", &[])] }),
+        json!({ "roles": [role("maker", &["reader"])] }),
+    ] {
+        let mut theirs = operation(&manifest);
+        theirs["set"] = json!("others");
+        theirs["prune"] = json!(false);
+        world.done(theirs);
+        let (kind, said) = world.refused(operation(&manifest));
+        assert_eq!(kind, ErrorKind::Conflict, "{said}");
+        assert!(said.contains("belongs to the set `others`"), "{said}");
+    }
+    world.done(json!({ "operation": "groups_create", "name": "hand" }));
+    let manifest = json!({ "groups": [group("hand", &[])] });
+    let changes = world.done(operation(&manifest))["changes"].take();
+    assert_eq!(changes[0]["what"], json!({ "adopted": true }));
+    let shown = world.done(json!({ "operation": "groups_show", "name": "hand" }));
+    assert_eq!(shown["applied_as"], "team");
+}

@@ -57,6 +57,7 @@ fn run(sequences: u64, seed: u64) -> (usize, usize) {
                 ));
                 let Ok(made) = answer else {
                     refused += 1;
+                    assert_eq!(stage.rights(), before, "refused, and done: {told:#?}");
                     assert_ne!(
                         answer.unwrap_err().kind,
                         ErrorKind::Unavailable,

@@ -124,3 +124,35 @@ fn an_account_of_a_file_that_is_refused_for_its_name_is_not_said_to_be_enabled()
     let shown = world.done(json!({ "operation": "accounts_show", "name": "nightly" }));
     assert_eq!(shown["enabled"], Value::Bool(false));
 }
+
+/// A command that opens the store itself may meet a policy folder that is just being edited: it closes
+/// no grant and buries no account for what it does not find there.
+#[test]
+fn a_command_without_a_server_takes_nothing_for_what_the_files_do_not_say() {
+    let world = World::new(&[POLICY, FILED]);
+    world.create("ci", "operator");
+    let nightly = world.account("nightly").id.clone();
+    let (clock, folder) = (world.clock.clone(), world.folder);
+    drop(world.service);
+    let settings = crate::settings::Settings::load(&folder.path().join("portcullis.yaml")).unwrap();
+    std::fs::create_dir(folder.path().join("policies")).unwrap();
+    std::fs::write(
+        folder.path().join("policies/0.yaml"),
+        "permissions: { devices:view: See }\n",
+    )
+    .unwrap();
+    let service = crate::admin::open_offline(&settings, clock.clone()).unwrap();
+    drop(service);
+    let service = super::world::open(
+        folder.path(),
+        &[POLICY, FILED],
+        (&clock, "store: sqlite:p.db"),
+    );
+    let world = World {
+        service: std::sync::Arc::new(service.unwrap()),
+        folder,
+        clock,
+    };
+    assert_eq!(world.holds("ci"), ["operator tenant acme"]);
+    assert_eq!(world.account("nightly").id, nightly);
+}

@@ -437,3 +437,35 @@ fn what_is_for_the_gateways_own_machine_is_refused_to_an_administrator_too() {
     }
     assert!(!stage.world.folder.path().join("copy").exists());
 }
+
+/// Each of two takes the other's right at the same moment: one of them stays.
+#[test]
+fn two_administrators_who_shut_each_other_out_at_once_leave_one() {
+    for _ in 0..10 {
+        let stage = Stage::new();
+        let made =
+            json!({ "operation": "accounts_grant", "name": "other", "role": "portcullis-admin" });
+        stage.ask(&made).unwrap();
+        let key = json!({ "operation": "keys_create", "account": "other" });
+        let key = stage.ask(&key).unwrap();
+        let one = stage.terms(HOME).unwrap();
+        let stage = Stage { key, ..stage };
+        let other = stage.terms(HOME).unwrap();
+        let shut = |terms: &Terms, name: &str| {
+            let disable = json!({ "operation": "accounts_disable", "name": name });
+            let operation: Operation = serde_json::from_value(disable).unwrap();
+            stage
+                .world
+                .service
+                .execute_for(operation, &Actor::Gateway, terms)
+                .is_ok()
+        };
+        let done = std::thread::scope(|scope| {
+            let first = scope.spawn(|| shut(&one, "other"));
+            [shut(&other, "root"), first.join().unwrap()]
+        });
+        assert_eq!(done.iter().filter(|done| **done).count(), 1, "{done:?}");
+        let names = ["root", "other"].map(|name| stage.world.account(name).enabled);
+        assert_eq!(names.iter().filter(|enabled| **enabled).count(), 1);
+    }
+}

@@ -48,9 +48,14 @@ impl Foreign {
         }));
         let manager = json!([{ "role": "desk", "within": { "tenant": ["acme"] } }]);
         let manager = desk.account("manager", &manager);
-        let named = |name: &str| Named {
-            name: name.to_owned(),
-            key: desk.key_of(name).split('.').next().unwrap().to_owned(),
+        let named = |name: &str| {
+            let issue = json!({ "operation": "tokens_issue", "account": name });
+            let issued = desk.world.done(issue);
+            Named {
+                name: name.to_owned(),
+                key: desk.key_of(name).split('.').next().unwrap().to_owned(),
+                token: issued["id"].as_str().unwrap().to_owned(),
+            }
         };
         Self {
             own: named("ours"),

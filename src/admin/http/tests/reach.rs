@@ -109,6 +109,10 @@ fn the_last_administrator_stays() {
     // On the machine itself it may be done.
     desk.world
         .done(json!({ "operation": "accounts_disable", "name": "second" }));
+    let record = desk.trail(&["account.disable"]).pop().unwrap();
+    assert_eq!(record["portcullis.actor.kind"], "local", "{record}");
+    assert_eq!(record["event.outcome"], "success");
+    assert_eq!(record["portcullis.account.name"], "second");
 }
 
 #[test]

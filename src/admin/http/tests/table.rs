@@ -9,12 +9,14 @@ use super::super::read::Asked;
 use super::super::{document, endpoints};
 use super::Desk;
 use crate::admin::{HOST_ONLY, Operation};
-use crate::words::KeyId;
+use crate::words::{KeyId, TokenId};
 
 /// The names of things that are asked about.
 pub(super) struct Named {
     pub(super) name: String,
     pub(super) key: String,
+    /// The id of a token.
+    pub(super) token: String,
 }
 
 /// Things that are nobody's.
@@ -22,10 +24,10 @@ pub(super) fn nothing() -> Named {
     Named {
         name: "nobody".to_owned(),
         key: KeyId::random().to_string(),
+        token: TokenId::random().to_string(),
     }
 }
 
-const TOKEN: &str = "0000000000000000000000";
 const REQUEST: &str = "019aab5f-2c1e-7d53-9f0a-5b1c6e2d4f70";
 
 /// The parts of an endpoint's path that are values.
@@ -33,7 +35,7 @@ pub(super) fn values(endpoint: &Endpoint, of: &Named) -> BTreeMap<String, String
     let value = |name: &str| match name {
         "account" | "group" | "role" => of.name.as_str(),
         "key" => of.key.as_str(),
-        "token" => TOKEN,
+        "token" => of.token.as_str(),
         "permission" => "devices:view",
         "request" => REQUEST,
         other => panic!("say what stands for `{other}` in a path"),

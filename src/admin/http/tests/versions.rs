@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::endpoint::{Answer, Verb};
 use super::super::endpoints;
-use super::table::{Named, body, line};
+use super::table::{Named, body, line, nothing};
 use super::{Desk, request};
 
 /// Where what an endpoint changes is shown.
@@ -30,7 +30,12 @@ fn things() -> (Desk, String, Named) {
     }
     let key = desk.key_of("ci").split('.').next().unwrap().to_owned();
     let name = "ci".to_owned();
-    (desk, root, Named { name, key })
+    let of = Named {
+        name,
+        key,
+        ..nothing()
+    };
+    (desk, root, of)
 }
 
 #[test]
@@ -130,4 +135,29 @@ fn pages_are_the_whole_list_whatever_is_listed() {
         lists += 1;
     }
     assert!(lists >= 4, "{lists}");
+}
+
+/// G15: of two who saw the same and change it at once, one has done it and the other is told.
+#[test]
+fn of_two_writers_at_once_one_is_first_and_the_other_is_told() {
+    let (desk, root, _) = things();
+    for _ in 0..20 {
+        let (_, headers, _) = desk.ask("GET /accounts/ci", &root, None);
+        let seen = headers["etag"].to_str().unwrap();
+        let write = |who: &str| {
+            let text = json!({ "description": format!("{who} after {seen}") });
+            let headers = [("x-api-key", root.as_str()), ("if-match", seen)];
+            let line = "PATCH /accounts/ci";
+            let router = std::sync::Arc::clone(&desk.api).router();
+            super::send_to(router, request(line, &headers, Some(&text)))
+                .0
+                .as_u16()
+        };
+        let mut done = std::thread::scope(|scope| {
+            let others = scope.spawn(|| write("one"));
+            [write("two"), others.join().unwrap()]
+        });
+        done.sort_unstable();
+        assert_eq!(done, [200, 412]);
+    }
 }

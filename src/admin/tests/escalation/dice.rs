@@ -103,7 +103,7 @@ impl Dice {
         let (within, owner) = (self.within(), self.owner());
         let key = &keys[self.below(keys.len())];
         let (patterns, include) = (self.some(&PATTERNS, 2), self.some(&ROLES, 2));
-        match self.below(24) {
+        match self.below(30) {
             0 => {
                 json!({ "operation": "accounts_create", "name": name, "grants": self.grants(), "owner": owner })
             }
@@ -137,7 +137,22 @@ impl Dice {
                 json!({ "operation": "groups_grant", "name": group, "role": role, "within": within })
             }
             22 => json!({ "operation": "groups_delete", "name": group }),
-            _ => json!({ "operation": "tokens_issue", "account": name }),
+            23 => json!({ "operation": "tokens_issue", "account": name }),
+            24 => {
+                json!({ "operation": "tokens_issue", "account": name, "scope": ["devices:view"] })
+            }
+            25 => {
+                json!({ "operation": "groups_ungrant", "name": group, "role": role, "within": within })
+            }
+            26 => json!({ "operation": "accounts_update", "name": name, "allow_from": [] }),
+            27 => json!({ "operation": "keys_expire", "key": key }),
+            28 => json!({ "operation": "signing_keys_rotate" }),
+            _ => json!({ "operation": "accounts_apply", "set": "team", "prune": true, "manifest": {
+                "accounts": [{ "place": "a.yaml:1:1", "name": name, "description": "",
+                    "allow_from": [], "grants": [
+                        { "place": "a.yaml:2:1", "role": role, "within": within },
+                    ] }],
+            } }),
         }
     }
 }

@@ -194,3 +194,229 @@ fn owner(records: &Records, id: &AccountId) -> String {
     let filed = filed.find(|(_, row)| row.id == *id);
     filed.map_or_else(|| id.to_string(), |(name, _)| name.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{AccountRecord, Adoption, GroupRecord, RoleRecord};
+    use crate::store::{Change, Holder, KeyLimits};
+    use crate::words::{Boundary, KeyId};
+
+    const NOW: UnixTime = UnixTime::from_secs(1_795_302_000);
+    const LATER: UnixTime = UnixTime::from_secs(1_795_902_000);
+
+    fn grant() -> GrantRecord {
+        GrantRecord {
+            role: "reader".parse().unwrap(),
+            within: Boundary::default(),
+            closed_at: None,
+        }
+    }
+
+    /// An account with a key and a grant, in a group that has one too, a role, and an account of a file
+    /// with a key there.
+    fn records(key: KeyId) -> Records {
+        let mut records = Records::default();
+        let id: AccountId = "sa_ci".parse().unwrap();
+        for change in [
+            Change::CreateAccount(AccountRecord {
+                id: id.clone(),
+                name: "ci".parse().unwrap(),
+                description: String::new(),
+                enabled: true,
+                allow_from: Vec::new(),
+                grants: vec![grant()],
+                created_at: NOW,
+                updated_at: NOW,
+                last_used_at: None,
+                applied_as: None,
+                owner: Boundary::default(),
+                created_by: None,
+            }),
+            Change::CreateKey(KeyRecord {
+                id: key,
+                account: id.clone(),
+                description: String::new(),
+                digest: [7; 32],
+                created_at: NOW,
+                updated_at: NOW,
+                expires_at: None,
+                last_used_at: None,
+                last_used_from: None,
+                created_by: None,
+                limits: KeyLimits::default(),
+            }),
+            Change::CreateGroup(GroupRecord {
+                name: "crew".parse().unwrap(),
+                description: String::new(),
+                members: BTreeSet::from([id]),
+                grants: vec![grant()],
+                applied_as: None,
+                created_by: None,
+                owner: Boundary::default(),
+                created_at: NOW,
+                updated_at: NOW,
+            }),
+            Change::CreateRole(RoleRecord {
+                name: "maker".parse().unwrap(),
+                description: String::new(),
+                permissions: vec!["items:read".parse().unwrap()],
+                include: Vec::new(),
+                api_access: true,
+                created_by: None,
+                applied_as: None,
+                created_at: NOW,
+                updated_at: NOW,
+                owner: Boundary::default(),
+            }),
+            Change::Adopt(Adoption {
+                seen: vec![("nightly".parse().unwrap(), "sa_nightly".parse().unwrap())],
+                now: NOW,
+                ..Adoption::default()
+            }),
+        ] {
+            records.apply(&change);
+        }
+        records
+    }
+
+    /// Every way in which something was taken since, and what is said of its coming back.
+    fn taken(key: KeyId) -> Vec<(Change, &'static str)> {
+        let id = || -> AccountId { "sa_ci".parse().unwrap() };
+        let ungrant = |holder: Holder| Change::Ungrant {
+            holder,
+            role: "reader".parse().unwrap(),
+            within: Boundary::default(),
+            now: NOW,
+        };
+        let limits = |limits: KeyLimits| Change::UpdateKey {
+            id: key,
+            description: None,
+            limits: Some(limits),
+            now: NOW,
+        };
+        let crew = || "crew".parse().unwrap();
+        vec![
+            (
+                Change::SetEnabled {
+                    id: id(),
+                    enabled: false,
+                    now: NOW,
+                },
+                "account ci disabled",
+            ),
+            (
+                Change::UpdateAccount {
+                    id: id(),
+                    description: None,
+                    allow_from: Some(vec!["10.0.0.0/8".parse().unwrap()]),
+                    applied_as: None,
+                    now: NOW,
+                },
+                "account ci other addresses",
+            ),
+            (
+                Change::OverrideFileAccount {
+                    name: "nightly".parse().unwrap(),
+                    disabled: true,
+                    now: NOW,
+                },
+                "account nightly disabled",
+            ),
+            (ungrant(Holder::Account(id())), "grant ci taken away"),
+            (
+                ungrant(Holder::Group(crew())),
+                "grant group crew taken away",
+            ),
+            (
+                Change::Adopt(Adoption {
+                    closed: vec![(Holder::Account(id()), "reader".parse().unwrap())],
+                    now: NOW,
+                    ..Adoption::default()
+                }),
+                "grant ci closed",
+            ),
+            (
+                Change::ExpireKey {
+                    id: key,
+                    at: NOW,
+                    now: NOW,
+                },
+                "key ci ended",
+            ),
+            (
+                Change::ExpireKey {
+                    id: key,
+                    at: LATER,
+                    now: NOW,
+                },
+                "key ci given an earlier end",
+            ),
+            (
+                limits(KeyLimits {
+                    only: Some(vec!["items:read".parse().unwrap()]),
+                    allow_from: Vec::new(),
+                }),
+                "key ci other limits",
+            ),
+            (
+                limits(KeyLimits {
+                    only: None,
+                    allow_from: vec!["10.0.0.0/8".parse().unwrap()],
+                }),
+                "key ci other limits",
+            ),
+            (
+                Change::EndFileKey {
+                    id: KeyId::random(),
+                    at: NOW,
+                },
+                "key a policy file ended",
+            ),
+            (
+                Change::RemoveMember {
+                    group: crew(),
+                    account: id(),
+                    now: NOW,
+                },
+                "member group crew taken out",
+            ),
+            (
+                Change::UpdateRole(RoleRecord {
+                    permissions: Vec::new(),
+                    ..records(key).roles.into_values().next().unwrap()
+                }),
+                "role  changed",
+            ),
+            (
+                Change::DeleteRole("maker".parse().unwrap()),
+                "role  deleted",
+            ),
+        ]
+    }
+
+    #[test]
+    fn whatever_was_taken_since_the_backup_is_named_and_what_was_not_is_not() {
+        let key = KeyId::random();
+        let backup = records(key);
+        let same = Plan::between(&backup, &backup, NOW);
+        assert_eq!((same.revives, same.loses), (Vec::new(), Vec::new()));
+        for (change, expected) in taken(key) {
+            let mut present = backup.clone();
+            present.apply(&change);
+            let plan = Plan::between(&backup, &present, NOW);
+            let told: Vec<_> = plan
+                .revives
+                .iter()
+                .map(|one| format!("{} {} {}", one.kind, one.of, one.since))
+                .collect();
+            assert_eq!(told, [expected]);
+            // Put back the other way round nothing comes to life.
+            let back = Plan::between(&present, &backup, NOW).revives;
+            let changed = |one: &Reviving| {
+                matches!(&*one.since, "other addresses" | "other limits" | "changed")
+            };
+            assert!(back.iter().all(changed), "{expected}: {back:?}");
+        }
+    }
+}
