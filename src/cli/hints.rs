@@ -15,10 +15,13 @@ pub(super) fn help(error: &mut clap::Error, tree: &mut Command) {
     let Some(command) = place(error, tree) else {
         return;
     };
-    let tip = match error.kind() {
-        ErrorKind::InvalidSubcommand => commands(command),
-        ErrorKind::UnknownArgument => options(command),
-        _ => None,
+    let kind = error.kind();
+    let tip = if kind == ErrorKind::InvalidSubcommand {
+        commands(command)
+    } else if kind == ErrorKind::UnknownArgument {
+        options(command)
+    } else {
+        None
     };
     // A similar word says more than all words.
     let suggested = [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg];
@@ -33,10 +36,10 @@ pub(super) fn help(error: &mut clap::Error, tree: &mut Command) {
 
 /// The command that was being read, by what its usage says.
 fn place<'t>(error: &clap::Error, tree: &'t Command) -> Option<&'t Command> {
-    let usage = match error.get(ContextKind::Usage)? {
-        ContextValue::StyledStr(usage) => usage.to_string(),
-        _ => return None,
+    let Some(ContextValue::StyledStr(usage)) = error.get(ContextKind::Usage) else {
+        return None;
     };
+    let usage = usage.to_string();
     let words = usage.split_whitespace();
     let names = words.skip_while(|word| *word != tree.get_name()).skip(1);
     let mut command = tree;

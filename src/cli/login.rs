@@ -281,7 +281,7 @@ fn typed(server: &Origin, context: &mut Context<'_>) -> Result<Key, Failure> {
     // Hidden before it is asked for: who is quick would see it, and it would be lost.
     let hidden = hide()?;
     ask(context, "Secret (it is not shown)")?;
-    let secret = hidden.line();
+    let secret = hidden_line();
     drop(hidden);
     context.output.complain("")?;
     let secret = secret?.ok_or_else(|| Failure::usage("interrupted: nothing was kept"))?;
@@ -319,26 +319,24 @@ fn hide() -> Result<Hidden, Failure> {
     Ok(Hidden(before))
 }
 
-impl Hidden {
-    /// What is typed until the end of the line; nothing after Ctrl-C.
-    fn line(&self) -> Result<Option<Zeroizing<String>>, Failure> {
-        let failed = |error| Failure::usage(format_args!("nothing could be read: {error}"));
-        let mut text = Zeroizing::new(Vec::new());
-        let mut stdin = io::stdin().lock().take(LINE_BYTES_MAX);
-        loop {
-            let read = stdin.fill_buf().map_err(failed)?;
-            if read.contains(&CTRL_C) {
-                return Ok(None);
-            }
-            let end = read.iter().position(|byte| *byte == b'\n');
-            let taken = end.map_or(read.len(), |end| end + 1);
-            text.extend_from_slice(read.get(..taken).unwrap_or_default());
-            let is_over = end.is_some() || read.is_empty();
-            stdin.consume(taken);
-            if is_over {
-                let text = String::from_utf8_lossy(&text).into_owned();
-                return Ok(Some(Zeroizing::new(text)));
-            }
+/// What is typed until the end of the line, while it is hidden; nothing after Ctrl-C.
+fn hidden_line() -> Result<Option<Zeroizing<String>>, Failure> {
+    let failed = |error| Failure::usage(format_args!("nothing could be read: {error}"));
+    let mut text = Zeroizing::new(Vec::new());
+    let mut stdin = io::stdin().lock().take(LINE_BYTES_MAX);
+    loop {
+        let read = stdin.fill_buf().map_err(failed)?;
+        if read.contains(&CTRL_C) {
+            return Ok(None);
+        }
+        let end = read.iter().position(|byte| *byte == b'\n');
+        let taken = end.map_or(read.len(), |end| end + 1);
+        text.extend_from_slice(read.get(..taken).unwrap_or_default());
+        let is_over = end.is_some() || read.is_empty();
+        stdin.consume(taken);
+        if is_over {
+            let text = String::from_utf8_lossy(&text).into_owned();
+            return Ok(Some(Zeroizing::new(text)));
         }
     }
 }

@@ -179,10 +179,8 @@ pub(super) fn width(rows: &[Vec<String>]) -> usize {
 
 /// One value on a line that is kept: moments as they are, for `3 minutes ago` is wrong a minute later.
 pub(super) fn told(field: &str, value: &Value) -> String {
-    match value {
-        Value::String(text) if field.ends_with("_at") => printable(text),
-        value => cell(field, value, UnixTime::default()),
-    }
+    let moment = value.as_str().filter(|_| field.ends_with("_at"));
+    moment.map_or_else(|| cell(field, value, UnixTime::default()), printable)
 }
 
 /// What `-o name` prints for one thing.

@@ -149,7 +149,7 @@ impl Server {
     fn send(&self, call: &Call) -> Result<(Value, Option<String>), Failure> {
         let inner = &mut *self.inner.borrow_mut();
         self.runtime.block_on(async {
-            let request = self.request(call)?;
+            let request = Self::request(call)?;
             let was_renewed = self.renew(inner).await?;
             let mut answer = self.exchange(inner, &request).await?;
             // A server that began anew knows other signing keys; it was refused, so nothing was done.
@@ -163,7 +163,7 @@ impl Server {
     }
 
     /// What is sent, but for the token.
-    fn request(&self, call: &Call) -> Result<Request<Bytes>, Failure> {
+    fn request(call: &Call) -> Result<Request<Bytes>, Failure> {
         let mut target = call.path.clone();
         if !call.query.is_empty() {
             let mut query = form_urlencoded::Serializer::new(String::new());
