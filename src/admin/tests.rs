@@ -10,6 +10,7 @@ mod looks;
 mod padded;
 mod roles;
 mod rules;
+mod simulated;
 mod tokens;
 pub(super) mod world;
 

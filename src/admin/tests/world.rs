@@ -76,6 +76,13 @@ impl World {
         }
     }
 
+    /// Goes on in another folder, whose files are as if this process had been killed.
+    pub(in crate::admin) fn move_to(&mut self, folder: TempDir, policy: &[&str]) {
+        let settings = "store: sqlite:p.db";
+        self.service = Arc::new(open(folder.path(), policy, (&self.clock, settings)).unwrap());
+        self.folder = folder;
+    }
+
     pub(in crate::admin) fn ask(&self, operation: Value) -> Result<Value, AdminError> {
         let operation: Operation = serde_json::from_value(operation).unwrap();
         self.service.execute(operation, &Actor::local())
