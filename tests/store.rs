@@ -6,6 +6,7 @@ mod damage;
 mod dropped;
 mod faults;
 mod formats;
+mod slow;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
