@@ -16,10 +16,12 @@ use crate::directory::Resolver;
 use crate::explain::{self, Asker, Depth, KnownRole, Managed, World};
 use crate::words::{Account, AccountName, AddressRules, Method, Permission, PermissionId, nearest};
 
-/// Most cells of a matrix whose columns are permissions.
-const CELLS_MAX: usize = 2_000_000;
-/// Most cells of a matrix whose columns are routes: for each of them the decision is asked.
-const ROUTE_CELLS_MAX: usize = 200_000;
+/// Most cells of a matrix: a thousand accounts and two hundred permissions fit, and take some ten
+/// megabytes of the memory that requests are served with.
+const CELLS_MAX: usize = 200_000;
+/// Longest text that the cells of a matrix may add up to, in bytes. A boundary may name a thousand values,
+/// and each cell names its boundary.
+const CELLS_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// What an account is called that is only thought of.
 const SOMEBODY: &str = "somebody";
 
@@ -228,33 +230,40 @@ pub(super) fn matrix(desk: &Desk<'_>, by: MatrixBy, names: &[AccountName]) -> An
         let named = names.iter().map(|name| usable(desk, name));
         named.collect::<Result<_, _>>()?
     };
-    let (columns, most): (Vec<String>, _) = match by {
+    let columns: Vec<String> = match by {
         MatrixBy::Permission => {
             let names = policy.permissions.iter().map(|(name, _)| name.to_string());
-            (names.collect(), CELLS_MAX)
+            names.collect()
         }
-        MatrixBy::Route => {
-            let names = policy.routes.iter().map(|route| route.name.clone());
-            (names.collect(), ROUTE_CELLS_MAX)
-        }
+        MatrixBy::Route => policy.routes.iter().map(|it| it.name.clone()).collect(),
     };
     let cells = accounts.len().saturating_mul(columns.len());
-    if cells > most {
+    if cells > CELLS_MAX {
         return Err(invalid(format!(
-            "these are {} accounts and {} columns, and at most {most} cells are worked out at \
+            "these are {} accounts and {} columns, and at most {CELLS_MAX} cells are worked out at \
              once: ask for some accounts with `--account`",
             accounts.len(),
             columns.len()
         )));
     }
-    let rows = accounts.into_iter().map(|account| {
+    let (mut rows, mut bytes) = (Vec::new(), 0_usize);
+    for account in accounts {
         let cells = match by {
             MatrixBy::Permission => permission_cells(desk, account),
             MatrixBy::Route => route_cells(desk, account),
         };
-        json!({ "account": account.name, "enabled": account.enabled, "cells": cells })
-    });
-    Ok(json!({ "columns": columns, "rows": rows.collect::<Vec<_>>() }))
+        let texts = cells.iter();
+        let texts = texts.map(|(name, told)| name.len() + told.as_str().map_or(0, str::len));
+        bytes = bytes.saturating_add(texts.sum());
+        if bytes > CELLS_BYTES_MAX {
+            return Err(invalid(format!(
+                "the boundaries of these accounts make more than {CELLS_BYTES_MAX} bytes of cells: \
+                 ask for fewer accounts with `--account`"
+            )));
+        }
+        rows.push(json!({ "account": account.name, "enabled": account.enabled, "cells": cells }));
+    }
+    Ok(json!({ "columns": columns, "rows": rows }))
 }
 
 /// Of each permission that any grant gives, where it holds.

@@ -103,6 +103,11 @@ impl Operation {
         }
     }
 
+    /// Says whether it only looks: whoever changes something must not wait for those who do.
+    pub(super) const fn only_looks(&self) -> bool {
+        !matches!(self.trail(), Trail::Change(_))
+    }
+
     /// What its record is about where no change says it.
     #[expect(
         clippy::too_many_lines,

@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use ipnet::IpNet;
 use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -49,6 +50,9 @@ pub(super) const DOCUMENT: &str = "/openapi.json";
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Operations at work or waiting for the store at once. They take turns there anyway.
 const BLOCKING_MAX: usize = 8;
+/// Most of them that only look: a table of everybody takes its time, and who ends a key must not stand
+/// behind eight of those.
+pub(super) const LOOKS_MAX: usize = BLOCKING_MAX / 2;
 /// How long operations at work may take to end when the gateway goes.
 const GRACE: Duration = Duration::from_secs(5);
 /// Consoles, scripts and pipelines of one gateway, many times over; of one source as many as one machine
@@ -82,6 +86,8 @@ pub struct Api {
     pub(super) scheme: &'static str,
     pub(super) records: Records,
     ids: Mutex<RequestIds>,
+    /// Room for those that only look.
+    pub(super) looks: Arc<Semaphore>,
 }
 
 /// Binds the address of `door` and answers there, on threads of its own, until `stop`. Returns the
@@ -160,6 +166,7 @@ impl Api {
             hosts: admin.hosts.clone(),
             again: Answers::new(),
             ids: Mutex::default(),
+            looks: Arc::new(Semaphore::new(LOOKS_MAX)),
         })
     }
 
@@ -259,21 +266,33 @@ impl Api {
             }
         };
         let service = Arc::clone(&self.service);
-        // Whoever goes away meanwhile finds the answer when he asks again.
+        let looks = self.turn(&operation).await;
+        // Whoever goes away meanwhile finds the answer when he asks again. A long one becomes text here:
+        // the thread that serves has others to serve.
         let work = move || {
             let answer = service.execute_for(operation, &actor, &terms);
             if let (Some(first), Ok(answer)) = (first, &answer) {
                 first.keep(answer);
             }
-            answer
+            let response = answer.map(|answer| respond(endpoint, answer, &page, &parts.uri));
+            drop(looks);
+            response
         };
         let done = tokio::task::spawn_blocking(work).await;
-        let answer = done.unwrap_or_else(|error| {
+        let response = done.unwrap_or_else(|error| {
             tracing::error!(%error, "an operation did not end well");
             let said = "the operation failed: see the server's log";
             Err(AdminError::new(ErrorKind::Unavailable, said))
         })?;
-        Ok(respond(endpoint, answer, &page, &parts.uri))
+        Ok(response)
+    }
+
+    /// Waits until another look may begin, where `operation` is one.
+    async fn turn(&self, operation: &Operation) -> Option<OwnedSemaphorePermit> {
+        match operation.only_looks() {
+            true => Arc::clone(&self.looks).acquire_owned().await.ok(),
+            false => None,
+        }
     }
 
     /// An answer that holds a secret is not given a second time to whoever may not have it any more, nor

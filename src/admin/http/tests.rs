@@ -3,6 +3,7 @@
 mod again;
 mod foreign;
 mod life;
+mod looks;
 mod matching;
 mod reach;
 mod refusals;

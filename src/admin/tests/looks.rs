@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::world::{POLICY, World};
 use crate::admin::desk::Desk;
 use crate::admin::trail::Asked;
-use crate::admin::{Actor, Operation, accounts};
+use crate::admin::{Actor, ErrorKind, Operation, accounts};
 
 fn names(shown: &Value) -> Vec<&str> {
     let shown = shown.as_array().unwrap().iter();
@@ -66,4 +66,26 @@ fn a_page_is_what_the_whole_list_has_there_whoever_looks() {
         paged.extend(page);
     }
     assert_eq!(Value::Array(paged), whole);
+}
+
+#[test]
+fn a_matrix_is_no_larger_than_its_bounds_in_cells_and_in_bytes() {
+    let world = World::new(&[POLICY]);
+    world.create("ci", "reader");
+    let matrix = |names: Vec<&str>| json!({ "operation": "routes_matrix", "accounts": names });
+    let fits = world.done(matrix(vec!["ci"; 1000]));
+    assert_eq!(fits["rows"].as_array().unwrap().len(), 1000);
+    let columns = fits["columns"].as_array().unwrap().len();
+    let (kind, said) = world.refused(matrix(vec!["ci"; 200_000 / columns + 1]));
+    assert_eq!(kind, ErrorKind::Invalid);
+    assert!(said.contains("at most 200000 cells"), "{said}");
+    // Few cells, each of which names a thousand places.
+    let places: Vec<_> = (0..1000).map(|n| format!("{n:0>250}")).collect();
+    world.done(json!({
+        "operation": "accounts_create", "name": "wide",
+        "grants": [{ "role": "reader", "within": { "tenant": places } }],
+    }));
+    let (kind, said) = world.refused(matrix(vec!["wide"; 40]));
+    assert_eq!(kind, ErrorKind::Invalid);
+    assert!(said.contains("bytes of cells"), "{said}");
 }
