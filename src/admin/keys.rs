@@ -29,6 +29,9 @@ const LIMITS_MAX: usize = 1024;
 /// Most keys of one account that are alive. People keep two or three; a script that makes one a
 /// call stops here rather than at the end of the memory.
 const KEYS_MAX: usize = 256;
+/// Most keys of one account that are kept though they have ended; with one more the oldest is forgotten.
+/// A key an hour is a quarter's worth twice over, and a script that makes and ends them all day stops here.
+pub(super) const ENDED_KEYS_MAX: usize = 1024;
 
 /// What a new key shall be.
 pub(super) struct Plan {
@@ -82,10 +85,10 @@ pub(super) fn create(desk: &mut Desk<'_>, account: &AccountName, plan: Plan) -> 
     let id = holder(desk, account)?;
     let plan = plan.checked(desk)?;
     check_room(desk, &id, account, (None, 1))?;
-    let (key, secret) = new_key(desk, id, plan)?;
-    let id = key.id;
-    desk.change(&Change::CreateKey(key))?;
-    handed_out(desk, id, &secret)
+    let (key, secret) = new_key(desk, id.clone(), plan)?;
+    let made = key.id;
+    change_and_forget(desk, &id, Change::CreateKey(key))?;
+    handed_out(desk, made, &secret)
 }
 
 /// What is said of a secret that another key has.
@@ -157,7 +160,7 @@ pub(super) fn import(
         }
     }
     let changes = records.into_iter().map(Change::CreateKey);
-    desk.change(&Change::Batch(changes.collect()))?;
+    change_and_forget(desk, &holder, Change::Batch(changes.collect()))?;
     ids.iter().map(|id| show(desk, id)).collect()
 }
 
@@ -240,6 +243,29 @@ fn check_room(
         )));
     }
     Ok(())
+}
+
+/// Makes a change that gives an account one key more, and forgets the one that ended first where too many
+/// are kept: once made and ended, a key is kept in memory, and anybody who may make one may make another.
+fn change_and_forget(
+    desk: &mut Desk<'_>,
+    account: &AccountId,
+    change: Change,
+) -> Result<(), AdminError> {
+    let keys = desk.records().keys_of(account);
+    let ended = keys.filter(|key| !is_alive(key, desk.now));
+    let mut ended: Vec<_> = ended.map(|key| (key.expires_at, key.id)).collect();
+    ended.sort_unstable();
+    let over = ended.len().saturating_sub(ENDED_KEYS_MAX - 1);
+    let ids: Vec<_> = ended.into_iter().take(over).map(|(_, id)| id).collect();
+    if ids.is_empty() {
+        return desk.change(&change);
+    }
+    let forget = Change::ForgetKeys {
+        ids,
+        ends_stay: false,
+    };
+    desk.change(&Change::Batch(vec![change, forget]))
 }
 
 fn is_alive(key: &KeyRecord, now: UnixTime) -> bool {
@@ -336,13 +362,14 @@ pub(super) fn rotate(
     let name = find(desk, &old)?.account.name.clone();
     let ending = (old_ends_at <= desk.now).then_some(old);
     check_room(desk, &account, &name, (ending, 1))?;
-    let (new, secret) = new_key(desk, account, plan)?;
+    let (new, secret) = new_key(desk, account.clone(), plan)?;
     let id = new.id;
-    desk.change(&Change::RotateKey {
+    let rotation = Change::RotateKey {
         new,
         old,
         old_ends_at,
-    })?;
+    };
+    change_and_forget(desk, &account, rotation)?;
     let mut answer = handed_out(desk, id, &secret)?;
     if let Some(answer) = answer.as_object_mut() {
         answer.insert("replaces".into(), json!(old));

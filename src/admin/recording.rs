@@ -10,7 +10,7 @@ use super::desk::{Answer, Desk, invalid};
 use super::trail::{self, Trail};
 use super::{AdminError, ErrorKind, Operation, authority};
 use crate::audit::{Entry, Outcome, RECORD_BYTES_MAX};
-use crate::directory::State;
+use crate::directory::{State, reached};
 use crate::store::{Change, StoreError};
 
 /// After how many records the audit trail is cut to its bounds.
@@ -164,10 +164,12 @@ impl Desk<'_> {
             }
             directory = directory.without(id, keys);
         }
-        if touched.everybody {
+        let state = Arc::clone(&self.state);
+        let Some(reached) = reached(&touched, &state, &self.inner()?.records) else {
             return self.rebuild();
-        }
-        let mut directory = directory.with(&policy, &self.inner()?.records, &touched.accounts);
+        };
+        let directory = directory.without_keys(&touched.keys);
+        let mut directory = directory.with(&policy, &self.inner()?.records, &reached);
         if !touched.revoked.is_empty() {
             directory = directory.with_revoked(&touched.revoked, &touched.forgotten);
         }

@@ -8,6 +8,7 @@ mod keys;
 mod last;
 mod looks;
 mod padded;
+mod reach;
 mod roles;
 mod rules;
 mod simulated;

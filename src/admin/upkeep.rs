@@ -4,10 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
+
+use super::trail::{Asked, Trail};
 use super::{Service, repeats, trail};
-use crate::audit::Entry;
-use crate::store::{Change, Store, StoreError};
-use crate::words::UnixTime;
+use crate::audit::{Actor, Entry, Outcome};
+use crate::directory::State;
+use crate::store::{Change, KeyRecord, Store, StoreError, Told};
+use crate::words::{KeyId, UnixTime};
 
 /// Most uses of keys that are written back while the lock is held: some milliseconds' worth, after which
 /// a revocation that waits has its turn.
@@ -15,6 +19,13 @@ const WRITTEN_AT_ONCE: usize = 500;
 
 /// How long others may then take the lock: as long as it takes to wake them.
 const WRITING_RESTS: Duration = Duration::from_millis(1);
+
+/// How long a key that ended is still shown: a quarter, in which somebody who looks into an incident
+/// wants to know whose it was and when it was last used.
+const ENDED_KEYS_KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+/// Most of them that are forgotten while the lock is held: some ten milliseconds' worth.
+const FORGOTTEN_AT_ONCE: usize = 500;
 
 impl Service {
     /// Writes `change` and `entries` in one transaction, and counts them. The last entry's number.
@@ -63,6 +74,61 @@ impl Service {
             }
         }
         Ok(count)
+    }
+
+    /// Forgets keys that ended long ago, so that neither a store nor the memory grows with every rotation
+    /// there ever was, and says how many. Part by part, with a record each; their ids stay behind as ended.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`]; the others go the next time.
+    pub fn forget_ended_keys(&self) -> Result<usize, StoreError> {
+        let now = self.clock.now();
+        let records = Arc::clone(&self.lock()?.records);
+        let is_due = |key: &&KeyRecord| {
+            let end = key.expires_at;
+            end.is_some_and(|end| end.plus(ENDED_KEYS_KEPT) < now)
+        };
+        let due: Vec<_> = records.keys().filter(is_due).map(|key| key.id).collect();
+        drop(records);
+        let mut forgotten = 0;
+        let mut done = Ok(());
+        for part in due.chunks(FORGOTTEN_AT_ONCE) {
+            done = self.forget_keys(part, now);
+            if done.is_err() {
+                break;
+            }
+            forgotten += part.len();
+            std::thread::sleep(WRITING_RESTS);
+        }
+        if forgotten > 0 {
+            let _inner = self.lock()?;
+            let state = self.handle.snapshot();
+            self.handle.store(State {
+                policy: Arc::clone(&state.policy),
+                directory: state.directory.without_keys(due.iter().take(forgotten)),
+            });
+        }
+        done.map(|()| forgotten)
+    }
+
+    fn forget_keys(&self, ids: &[KeyId], now: UnixTime) -> Result<(), StoreError> {
+        let change = Change::ForgetKeys {
+            ids: ids.to_vec(),
+            ends_stay: true,
+        };
+        let told = Told {
+            after: json!({ "ended_keys": ids.len() }),
+            ..Told::default()
+        };
+        let asked = Asked::by(&Actor::Gateway, Trail::Change("store.prune"), now);
+        let entry = asked.entry((now, self.instance()), Outcome::Success, Some(told));
+        let mut inner = self.lock()?;
+        let entries = std::slice::from_ref(&entry);
+        let last = self.commit(&mut *inner.store, Some(&change), entries)?;
+        Arc::make_mut(&mut inner.records).apply(&change);
+        trail::say(&entry, last);
+        Ok(())
     }
 
     /// Cuts off what of the audit trail is too old or too much, and returns how many records went.

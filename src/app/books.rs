@@ -21,7 +21,8 @@ use crate::words::{KeyId, UnixTime};
 /// this key last used", and one transaction a minute is nothing to a disk.
 const WRITE_BACK_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How often the audit trail is cut to its bounds. Records are kept by the day.
+/// How often the audit trail is cut to its bounds, and keys that ended long ago are forgotten. Both are
+/// kept by the day.
 const CUT_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// How often the inventory is counted: as often as anybody scrapes. Counting 100,000 accounts takes
@@ -136,9 +137,12 @@ pub(super) async fn keep(
             }
             _ = cut.tick() => {
                 let service = Arc::clone(&service);
-                let cut = tokio::task::spawn_blocking(move || service.cut_audit()).await;
+                let cut = tokio::task::spawn_blocking(move || {
+                    let cut = service.cut_audit();
+                    service.forget_ended_keys().and(cut)
+                }).await;
                 if let Ok(Err(error)) = cut {
-                    tracing::warn!(%error, "the audit trail was not cut to its bounds");
+                    tracing::warn!(%error, "the audit trail was not cut to its bounds, or keys that ended long ago were not forgotten");
                 }
             }
             _ = write_back.tick() => {

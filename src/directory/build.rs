@@ -16,6 +16,10 @@ use crate::words::{
     TokenId, UnixTime,
 };
 
+/// From how many accounts on groups and names are turned around first: that costs about as much as to
+/// look through all of them so often.
+const INDEXED_FROM: usize = 64;
+
 /// A directory, and what should be said about how it came out.
 #[derive(Debug)]
 pub struct Built {
@@ -109,6 +113,9 @@ impl Directory {
     #[must_use]
     pub fn with(&self, policy: &Policy, records: &Records, ids: &BTreeSet<AccountId>) -> Self {
         let mut resolver = Resolver::new(policy, records);
+        if ids.len() > INDEXED_FROM {
+            resolver.index();
+        }
         let mut directory = self.clone();
         for id in ids {
             if let Some(record) = records.accounts.get(id) {
@@ -143,6 +150,14 @@ impl Directory {
         }
         directory.accounts.remove(id);
         keys.iter().for_each(|key| directory.keys.remove(key));
+        directory
+    }
+
+    /// This directory without some keys.
+    #[must_use]
+    pub(crate) fn without_keys<'k>(&self, keys: impl IntoIterator<Item = &'k KeyId>) -> Self {
+        let mut directory = self.clone();
+        keys.into_iter().for_each(|key| directory.keys.remove(key));
         directory
     }
 

@@ -9,6 +9,7 @@
 //! Not here: what is on disk (the store), and who may change it (the admin service).
 
 mod build;
+mod reach;
 mod resolve;
 mod shards;
 mod signing;
@@ -21,6 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
 pub use build::Built;
+pub(crate) use reach::reached;
 pub use resolve::Closed;
 pub(crate) use resolve::Resolver;
 pub use signing::{SigningKey, SigningKeyError, SigningKeys};

@@ -63,6 +63,8 @@ pub(crate) struct Resolver<'a> {
     file_groups_of: Option<HashMap<&'a AccountName, Vec<&'a GroupName>>>,
     /// The names of the store's accounts, likewise.
     stored_names: Option<HashSet<&'a AccountName>>,
+    /// The accounts of files by their ids, likewise.
+    filed_by_id: Option<HashMap<&'a AccountId, (&'a AccountName, &'a FileAccount)>>,
 }
 
 impl<'a> Resolver<'a> {
@@ -74,6 +76,7 @@ impl<'a> Resolver<'a> {
             groups_of: None,
             file_groups_of: None,
             stored_names: None,
+            filed_by_id: None,
         }
     }
 
@@ -82,6 +85,13 @@ impl<'a> Resolver<'a> {
         self.index_groups();
         let names = self.records.accounts.values().map(|record| &record.name);
         self.stored_names = Some(names.collect());
+        let mut by_id = HashMap::new();
+        for (name, entry) in &self.policy.accounts {
+            if let Some(id) = id_of(self.records, name, entry) {
+                by_id.entry(id).or_insert((name, entry));
+            }
+        }
+        self.filed_by_id = Some(by_id);
     }
 
     /// Turns around who is in which group, where that is asked of many.
@@ -210,15 +220,16 @@ impl<'a> Resolver<'a> {
         name: &AccountName,
         entry: &'s FileAccount,
     ) -> Option<&'s AccountId> {
-        let row = self.records.file_accounts.get(name);
-        let given = row.filter(|row| row.gone_at.is_none()).map(|row| &row.id);
-        entry.id.as_ref().or(given)
+        id_of(self.records, name, entry)
     }
 
     pub(super) fn file_account(
         &self,
         id: &AccountId,
     ) -> Option<(&'a AccountName, &'a FileAccount)> {
+        if let Some(by_id) = &self.filed_by_id {
+            return by_id.get(id).copied();
+        }
         let policy = self.policy;
         let mut accounts = policy.accounts.iter();
         accounts.find(|(name, entry)| self.file_id(name, entry) == Some(id))
@@ -347,6 +358,17 @@ impl<'a> Resolver<'a> {
         self.roles.insert(name.clone(), given.clone());
         given
     }
+}
+
+/// The id of an account of a file: its own, or the one the store has given it.
+pub(super) fn id_of<'a>(
+    records: &'a Records,
+    name: &AccountName,
+    entry: &'a FileAccount,
+) -> Option<&'a AccountId> {
+    let row = records.file_accounts.get(name);
+    let given = row.filter(|row| row.gone_at.is_none()).map(|row| &row.id);
+    entry.id.as_ref().or(given)
 }
 
 fn both(what: &str, name: &str, place: &Place) -> String {

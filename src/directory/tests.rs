@@ -244,3 +244,43 @@ fn a_change_to_one_account_leaves_the_others_where_they_are() {
         &after.key(&key).unwrap().last_used
     ));
 }
+
+#[test]
+fn many_accounts_worked_out_again_are_what_they_are_when_all_are() {
+    let policy = compiled(&format!(
+        "{POLICY}accounts:\n  f: {{ id: filed, grants: [{{ role: reader }}] }}\n  taken: {{ id: other }}\ngroups:\n  files: {{ members: [f, account-7], grants: [{{ role: reader }}] }}\n"
+    ));
+    let mut records = many(200);
+    let members = records.accounts.keys().step_by(2).cloned();
+    let group = crate::store::GroupRecord {
+        name: "g".parse().unwrap(),
+        description: String::new(),
+        members: members.collect(),
+        grants: vec![GrantRecord {
+            role: "late".parse().unwrap(),
+            within: Boundary::default(),
+            closed_at: None,
+        }],
+        applied_as: None,
+        owner: Boundary::default(),
+        created_at: UnixTime::default(),
+        updated_at: UnixTime::default(),
+    };
+    records.groups.insert(group.name.clone(), group);
+    let before = Directory::build(&policy, &records, Arc::default(), None).directory;
+    records.roles.insert(
+        "late".parse().unwrap(),
+        role("late", &["devices:edit"], &[]),
+    );
+    let mut ids: BTreeSet<_> = records.accounts.keys().cloned().collect();
+    ids.insert("filed".parse().unwrap());
+    let after = before.with(&policy, &records, &ids);
+    let all = Directory::build(&policy, &records, Arc::default(), None).directory;
+    let worth = |directory: &Directory| {
+        let mut worth: Vec<_> = directory.accounts().map(|it| format!("{it:?}")).collect();
+        worth.sort();
+        worth
+    };
+    assert_eq!(worth(&after), worth(&all));
+    assert_ne!(worth(&before), worth(&all));
+}

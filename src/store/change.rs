@@ -165,6 +165,14 @@ pub enum Change {
         /// From when on it is refused.
         at: UnixTime,
     },
+    /// Removes keys that have ended, which nobody looks for any more. One without an end stays.
+    ForgetKeys {
+        /// The keys.
+        ids: Vec<KeyId>,
+        /// Whether their ids stay behind as ended, so that a file that brings one back brings it back
+        /// ended.
+        ends_stay: bool,
+    },
     /// Writes back when keys and accounts were last used. Never moves a time backwards.
     Used {
         /// The keys.
@@ -228,6 +236,7 @@ impl Change {
             | Self::UpdateGroup { .. }
             | Self::AddMember { .. }
             | Self::Adopt(_)
+            | Self::ForgetKeys { .. }
             | Self::Used { .. }
             | Self::AddSigningKey(_)
             | Self::ReplaceSigningKeys(_) => false,

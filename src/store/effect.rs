@@ -10,7 +10,7 @@ use super::{
     AccountRecord, Adoption, Change, FileAccountRecord, GrantRecord, Holder, KeyRecord, KeyUse,
     Records, RoleRecord,
 };
-use crate::words::{AccountId, AccountName, GroupName, KeyId, TokenId, UnixTime};
+use crate::words::{AccountId, AccountName, GroupName, KeyId, RoleName, TokenId, UnixTime};
 
 /// Whom a change concerns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +19,14 @@ pub struct Touched {
     pub accounts: BTreeSet<AccountId>,
     /// Accounts that are gone, with the keys that went with them.
     pub gone: BTreeMap<AccountId, BTreeSet<KeyId>>,
+    /// Keys that are gone, of accounts that are there.
+    pub keys: BTreeSet<KeyId>,
+    /// Keys of files that end at another time.
+    pub file_keys: BTreeSet<KeyId>,
+    /// Roles that give something else: whoever holds them is touched, by a file too.
+    pub roles: BTreeSet<RoleName>,
+    /// Groups that have come or gone, besides their members: a file may have one of that name.
+    pub groups: BTreeSet<GroupName>,
     /// Everybody: what was changed may stand behind any account.
     pub everybody: bool,
     /// Tokens that are taken back now.
@@ -40,6 +48,34 @@ impl Touched {
             everybody: true,
             ..Self::default()
         }
+    }
+
+    fn role(name: &RoleName) -> Self {
+        Self {
+            roles: BTreeSet::from([name.clone()]),
+            ..Self::default()
+        }
+    }
+
+    fn group(name: &GroupName, members: BTreeSet<AccountId>) -> Self {
+        Self {
+            accounts: members,
+            groups: BTreeSet::from([name.clone()]),
+            ..Self::default()
+        }
+    }
+
+    fn and(mut self, other: Self) -> Self {
+        self.accounts.extend(other.accounts);
+        self.gone.extend(other.gone);
+        self.keys.extend(other.keys);
+        self.file_keys.extend(other.file_keys);
+        self.roles.extend(other.roles);
+        self.groups.extend(other.groups);
+        self.everybody |= other.everybody;
+        self.revoked.extend(other.revoked);
+        self.forgotten.extend(other.forgotten);
+        self
     }
 }
 
@@ -117,8 +153,7 @@ impl Records {
             }
             Change::CreateRole(role) => {
                 self.roles.insert(role.name.clone(), role.clone());
-                // Nobody can hold it yet, except a file that named it before it was there.
-                Touched::everybody()
+                Touched::role(&role.name)
             }
             Change::UpdateRole(role) => {
                 if let Some(known) = self.roles.get_mut(&role.name) {
@@ -132,17 +167,18 @@ impl Records {
                         ..role.clone()
                     };
                 }
-                Touched::everybody()
+                Touched::role(&role.name)
             }
             Change::DeleteRole(name) => {
                 self.roles.remove(name);
-                Touched::everybody()
+                Touched::role(name)
             }
             Change::CreateGroup(group) => {
                 let mut group = group.clone();
                 tidy(&mut group.grants);
+                let touched = Touched::group(&group.name, group.members.clone());
                 self.groups.insert(group.name.clone(), group);
-                Touched::everybody()
+                touched
             }
             Change::UpdateGroup { .. } => self.update_group(change),
             Change::DeleteGroup(name) => self.delete_group(name),
@@ -168,8 +204,12 @@ impl Records {
             } => self.override_file_account(name, *disabled, *now),
             Change::EndFileKey { id, at } => {
                 self.file_key_ends.insert(*id, *at);
-                Touched::everybody()
+                Touched {
+                    file_keys: BTreeSet::from([*id]),
+                    ..Touched::default()
+                }
             }
+            Change::ForgetKeys { ids, ends_stay } => self.forget_keys(ids, *ends_stay),
             Change::Used { keys, accounts } => self.used(keys, accounts),
             Change::RevokeToken { id, ends_at, now } => self.revoke(&[(*id, *ends_at)], *now),
             Change::GiveBack { tokens, now } => self.revoke(tokens, *now),
@@ -186,14 +226,8 @@ impl Records {
                 self.signing_keys.push(key.clone());
                 Touched::default()
             }
-            Change::Batch(changes) => changes.iter().fold(Touched::default(), |mut all, change| {
-                let touched = self.apply(change);
-                all.accounts.extend(touched.accounts);
-                all.gone.extend(touched.gone);
-                all.everybody |= touched.everybody;
-                all.revoked.extend(touched.revoked);
-                all.forgotten.extend(touched.forgotten);
-                all
+            Change::Batch(changes) => changes.iter().fold(Touched::default(), |all, change| {
+                all.and(self.apply(change))
             }),
         }
     }
@@ -270,6 +304,21 @@ impl Records {
         Touched::one(&key.account)
     }
 
+    fn forget_keys(&mut self, ids: &[KeyId], ends_stay: bool) -> Touched {
+        let mut touched = Touched::default();
+        for id in ids {
+            let Some(end) = self.key(id).and_then(|key| key.expires_at) else {
+                continue;
+            };
+            if ends_stay {
+                self.file_key_ends.entry(*id).or_insert(end);
+            }
+            self.remove_key(id);
+            touched.keys.insert(*id);
+        }
+        touched
+    }
+
     fn update_key(&mut self, change: &Change) -> Touched {
         let Change::UpdateKey {
             id,
@@ -318,12 +367,8 @@ impl Records {
 
     fn delete_group(&mut self, name: &GroupName) -> Touched {
         let gone = self.groups.remove(name);
-        Touched {
-            accounts: gone.map(|group| group.members).unwrap_or_default(),
-            // A group of that name in a file gave nothing as long as this one was there.
-            everybody: true,
-            ..Touched::default()
-        }
+        let members = gone.map(|group| group.members).unwrap_or_default();
+        Touched::group(name, members)
     }
 
     fn change_members(

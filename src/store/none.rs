@@ -55,7 +55,7 @@ impl Store for NoStore {
                 return done.find(Result::is_err).unwrap_or(Ok(None));
             }
             // Bookkeeping nobody asked for by name: without a store there is none to keep.
-            Change::Adopt(_) | Change::Used { .. } => return Ok(None),
+            Change::Adopt(_) | Change::ForgetKeys { .. } | Change::Used { .. } => return Ok(None),
         };
         Err(StoreError::FilesOnly { what })
     }

@@ -107,6 +107,20 @@ impl Records {
         }
     }
 
+    /// Removes a key.
+    pub(super) fn remove_key(&mut self, id: &KeyId) {
+        let Some(key) = self.keys.remove(id) else {
+            return;
+        };
+        let Some(ids) = self.keys_of.get_mut(&key.account) else {
+            return;
+        };
+        ids.retain(|known| known != id);
+        if ids.is_empty() {
+            self.keys_of.remove(&key.account);
+        }
+    }
+
     /// Removes an account's keys and says which they were.
     pub fn remove_keys_of(&mut self, account: &AccountId) -> BTreeSet<KeyId> {
         let ids = self.keys_of.remove(account).unwrap_or_default();

@@ -91,7 +91,6 @@ impl Sqlite {
             0 => store.begin(&pepper, now)?,
             _ => store.proceed(found, now, &mut said)?,
         }
-        store.prune(now)?;
         store.lock.begun(&store.path)?;
         Ok((store, pepper))
     }
@@ -211,19 +210,6 @@ impl Sqlite {
             true => Ok(()),
             false => Err(StoreError::damaged(&self.path, reader::UNSEALED)),
         }
-    }
-
-    /// Keys that ended long ago go once a start, when nobody waits for a request or a change.
-    fn prune(&mut self, now: UnixTime) -> Result<(), StoreError> {
-        self.transact(|transaction, chain| {
-            let keys = upkeep::prune_keys(transaction, now)?;
-            if keys > 0 {
-                let said = json!({ "ended_keys": keys });
-                let entry = audit::entry_of("store.prune", now, "", said);
-                audit::append(transaction, chain, &entry)?;
-            }
-            Ok(())
-        })
     }
 
     /// Does all of `run` or nothing, and seals what came of it.

@@ -85,7 +85,10 @@ impl Change {
             Self::OverrideFileAccount { name, .. } => Subject::FileAccount(name),
             Self::EndFileKey { id, .. } => Subject::FileKey(id),
             // Of several each is told by itself, and what clients give back by who took it back.
-            Self::Used { .. } | Self::Batch(_) | Self::GiveBack { .. } => Subject::Use,
+            Self::ForgetKeys { .. }
+            | Self::Used { .. }
+            | Self::Batch(_)
+            | Self::GiveBack { .. } => Subject::Use,
             Self::RevokeToken { id, .. } => Subject::Token(id),
             Self::AddSigningKey(key) | Self::ReplaceSigningKeys(key) => {
                 Subject::SigningKey(key.kid.as_str())
@@ -95,9 +98,11 @@ impl Change {
 }
 
 impl Records {
-    /// What is told of `change`, which has not been made yet: of several, one after the other.
+    /// What is told of `change`, which has not been made yet: of several, one after the other, and
+    /// nothing of bookkeeping that goes with them.
     pub fn told(&self, change: &Change) -> Vec<Told> {
-        let changes = change.each();
+        let mut changes = change.each();
+        changes.retain(|change| !matches!(change.subject(), Subject::Use));
         let mut part = Self::default();
         for change in &changes {
             self.add_part(&change.subject(), &mut part);

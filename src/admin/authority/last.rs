@@ -194,6 +194,7 @@ fn taken<'c>(records: &'c Records, change: &'c Change) -> Taken<'c> {
         | Change::CreateGroup(_)
         | Change::UpdateGroup { .. }
         | Change::AddMember { .. }
+        | Change::ForgetKeys { .. }
         | Change::Used { .. }
         | Change::RevokeToken { .. }
         | Change::GiveBack { .. }

@@ -152,7 +152,7 @@ fn a_rotation_makes_no_more_keys_than_there_may_be() {
 }
 
 #[test]
-fn a_key_that_ended_long_ago_goes_at_a_start_and_its_id_does_not_come_back() {
+fn a_key_that_ended_long_ago_goes_and_its_id_does_not_come_back() {
     let day = Duration::from_secs(24 * 60 * 60);
     let world = World::new(&[POLICY]);
     world.create("ci", "operator");
@@ -165,6 +165,7 @@ fn a_key_that_ended_long_ago_goes_at_a_start_and_its_id_does_not_come_back() {
         "accounts:\n  nightly:\n    keys: [{{ id: {old}, digest: \"{}\" }}]\n",
         Secret::random().digest()
     );
+    assert_eq!(world.service.forget_ended_keys().unwrap(), 1);
     let world = world.reopen(&[POLICY]);
     let listed = world.done(json!({ "operation": "keys_list", "account": "ci" }));
     let listed: Vec<_> = listed
@@ -445,4 +446,88 @@ fn keys_from_elsewhere_come_by_their_digests_all_of_them_or_none() {
         assert!(error.message.contains(said), "{error}");
         assert_eq!(count(), 2);
     }
+}
+
+#[test]
+fn keys_that_ended_long_ago_are_forgotten_while_it_runs_and_stay_ended() {
+    let (filed, secret) = (KeyId::random(), Secret::random());
+    let world = World::new(&[POLICY]);
+    world.create("ci", "operator");
+    let keys: Vec<_> = (0..3).map(|_| world.key("ci")).collect();
+    let imported = world.done(json!({
+        "operation": "keys_import", "account": "ci",
+        "keys": [{ "digest": secret.digest().to_string(), "id": filed }],
+    }));
+    assert_eq!(imported[0]["id"], json!(filed));
+    for key in [keys[0], filed] {
+        world.done(json!({ "operation": "keys_expire", "key": key }));
+    }
+    let day = Duration::from_secs(24 * 60 * 60);
+    world.clock.advance(day * 89);
+    world.done(json!({ "operation": "keys_expire", "key": keys[1] }));
+    assert_eq!(world.service.forget_ended_keys().unwrap(), 0);
+    world.clock.advance(day * 2);
+    assert_eq!(world.service.forget_ended_keys().unwrap(), 2);
+    assert_eq!(world.service.forget_ended_keys().unwrap(), 0);
+    let known = |world: &World| {
+        let state = world.service.handle().snapshot();
+        let inner = world.service.lock().unwrap();
+        assert_eq!(*inner.records, inner.store.load().unwrap());
+        [keys[0], filed, keys[1], keys[2]].map(|key| state.directory.key(&key).is_some())
+    };
+    assert_eq!(known(&world), [false, false, true, true]);
+    // A file brings none back.
+    let file = format!(
+        "accounts:\n  back:\n    keys: [{{ id: {filed}, digest: \"{}\" }}]\n",
+        secret.digest()
+    );
+    let world = world.reopen(&[POLICY, &file]);
+    assert_eq!(known(&world), [false, true, true, true]);
+    assert!(!world.is_alive(filed) && world.is_alive(keys[2]));
+}
+
+#[test]
+fn an_account_keeps_so_many_ended_keys_and_no_more() {
+    let world = World::new(&[POLICY]);
+    world.create("ci", "operator");
+    let id = world.account("ci").id.clone();
+    let digests = |from: usize| {
+        let keys =
+            (from..from + 256).map(|n| json!({ "digest": format!("sha256:{:064x}", n + 1) }));
+        keys.collect::<Vec<_>>()
+    };
+    let mut last = Value::Null;
+    for turn in 0..6 {
+        world.clock.advance(Duration::from_secs(1));
+        last = world.done(json!({
+            "operation": "keys_import", "account": "ci", "keys": digests(turn * 256),
+        }));
+        let (kept, most) = {
+            let inner = world.service.lock().unwrap();
+            let keys = inner.records.keys_of(&id);
+            let now = world.clock.now();
+            let ended = keys.filter(|key| key.expires_at.is_some_and(|end| end <= now));
+            (ended.count(), super::super::keys::ENDED_KEYS_MAX)
+        };
+        assert!(kept <= most, "{kept}");
+        let mut inner = world.service.lock().unwrap();
+        let changes: Vec<_> = last
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|key| crate::store::Change::ExpireKey {
+                id: key["id"].as_str().unwrap().parse().unwrap(),
+                at: world.clock.now(),
+                now: world.clock.now(),
+            })
+            .collect();
+        let inner = &mut *inner;
+        for change in changes {
+            std::sync::Arc::make_mut(&mut inner.records).apply(&change);
+        }
+    }
+    // The newest are those that are kept.
+    let newest = last[0]["id"].as_str().unwrap();
+    let shown = world.done(json!({ "operation": "keys_show", "key": newest }));
+    assert_eq!(shown["id"], newest);
 }

@@ -81,6 +81,7 @@ pub(super) fn apply(tx: Tx<'_>, change: &Change) -> Done {
         Change::Adopt(adoption) => upkeep::adopt(tx, adoption),
         Change::OverrideFileAccount { .. } => upkeep::override_file_account(tx, change),
         Change::EndFileKey { id, at } => upkeep::end_file_key(tx, id, *at),
+        Change::ForgetKeys { ids, ends_stay } => upkeep::forget_keys(tx, ids, *ends_stay),
         Change::Used { keys, accounts } => upkeep::used(tx, keys, accounts),
         Change::RevokeToken { id, ends_at, now } => upkeep::revoke(tx, &[(*id, *ends_at)], *now),
         Change::GiveBack { tokens, now } => upkeep::revoke(tx, tokens, *now),

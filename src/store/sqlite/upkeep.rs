@@ -1,18 +1,12 @@
 //! Changes that nobody asks for by name: what a policy adopts, what files are overruled by, what was
 //! used when.
 
-use std::time::Duration;
-
 use rusqlite::{OptionalExtension, params};
 
 use super::apply::{Done, Tx, found, give_id, refuse_twice, run};
 use super::rows::{insert_signing_key, millis};
 use crate::store::{Adoption, Change, Holder, KeyUse, RETIRED_KEYS_KEPT, SigningKeyRecord};
 use crate::words::{AccountId, KeyId, TokenId, UnixTime};
-
-/// How long a key that ended is still shown: a quarter, in which somebody who looks into an incident
-/// wants to know whose it was and when it was last used.
-const ENDED_KEYS_KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 pub(super) fn end_file_key(tx: Tx<'_>, id: &KeyId, at: UnixTime) -> Done {
     let upsert = "INSERT INTO file_key_ends (id, ends_at) VALUES (?1, ?2) \
@@ -108,18 +102,20 @@ pub(super) fn used(tx: Tx<'_>, keys: &[KeyUse], accounts: &[(AccountId, UnixTime
     Ok(())
 }
 
-/// Removes keys that ended long ago, so that a store does not grow with every rotation there ever
-/// was, and says how many. Their ids stay behind as ended: a file that brings one back brings it back
-/// ended.
-pub(super) fn prune_keys(tx: Tx<'_>, now: UnixTime) -> rusqlite::Result<usize> {
-    let kept = i64::try_from(ENDED_KEYS_KEPT.as_millis()).unwrap_or(i64::MAX);
-    let before = [millis(now).saturating_sub(kept)];
-    tx.execute(
+/// Removes keys that have an end; one that has none is passed over, as is one that is gone.
+pub(super) fn forget_keys(tx: Tx<'_>, ids: &[KeyId], ends_stay: bool) -> Done {
+    let mut end = tx.prepare(
         "INSERT INTO file_key_ends (id, ends_at) SELECT id, expires_at FROM keys \
-         WHERE expires_at < ?1 ON CONFLICT DO NOTHING",
-        before,
+         WHERE id = ?1 AND expires_at IS NOT NULL ON CONFLICT DO NOTHING",
     )?;
-    tx.execute("DELETE FROM keys WHERE expires_at < ?1", before)
+    let mut forget = tx.prepare("DELETE FROM keys WHERE id = ?1 AND expires_at IS NOT NULL")?;
+    for id in ids {
+        if ends_stay {
+            end.execute([id.as_str()])?;
+        }
+        forget.execute([id.as_str()])?;
+    }
+    Ok(())
 }
 
 pub(super) fn revoke(tx: Tx<'_>, tokens: &[(TokenId, UnixTime)], now: UnixTime) -> Done {
