@@ -506,7 +506,7 @@ pub(crate) fn change(
         0 => Some(Holder::Group(group())),
         _ => known(a).map(Holder::Account),
     };
-    Some(match kind % 27 {
+    Some(match kind % 28 {
         0 | 1 => Change::CreateAccount(account(a % 5)),
         2 => {
             let description = (b % 2 == 0).then(|| format!("d{b}"));
@@ -669,7 +669,7 @@ pub(crate) fn change(
             created_at: now,
             ..signing_key(a)
         }),
-        25 => Change::ForgetKeys {
+        26 => Change::ForgetKeys {
             ids: [a, b].into_iter().filter_map(any_key).collect(),
             ends_stay: b.is_multiple_of(2),
         },

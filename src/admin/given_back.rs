@@ -60,7 +60,7 @@ impl Service {
     ) -> Result<Vec<Result<(), AdminError>>, AdminError> {
         let mut inner = self.lock()?;
         let inner = &mut *inner;
-        self.settle(inner);
+        self.settle(inner)?;
         let now = self.now();
         let plan = self.plan(inner, given, now);
         let change = Change::GiveBack {

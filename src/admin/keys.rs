@@ -392,6 +392,7 @@ pub(super) fn expire(desk: &mut Desk<'_>, id: KeyId, at: Option<UnixTime>) -> An
                  `portcullis keys create`"
             )));
         }
+        desk.so_already()?;
         return show(desk, &id);
     }
     let born = desk.records().key(&id).map(|record| record.created_at);

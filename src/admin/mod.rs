@@ -124,7 +124,13 @@ impl AdminError {
 
 impl From<StoreError> for AdminError {
     fn from(error: StoreError) -> Self {
-        let kind = match &error {
+        Self::from(&error)
+    }
+}
+
+impl From<&StoreError> for AdminError {
+    fn from(error: &StoreError) -> Self {
+        let kind = match error {
             StoreError::NotFound { .. } => ErrorKind::NotFound,
             StoreError::Conflict(_) | StoreError::Exists { .. } | StoreError::FilesOnly { .. } => {
                 ErrorKind::Conflict

@@ -135,6 +135,15 @@ fn open(
     policy: Result<Arc<Policy>, Faults>,
     (clock, role): (Clock, Role),
 ) -> Result<Service, AdminError> {
+    Ok(Service::start(parts(settings, policy, (clock, role))?)?)
+}
+
+/// What `settings` name, opened, for a service to begin with.
+pub(super) fn parts(
+    settings: &Settings,
+    policy: Result<Arc<Policy>, Faults>,
+    (clock, role): (Clock, Role),
+) -> Result<Parts, AdminError> {
     let now = clock.now();
     let (policy, policy_fault) = match policy {
         Ok(policy) => (policy, None),
@@ -158,7 +167,7 @@ fn open(
         admin_audience: settings.admin.as_ref().map(|admin| admin.audience.clone()),
         figures: Figures::default(),
     };
-    let parts = match &settings.store {
+    Ok(match &settings.store {
         StoreSetting::None => {
             let file = settings.tokens.signing_key.as_deref();
             let key = file.map(|file| signing_key(file, now)).transpose()?;
@@ -181,8 +190,7 @@ fn open(
                 ..parts(Box::new(store), signing)
             }
         }
-    };
-    Ok(Service::start(parts)?)
+    })
 }
 
 /// The store's signing keys, opened with the pepper.

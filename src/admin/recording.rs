@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::desk::{Answer, Desk, invalid};
+use super::owed::{behind, owed};
 use super::trail::{self, Trail};
 use super::{AdminError, ErrorKind, Operation, authority};
 use crate::audit::{Entry, Outcome, RECORD_BYTES_MAX};
@@ -120,12 +121,14 @@ impl Desk<'_> {
     }
 
     /// Makes `change`: on disk together with its record, then in force. There is no other way to change
-    /// anything.
+    /// anything. What is owed to the store comes first: nothing is given before it is written, and what
+    /// only takes away waits behind it.
     pub(super) fn change(&mut self, change: &Change) -> Result<(), AdminError> {
         self.can_change()?;
         self.keep_an_administrator(change)?;
         let service = self.service;
-        service.settle(self.inner()?);
+        let waits = service.settle(self.inner()?).err();
+        let denies = self.only_denies(change);
         let instance = self.service.instance();
         let told = self.inner()?.records.told(change).into_iter();
         let entry = |told| {
@@ -140,8 +143,18 @@ impl Desk<'_> {
                  lists cut to digests: make it in several steps"
             )));
         }
+        if let Some(error) = waits {
+            return Err(match denies {
+                true => self.failed(error, change, entries),
+                false => behind(&error),
+            });
+        }
         let store = &mut *self.inner()?.store;
-        match service.commit(store, Some(change), &entries) {
+        let written = match denies {
+            true => service.commit_denial(store, change, &entries),
+            false => service.commit(store, Some(change), &entries),
+        };
+        match written {
             Ok(last) => {
                 trail::say_all(&entries, last);
                 self.recorded = last;
@@ -190,35 +203,43 @@ impl Desk<'_> {
         Ok(())
     }
 
-    /// When the engine fails it may be unknown whether the change is on disk, so what is there is
-    /// read again and put in force: nobody is told "no" about a change that then appears. A change that
-    /// only takes away is in force all the same: a leaked key does not wait for a disk.
+    /// What only takes away is in force all the same, and before anything else: a leaked key does not
+    /// wait for a disk. Where it is unknown whether the change is on disk, what is there is read again
+    /// and put in force, so that nobody is told "no" about a change that then appears.
     fn failed(&mut self, error: StoreError, change: &Change, entries: Vec<Entry>) -> AdminError {
         if !error.is_failure() {
             return error.into();
         }
-        if self.inner().is_ok_and(|inner| inner.read_again().is_ok())
+        let mut told = AdminError::from(&error);
+        if error.is_of_the_disk() && self.only_denies(change) {
+            told = match self.hold(change, entries, &error) {
+                Ok(told) | Err(told) => told,
+            };
+        }
+        if error.is_in_doubt()
+            && self.inner().is_ok_and(|inner| inner.read_again().is_ok())
             && let Err(error) = self.rebuild()
         {
             return error;
         }
-        if !(error.is_of_the_disk() && change.only_denies()) {
-            return error.into();
+        told
+    }
+
+    /// Puts in force what could not be written for `error`, and owes it to the store. What is said of it.
+    fn hold(
+        &mut self,
+        change: &Change,
+        entries: Vec<Entry>,
+        error: &StoreError,
+    ) -> Result<AdminError, AdminError> {
+        if !self.inner()?.owed.has(change) {
+            if !self.inner()?.owed.has_room() {
+                return Err(behind(error));
+            }
+            self.put_in_force(change)?;
+            tracing::error!(%error, "in force, and not in the store: a restart would undo it");
+            self.inner()?.owed.push(Some(change.clone()), entries);
         }
-        if let Err(error) = self.put_in_force(change) {
-            return error;
-        }
-        tracing::error!(%error, "in force, and not in the store: a restart would undo it");
-        match self.inner() {
-            Ok(inner) => inner.owed.push(change.clone(), entries),
-            Err(error) => return error,
-        }
-        AdminError::new(
-            ErrorKind::Unavailable,
-            format!(
-                "{error}. This holds from now on all the same, as long as the gateway runs: it is written \
-                 as soon as the store takes it, and until then a restart would undo it"
-            ),
-        )
+        Ok(owed(error))
     }
 }

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::owed::Owed;
 use super::service::{Parts, ReplaceError, Role, Service};
 use super::trail::{self, Asked, Trail};
 use super::{Actor, AdminError, ErrorKind};
 use crate::audit::{Entry, Object, Outcome};
 use crate::directory::{Directory, State};
 use crate::policy::{Policy, own};
-use crate::store::{Adoption, Change, GrantRecord, Holder, Records, Told};
+use crate::store::{Adoption, Change, GrantRecord, Holder, Records, StoreError, Told};
 use crate::words::{AccountId, RoleName, UnixTime};
 
 /// What a policy in the place of another is called in the trail.
@@ -28,6 +29,7 @@ impl Service {
     /// [`ReplaceError`]; the old policy stays in force then.
     pub fn replace_policy(&self, policy: Arc<Policy>, actor: &Actor) -> Result<(), ReplaceError> {
         let mut inner = self.lock().map_err(ReplaceError::Store)?;
+        self.settle(&mut inner).map_err(ReplaceError::Store)?;
         let now = self.clock.now();
         let plan = match self.files_only {
             true => Adoption::default(),
@@ -76,8 +78,52 @@ impl Service {
     }
 }
 
+/// Puts the policy of `parts` in force at a start, with its record. A disk that takes nothing does not keep
+/// a server from serving: what the policy takes away holds then and is owed, and accounts that are new in
+/// its files are refused until the next reload.
+///
+/// # Errors
+///
+/// When the store did not take it for another reason, or this is a command.
+pub(super) fn begin(
+    parts: &mut Parts,
+    (now, instance): (UnixTime, &str),
+) -> Result<Owed, StoreError> {
+    let mut owed = Owed::default();
+    let plan = match parts.files_only {
+        true => Adoption::default(),
+        false => plan(&parts.policy, &parts.records, parts.role, now),
+    };
+    let denied = Adoption {
+        seen: Vec::new(),
+        ..plan.clone()
+    };
+    let adopted = |plan: Adoption| (!plan.is_empty()).then_some(Change::Adopt(plan));
+    let mut change = adopted(plan);
+    if let Some(entry) = begun(parts, change.as_ref(), (now, instance)) {
+        let entries = slice::from_ref(&entry);
+        match parts.store.commit(change.as_ref(), entries) {
+            Ok(number) => {
+                trail::say(&entry, number);
+                parts.figures.wrote(1, number, now);
+            }
+            Err(error) if parts.role == Role::Server && error.is_transient() => {
+                tracing::error!(%error, "what the policy changes in the store is not written; accounts that are new in files are refused until a reload");
+                change = adopted(denied);
+                let entry = begun(parts, change.as_ref(), (now, instance));
+                owed.push(change.clone(), entry.into_iter().collect());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if let Some(change) = &change {
+        parts.records.apply(change);
+    }
+    Ok(owed)
+}
+
 /// The record of a beginning: of a server always, of a command only if its policy changes something.
-pub(super) fn begun(
+fn begun(
     parts: &Parts,
     change: Option<&Change>,
     (now, instance): (UnixTime, &str),

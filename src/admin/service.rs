@@ -22,7 +22,7 @@ use crate::directory::{Directory, Handle, SigningKeys, State};
 use crate::policy::Policy;
 use crate::policy::shadow::NotEnforced;
 use crate::settings::{self, Tokens};
-use crate::store::{Change, Pepper, Pulse, Records, Store, StoreError};
+use crate::store::{Pepper, Pulse, Records, Store, StoreError};
 use crate::verify::Verifier;
 use crate::words::{Level, Rate, UnixTime, random_base62};
 
@@ -120,24 +120,8 @@ impl Service {
     /// [`Service::conflicts`].
     pub(super) fn start(mut parts: Parts) -> Result<Self, StoreError> {
         let now = parts.clock.now();
-        let plan = match parts.files_only {
-            true => crate::store::Adoption::default(),
-            false => reload::plan(&parts.policy, &parts.records, parts.role, now),
-        };
         let instance = format!("in_{}", random_base62(22));
-        let change = (!plan.is_empty()).then_some(Change::Adopt(plan));
-        let entry = reload::begun(&parts, change.as_ref(), (now, &instance));
-        if let Some(entry) = &entry {
-            let written = parts
-                .store
-                .commit(change.as_ref(), std::slice::from_ref(entry));
-            let number = written?;
-            trail::say(entry, number);
-            parts.figures.wrote(1, number, now);
-        }
-        if let Some(change) = &change {
-            parts.records.apply(change);
-        }
+        let owed = reload::begin(&mut parts, (now, &instance))?;
         let built = Directory::build(&parts.policy, &parts.records, parts.signing, None);
         let state = State {
             policy: parts.policy,
@@ -171,7 +155,7 @@ impl Service {
             inner: Mutex::new(Inner {
                 store: parts.store,
                 records: Arc::new(parts.records),
-                owed: Owed::default(),
+                owed,
                 conflicts: built.conflicts,
                 repeats: Repeats::new(&parts.audit),
             }),

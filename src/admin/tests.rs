@@ -2,6 +2,7 @@
 
 mod apply;
 mod audit;
+mod disk;
 mod escalation;
 mod filed;
 mod keys;

@@ -102,7 +102,8 @@ fn verifiers(service: &Service) -> impl Iterator<Item = &Arc<Verifier>> {
 /// Takes one token back: the next request with it is refused, and what it opened is cut. A second time
 /// changes nothing.
 pub(super) fn revoke(desk: &mut Desk<'_>, id: TokenId) -> Answer {
-    if let Some(end) = desk.records().revoked_tokens.get(&id) {
+    if let Some(end) = desk.records().revoked_tokens.get(&id).copied() {
+        desk.so_already()?;
         return Ok(json!({ "id": id, "revoked": true, "expires_at": end }));
     }
     let known = &desk.records().revoked_tokens;

@@ -50,7 +50,11 @@ impl Service {
     ///
     /// See [`StoreError`]; what was not written is written the next time.
     pub fn flush_last_used(&self) -> Result<usize, StoreError> {
-        self.settle(&mut *self.lock()?);
+        {
+            let mut inner = self.lock()?;
+            self.settle(&mut inner)?;
+            inner.store.keep_room();
+        }
         let state = self.handle.snapshot();
         let keys = state.directory.keys();
         let keys: Vec<_> = keys.filter(|key| key.last_used_at().is_some()).collect();
@@ -124,6 +128,7 @@ impl Service {
         let asked = Asked::by(&Actor::Gateway, Trail::Change("store.prune"), now);
         let entry = asked.entry((now, self.instance()), Outcome::Success, Some(told));
         let mut inner = self.lock()?;
+        self.settle(&mut inner)?;
         let entries = std::slice::from_ref(&entry);
         let last = self.commit(&mut *inner.store, Some(&change), entries)?;
         Arc::make_mut(&mut inner.records).apply(&change);

@@ -208,11 +208,12 @@ pub enum Change {
 }
 
 impl Change {
-    /// Whether it only takes away. Whoever asks for such a change wants somebody kept out at once,
-    /// whatever else is broken.
-    pub fn only_denies(&self) -> bool {
+    /// Whether it only takes away, as far as it is for the store to say. Whoever asks for such a change
+    /// wants somebody kept out at once, whatever else is broken. An end that is to come is none: it may
+    /// be later than the one there is.
+    pub fn only_denies(&self, now: UnixTime) -> bool {
         match self {
-            Self::ExpireKey { at, now, .. } => at <= now,
+            Self::ExpireKey { at, .. } | Self::EndFileKey { at, .. } => *at <= now,
             Self::SetEnabled { enabled, .. } => !enabled,
             Self::OverrideFileAccount { disabled, .. } => *disabled,
             Self::DeleteAccount { .. }
@@ -220,10 +221,9 @@ impl Change {
             | Self::RemoveMember { .. }
             | Self::DeleteGroup(_)
             | Self::DeleteRole(_)
-            | Self::EndFileKey { .. }
             | Self::RevokeToken { .. }
             | Self::GiveBack { .. } => true,
-            Self::Batch(changes) => changes.iter().all(Self::only_denies),
+            Self::Batch(changes) => changes.iter().all(|change| change.only_denies(now)),
             Self::CreateAccount(_)
             | Self::UpdateAccount { .. }
             | Self::Grant { .. }
@@ -240,6 +240,30 @@ impl Change {
             | Self::Used { .. }
             | Self::AddSigningKey(_)
             | Self::ReplaceSigningKeys(_) => false,
+        }
+    }
+
+    /// Whether it shuts off what `earlier` shut off. Whatever else only takes away cannot be asked for
+    /// twice: what has ended, or is not there, is not taken again.
+    pub fn shuts_off_as(&self, earlier: &Self) -> bool {
+        match (self, earlier) {
+            (
+                Self::SetEnabled { id, enabled, .. },
+                Self::SetEnabled {
+                    id: other,
+                    enabled: before,
+                    ..
+                },
+            ) => id == other && enabled == before,
+            (
+                Self::OverrideFileAccount { name, disabled, .. },
+                Self::OverrideFileAccount {
+                    name: other,
+                    disabled: before,
+                    ..
+                },
+            ) => name == other && disabled == before,
+            _ => false,
         }
     }
 }

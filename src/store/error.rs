@@ -171,6 +171,8 @@ pub enum StoreError {
     Engine {
         /// Whether trying again, unchanged, can help.
         transient: bool,
+        /// Whether the change may be in the store all the same.
+        in_doubt: bool,
         /// What the engine said.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -194,8 +196,7 @@ impl StoreError {
         }
     }
 
-    /// Says whether the store failed, rather than refused: what is on disk may be anything then, the
-    /// change or what was before.
+    /// Says whether the store failed, rather than refused.
     pub const fn is_failure(&self) -> bool {
         match self {
             Self::Engine { .. }
@@ -217,6 +218,13 @@ impl StoreError {
             | Self::Folder { .. }
             | Self::File { .. } => false,
         }
+    }
+
+    /// Says whether what failed may have been done all the same, so that what is in the store has to be
+    /// looked at before anything else is done. What failed for lack of room, or before its end, was taken
+    /// back.
+    pub const fn is_in_doubt(&self) -> bool {
+        matches!(self, Self::Engine { in_doubt: true, .. })
     }
 
     /// Somebody else's database stands at `path`.

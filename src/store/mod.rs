@@ -152,6 +152,14 @@ pub trait Store: Send {
     /// See [`StoreError`].
     fn denial_groups(&self) -> Result<Vec<Group>, StoreError>;
 
+    /// Keeps room on the disk for changes that must not wait for any, if there is plenty.
+    fn keep_room(&mut self) {}
+
+    /// Gives up some of that room. Says whether there was any.
+    fn make_room(&mut self) -> bool {
+        false
+    }
+
     /// How writing goes. What it holds counts on as long as anybody holds it.
     fn pulse(&self) -> Arc<Pulse>;
 

@@ -8,6 +8,7 @@
 mod apply;
 mod audit;
 mod backup;
+mod ballast;
 mod denials;
 mod file;
 mod look;
@@ -225,12 +226,14 @@ impl Sqlite {
             });
         }
         let (connection, chain, seal) = (&mut self.connection, &self.chain, &mut self.seal);
+        let mut at_the_end = false;
         let attempt = || -> Result<T, apply::Refusal> {
             seal.before(connection)?;
             let behavior = TransactionBehavior::Immediate;
             let transaction = connection.transaction_with_behavior(behavior)?;
             let done = run(&transaction, chain)?;
             let written = seal.write(&transaction)?;
+            at_the_end = true;
             transaction.commit()?;
             seal.committed(&written);
             Ok(done)
@@ -241,18 +244,33 @@ impl Sqlite {
         }
         done.map_err(|refusal| match refusal {
             apply::Refusal::Rule(error) => error,
-            apply::Refusal::Engine(error) => self.broke(error),
+            apply::Refusal::Engine(error) => self.broke(error, at_the_end),
         })
     }
 
-    /// What a failure of the engine means from now on.
-    fn broke(&mut self, error: rusqlite::Error) -> StoreError {
-        self.seal.doubt();
+    /// What a failure of the engine means from now on. What failed before its end was taken back, and of
+    /// what failed at its end the seal says whether it was: to add every row up again, or to read them,
+    /// would keep the next revocation waiting just when the disk is slow.
+    fn broke(&mut self, error: rusqlite::Error, at_the_end: bool) -> StoreError {
         self.pulse.failed();
         if is_disk_untrue(&error) {
             self.stopped = Some(error.to_string());
         }
-        failed(&self.path, error)
+        let is_open = !self.connection.is_autocommit();
+        let doubt = is_open || (at_the_end && !self.seal.stands(&self.connection));
+        if doubt {
+            self.seal.doubt();
+        }
+        match failed(&self.path, error) {
+            StoreError::Engine {
+                transient, source, ..
+            } => StoreError::Engine {
+                transient,
+                in_doubt: doubt,
+                source,
+            },
+            told => told,
+        }
     }
 
     fn step_up(
@@ -389,6 +407,20 @@ impl Store for Sqlite {
         denials::groups(&self.connection).map_err(|error| failed(&self.path, error))
     }
 
+    fn keep_room(&mut self) {
+        if let Err(error) = ballast::keep(&self.path) {
+            tracing::warn!(%error, "no room is kept for revocations on a full disk");
+        }
+    }
+
+    fn make_room(&mut self) -> bool {
+        let made = ballast::cut(&self.path);
+        if made {
+            tracing::warn!("the disk is full: some of the room kept for revocations is given up");
+        }
+        made
+    }
+
     fn pulse(&self) -> Arc<Pulse> {
         Arc::clone(&self.pulse)
     }
@@ -407,3 +439,6 @@ fn of_itself(event: &'static str, now: UnixTime, found: usize) -> Entry {
     let said = json!({ "from_format": found, "format": MIGRATIONS.len() });
     audit::entry_of(event, now, "", said)
 }
+
+#[cfg(test)]
+mod tests;

@@ -335,6 +335,30 @@ fn without_room_it_says_so_and_recovers_alone() {
 }
 
 #[test]
+fn f30_a_revocation_without_room_is_written_in_the_room_that_was_kept_for_it() {
+    if !is_there() {
+        return;
+    }
+    let upstream = Upstream::start();
+    let (mut gateway, [good, leaked]) = served(&upstream);
+    let kept = gateway.files().path("portcullis.db.ballast");
+    let size = || fs::metadata(&kept).map_or(0, |stat| stat.len());
+    until("room to be kept", PATIENCE, || size() >= 1024 * 1024);
+    let before = size();
+    // The first write of each thread finds no room, and the next does.
+    let fault = Fault::begin(&gateway, "pwrite64", "ENOSPC:when=1");
+    told(gateway.files(), &format!("keys expire {}", leaked.id), 0);
+    drop(fault);
+    assert!(size() < before);
+    gateway.crash();
+    assert_eq!(
+        (with_key(&gateway, &good), with_key(&gateway, &leaked)),
+        (200, 401)
+    );
+    until("all of it to be kept again", PATIENCE, || size() == before);
+}
+
+#[test]
 fn a_disk_that_does_not_keep_what_it_was_given_ends_changes_until_the_next_start() {
     if !is_there() {
         return;

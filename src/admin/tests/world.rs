@@ -154,7 +154,7 @@ pub(in crate::admin) fn open(
     )
 }
 
-fn compiled(texts: &[&str]) -> Arc<Policy> {
+pub(in crate::admin) fn compiled(texts: &[&str]) -> Arc<Policy> {
     let file = |(number, text): (usize, &&str)| SourceFile {
         path: Arc::from(PathBuf::from(format!("policies/{number}.yaml"))),
         text: (*text).to_owned(),

@@ -171,11 +171,15 @@ fn copy(from: &Connection, to: &Path) -> rusqlite::Result<()> {
 /// The engine names no file in what it says.
 fn not_copied(target: &Path, error: rusqlite::Error) -> StoreError {
     let told = failed(target, error);
-    let StoreError::Engine { transient, source } = &told else {
+    let StoreError::Engine {
+        transient, source, ..
+    } = &told
+    else {
         return told;
     };
     StoreError::Engine {
         transient: *transient,
+        in_doubt: false,
         source: format!("{source}, while it was copied to `{}`", target.display()).into(),
     }
 }

@@ -218,6 +218,7 @@ pub(super) fn failed(path: &Path, error: rusqlite::Error) -> StoreError {
     );
     StoreError::Engine {
         transient,
+        in_doubt: false,
         source: Box::new(error),
     }
 }

@@ -201,6 +201,17 @@ impl Seal {
         self.revision = written.revision;
     }
 
+    /// Whether the file says that the last change is the last that succeeded.
+    pub(super) fn stands(&self, connection: &Connection) -> bool {
+        let written = written(connection).map(|found| found.map_or(0, |(revision, _)| revision));
+        written.is_ok_and(|revision| revision == self.revision)
+    }
+
+    #[cfg(test)]
+    pub(super) const fn is_doubtful(&self) -> bool {
+        self.doubtful
+    }
+
     /// After a transaction of which nobody knows how it ended.
     pub(super) const fn doubt(&mut self) {
         self.doubtful = true;
