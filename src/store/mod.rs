@@ -21,10 +21,10 @@ mod records;
 mod shared;
 mod sqlite;
 mod told;
+mod touched;
 
 pub(crate) use change::RETIRED_KEYS_KEPT;
 pub use change::{Adoption, Change, Holder, KeyUse};
-pub use effect::Touched;
 pub use error::StoreError;
 pub use none::NoStore;
 pub use pepper::{Pepper, PepperError};
@@ -36,6 +36,7 @@ pub use records::{
 pub use shared::SharedMap;
 pub use sqlite::{Backup, Plan, Progress, Reader, Restore, Restored, Reviving, Sqlite};
 pub use told::Told;
+pub use touched::Touched;
 
 use std::sync::Arc;
 

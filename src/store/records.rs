@@ -9,8 +9,8 @@ use ipnet::IpNet;
 use smallvec::SmallVec;
 
 use super::change::RETIRED_KEYS_KEPT;
-use super::effect::Touched;
 use super::shared::SharedMap;
+use super::touched::Touched;
 use crate::words::{
     AccountId, AccountName, Boundary, GroupName, KeyId, PermissionPattern, RoleName, SetName,
     TokenId, UnixTime,

@@ -414,11 +414,7 @@ impl Store for Sqlite {
     }
 
     fn make_room(&mut self) -> bool {
-        let made = ballast::cut(&self.path);
-        if made {
-            tracing::warn!("the disk is full: some of the room kept for revocations is given up");
-        }
-        made
+        ballast::give_up(&self.path)
     }
 
     fn pulse(&self) -> Arc<Pulse> {

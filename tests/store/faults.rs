@@ -346,7 +346,7 @@ fn f30_a_revocation_without_room_is_written_in_the_room_that_was_kept_for_it() {
     until("room to be kept", PATIENCE, || size() >= 1024 * 1024);
     let before = size();
     // The first write of each thread finds no room, and the next does.
-    let fault = Fault::begin(&gateway, "pwrite64", "ENOSPC:when=1");
+    let fault = Fault::begin(&gateway, "pwrite64", "error=ENOSPC:when=1");
     told(gateway.files(), &format!("keys expire {}", leaked.id), 0);
     drop(fault);
     assert!(size() < before);

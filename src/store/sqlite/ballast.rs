@@ -46,7 +46,7 @@ pub(super) fn keep(store: &Path) -> io::Result<()> {
 }
 
 /// Cuts a piece off it, and says whether there was one.
-pub(super) fn cut(store: &Path) -> bool {
+fn cut(store: &Path) -> bool {
     let cut = || -> io::Result<bool> {
         let file = open(&mut OpenOptions::new(), &beside(store, ".ballast"))?;
         let kept = file.metadata()?.len();
@@ -56,6 +56,15 @@ pub(super) fn cut(store: &Path) -> bool {
         Ok(kept > 0)
     };
     cut().unwrap_or(false)
+}
+
+/// The same, and says so.
+pub(super) fn give_up(store: &Path) -> bool {
+    let is_cut = cut(store);
+    if is_cut {
+        tracing::warn!("the disk is full: some of the room kept for revocations is given up");
+    }
+    is_cut
 }
 
 fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
