@@ -11,7 +11,7 @@ use super::{
     AccountRecord, Adoption, Change, FileAccountRecord, GrantRecord, Holder, KeyRecord, KeyUse,
     Records, RoleRecord,
 };
-use crate::words::{AccountId, AccountName, GroupName, KeyId, RoleName, UnixTime};
+use crate::words::{AccountId, AccountName, GroupName, KeyId, UnixTime};
 
 impl Records {
     /// Makes of the records what a store that has taken `change` holds. Only for changes a store has
