@@ -262,6 +262,7 @@ fn many_accounts_worked_out_again_are_what_they_are_when_all_are() {
             closed_at: None,
         }],
         applied_as: None,
+        created_by: None,
         owner: Boundary::default(),
         created_at: UnixTime::default(),
         updated_at: UnixTime::default(),
