@@ -11,7 +11,7 @@ use super::world::{FILED, POLICY, START, World, compiled};
 use crate::admin::owed::OWED_MAX;
 use crate::admin::service::{Parts, Role, Service};
 use crate::admin::{ErrorKind, open};
-use crate::audit::{Anchor, Broken, Checked, Entry, Filter as AuditFilter, Row};
+use crate::audit::{Anchor, Broken, Checked, Entry, Filter as AuditFilter, Page, Row};
 use crate::clock::Clock;
 use crate::denials::{Batch, Filter, Group, Record};
 use crate::settings::{self, Settings};
@@ -108,7 +108,7 @@ impl Store for Failing {
         true
     }
 
-    fn audit(&self, filter: &AuditFilter, after: Option<u64>) -> Result<Vec<Row>, StoreError> {
+    fn audit(&self, filter: &AuditFilter, after: Option<u64>) -> Result<Page, StoreError> {
         self.store.audit(filter, after)
     }
 
@@ -274,7 +274,7 @@ fn while_something_is_owed_nothing_is_given_and_denials_wait_in_their_order() {
         let done = shown["event.outcome"] == "success";
         done.then(|| shown["event.name"].as_str().unwrap().to_owned())
     };
-    let told: Vec<_> = rows.iter().filter_map(told).take(4).collect();
+    let told: Vec<_> = rows.rows.iter().filter_map(told).take(4).collect();
     assert_eq!(
         told,
         [
@@ -408,6 +408,7 @@ fn a_server_starts_on_a_disk_that_takes_nothing_and_writes_what_it_owes_later() 
     let inner = service.lock().unwrap();
     let rows = inner.store.audit(&AuditFilter::default(), None).unwrap();
     let starts = rows
+        .rows
         .iter()
         .filter(|row| row.shown()["event.name"] == "audit.gateway.start");
     assert_eq!(starts.count(), 3);
