@@ -112,7 +112,10 @@ fn a_change_whose_answer_was_lost_is_asked_for_again_and_done_once() {
     let made = made.filter(|record| {
         ["audit.key.create", "audit.key.rotate"].contains(&record["event.name"].as_str().unwrap())
     });
-    assert_eq!(made.count(), 2, "{records}");
+    // A secret that was told once more is told so.
+    let (again, made): (Vec<_>, Vec<_>) =
+        made.partition(|record| record.to_string().contains("once more"));
+    assert_eq!((made.len(), again.len()), (2, 2), "{records}");
 }
 
 #[test]
