@@ -202,9 +202,12 @@ pub(super) fn failed(path: &Path, error: rusqlite::Error) -> StoreError {
         OutOfMemory, ReadOnly, SystemIoFailure,
     };
     let code = error.sqlite_error_code();
+    // What we say is understood by every store of ours: where it is not, a name in its schema was changed.
     let unreadable = matches!(
         error,
-        rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::InvalidColumnType(..)
+        rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::SqlInputError { .. }
     );
     if unreadable || matches!(code, Some(DatabaseCorrupt | NotADatabase)) {
         return StoreError::damaged(path, error);
