@@ -274,7 +274,11 @@ fn every_command_that_changes_something_leaves_one_record() {
         // What was done, behind the list of before and, at a rotation, the look at the key that is to be
         // given back its end should nobody get the secret: the first looks have a record each, later ones
         // are counted together.
-        let looks = if line.starts_with("keys rotate") { 2 } else { 1 };
+        let looks = if line.starts_with("keys rotate") {
+            2
+        } else {
+            1
+        };
         let since = numbers(&records)[0] - before;
         assert!((1..=1 + looks).contains(&since), "{line}: {since} records");
         assert_eq!(events(&records)[0], format!("audit.{event}"), "{line}");

@@ -23,6 +23,7 @@ mod page;
 mod problem;
 mod read;
 mod record;
+mod respond;
 mod serve;
 mod shapes;
 

@@ -11,12 +11,11 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{RawPathParams, Request, State};
 use axum::middleware;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{self, MethodRouter};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use ipnet::IpNet;
-use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -25,14 +24,15 @@ use super::again::{self, Answers, Begun};
 use super::around::{
     around, description, id_of, is_known, other_method, source_of, token, unknown,
 };
-use super::endpoint::{Answer, Endpoint, Verb};
+use super::endpoint::{Endpoint, Verb};
 use super::guard::{Refused, Whom};
 use super::matching;
 use super::problem::{Problem, Refusal};
 use super::read::{Asked, BODY_BYTES_MAX};
 use super::record::{Notes, Place, Records};
+use super::respond::{Turn, respond};
 use super::{endpoints, guard};
-use crate::admin::{AdminError, ErrorKind, Operation, Page, Service, Terms};
+use crate::admin::{AdminError, ErrorKind, Operation, Service, Terms};
 use crate::audit::Actor;
 use crate::listener::Door;
 use crate::listener::aside::{Aside, Bounds};
@@ -402,72 +402,4 @@ pub(super) async fn collect(body: Body) -> Result<Bytes, Problem> {
             Err(Problem::new(StatusCode::BAD_REQUEST, said))
         }
     }
-}
-
-/// Which page of a list is asked for, and by what its entries are told apart.
-struct Turn {
-    by: Option<&'static str>,
-    after: Option<String>,
-    limit: usize,
-}
-
-impl Turn {
-    fn of(endpoint: &Endpoint, asked: &Asked) -> Result<Self, Problem> {
-        let Answer::Pages(_, by) = endpoint.answer else {
-            return Ok(Self {
-                by: None,
-                after: None,
-                limit: 0,
-            });
-        };
-        let cursor: Option<String> = asked.query("cursor")?;
-        Ok(Self {
-            by: Some(by),
-            after: cursor
-                .map(|cursor| super::page::read(&cursor))
-                .transpose()?,
-            limit: asked.limit()?,
-        })
-    }
-
-    /// One entry more than is shown, to know whether there is one.
-    fn asked(&self) -> Page {
-        Page {
-            after: self.after.clone(),
-            limit: self.by.map(|_| self.limit + 1),
-        }
-    }
-}
-
-fn respond(endpoint: &Endpoint, mut answer: Value, turn: &Turn, uri: &http::Uri) -> Response {
-    let mut headers = HeaderMap::new();
-    if let (Some(by), Value::Array(entries)) = (turn.by, &mut answer)
-        && entries.len() > turn.limit
-    {
-        entries.truncate(turn.limit);
-        let last = entries.last().and_then(|entry| entry.get(by)?.as_str());
-        let link = last.map(|last| super::page::link(uri, last, turn.limit));
-        headers.extend(link.map(|link| (header::LINK, link)));
-    }
-    if let Answer::Made(_, by) = endpoint.answer {
-        let name = answer.get(by).and_then(Value::as_str).unwrap_or_default();
-        let place = format!("{}/{name}", uri.path());
-        headers.extend(
-            HeaderValue::from_str(&place)
-                .ok()
-                .map(|it| (header::LOCATION, it)),
-        );
-    }
-    // With its secret a key is shown once, and that is no version of it.
-    let has_version = answer.get("secret").is_none();
-    if matches!(endpoint.answer, Answer::One(_) | Answer::Made(..)) && has_version {
-        let tag = crate::admin::version(&answer);
-        headers.extend(
-            HeaderValue::from_str(&tag)
-                .ok()
-                .map(|it| (header::ETAG, it)),
-        );
-    }
-    let json = [(header::CONTENT_TYPE, "application/json")];
-    (endpoint.answer.status(), json, headers, answer.to_string()).into_response()
 }
