@@ -209,20 +209,10 @@ pub(super) fn issue_token(
     let signer = desk.directory().signing().current();
     let token = mint(signer, &desk.service.tokens, request, desk.now)
         .map_err(|error| AdminError::new(ErrorKind::Unavailable, error.to_string()))?;
-    desk.asked.hands_out(Told {
-        object: Object {
-            kind: "token",
-            id: Some(id.to_string()),
-            name: Some(name.to_string()),
-            account: Some(name.to_string()),
-        },
-        before: Value::Null,
-        after: json!({
-            "scope": scope,
-            "audience": desk.service.tokens.audience,
-            "expires_at": UnixTime::from_secs(desk.now.plus(lifetime).as_secs()),
-        }),
-    });
+    let ends_at = UnixTime::from_secs(desk.now.plus(lifetime).as_secs());
+    let audience = &desk.service.tokens.audience;
+    let after = json!({ "scope": scope, "audience": audience, "expires_at": ends_at });
+    desk.asked.hands_out(issued(id, name, after));
     Ok(json!({
         "id": id,
         "access_token": token,
@@ -231,6 +221,20 @@ pub(super) fn issue_token(
         "account": name,
         "scope": scope,
     }))
+}
+
+/// What is told of a token that is handed out.
+fn issued(id: TokenId, name: &AccountName, after: Value) -> Told {
+    Told {
+        object: Object {
+            kind: "token",
+            id: Some(id.to_string()),
+            name: Some(name.to_string()),
+            account: Some(name.to_string()),
+        },
+        before: Value::Null,
+        after,
+    }
 }
 
 /// What a token says, and whether it would be believed.

@@ -39,6 +39,7 @@ mod unknown;
 mod upkeep;
 mod version;
 mod view;
+mod watches;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -59,12 +59,12 @@ async fn keep(service: Arc<Service>, mut asked: Receiver<Ask>, stop: Cancellatio
         match answers {
             Ok(answers) => {
                 for (ask, answer) in asks.drain(..).zip(answers) {
-                    told(ask, answer);
+                    told(ask, &answer);
                 }
             }
             Err(error) => {
                 for ask in asks.drain(..) {
-                    told(ask, Err(error.clone()));
+                    told(ask, &Err(error.clone()));
                 }
             }
         }
@@ -88,8 +88,8 @@ fn given_back(ask: &Ask) -> GivenBack {
 }
 
 /// Tells whoever asked. Who has hung up knows what he gave back.
-fn told(ask: Ask, answer: Result<(), AdminError>) {
-    if let Err(error) = &answer {
+fn told(ask: Ask, answer: &Result<(), AdminError>) {
+    if let Err(error) = answer {
         tracing::warn!(%error, token = %ask.token, "a token that was given back is still good");
     }
     let _: Result<(), bool> = ask.done.send(answer.is_ok());

@@ -207,11 +207,9 @@ fn list(wanted: &List, context: &mut Context<'_>) -> Result<Exit, Failure> {
             .iter_mut()
             .for_each(|record| *record = drawn(record));
     }
-    let nothing = records.is_empty();
+    let event = wanted.which.event.as_ref().filter(|_| records.is_empty());
     context.output.answer(&records.into(), &VIEW)?;
-    if let (true, Some(event)) = (nothing, &wanted.which.event) {
-        unknown(event, context)?;
-    }
+    event.map_or(Ok(()), |event| unknown(event, context))?;
     if let Some(next) = next {
         let said = format_args!("older ones: add `--before {next}`");
         context.output.remark(said)?;

@@ -35,7 +35,7 @@ fn the_limits_of_a_key_are_not_overwritten_by_who_has_not_seen_them() {
     assert_eq!(status, 200, "{told}");
     let now = headers["etag"].to_str().unwrap().to_owned();
     for (line, body) in [
-        (update.clone(), json!({ "allow_from": [] })),
+        (update, json!({ "allow_from": [] })),
         (
             format!("POST {path}/rotate"),
             json!({ "overlap_seconds": 60 }),
