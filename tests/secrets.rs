@@ -51,7 +51,9 @@ impl Canaries {
         let ours = gateway.account("ci", &["reader"]);
         let secret = "tweet-yellow-7Qx9-from-elsewhere".to_owned();
         let digest = Secret::parse(&secret).unwrap().digest();
-        let import = ["keys", "import", "ci", "--sha256", &digest.to_string()[7..]];
+        let digest = digest.to_string();
+        let digest = digest.strip_prefix("sha256:").expect("a digest");
+        let import = ["keys", "import", "ci", "--sha256", digest];
         let made = gateway.json(&import);
         let id = made[0]["id"].as_str().unwrap_or_else(|| panic!("{made}"));
         let id = id.to_owned();
@@ -217,8 +219,8 @@ fn e27_a_secret_shows_nowhere_wherever_it_is_put() {
     let mut shown = Vec::new();
     for (place, text) in &found {
         for (what, secret) in &forbidden {
-            if let Some(at) = text.find(secret) {
-                let around = text[..at].chars().rev().take(200).collect::<Vec<_>>();
+            if let Some((before, _)) = text.split_once(secret) {
+                let around = before.chars().rev().take(200).collect::<Vec<_>>();
                 let around: String = around.into_iter().rev().collect();
                 shown.push(format!("{place} shows {what} after {around}"));
             }

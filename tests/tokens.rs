@@ -390,6 +390,12 @@ fn after_a_leak_every_token_and_what_it_opened_ends_and_keys_go_on() {
     );
 }
 
+async fn reaches(uses: &AtomicUsize, count: usize) {
+    while uses.load(Ordering::SeqCst) < count {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 async fn use_all(caller: &mut Caller, tokens: &VecDeque<String>, uses: &AtomicUsize) {
     for token in tokens {
         let bearer = format!("Bearer {token}");
@@ -429,12 +435,7 @@ fn no_token_is_refused_while_signing_keys_rotate_under_load() {
             for _ in 0..rotations {
                 let seen = uses.load(Ordering::SeqCst);
                 tokio::task::block_in_place(|| gateway.json(&["tokens", "rotate-key"]));
-                let used = async {
-                    while uses.load(Ordering::SeqCst) < seen + 100 {
-                        tokio::time::sleep(Duration::from_millis(5)).await;
-                    }
-                };
-                let used = tokio::time::timeout(PATIENCE, used).await;
+                let used = tokio::time::timeout(PATIENCE, reaches(&uses, seen + 100)).await;
                 used.expect("tokens are used while keys change");
             }
             over.store(true, Ordering::SeqCst);

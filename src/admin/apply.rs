@@ -212,10 +212,8 @@ impl<'p, 'd> Plan<'p, 'd> {
         check_networks(&wanted.allow_from)?;
         let grants = self.grants(&wanted.grants)?;
         let now = self.desk.now;
-        let known = self.ids.get(name);
-        let known = known
-            .and_then(|id| self.desk.records().accounts.get(id))
-            .cloned();
+        let accounts = &self.desk.records().accounts;
+        let known = self.ids.get(name).and_then(|id| accounts.get(id)).cloned();
         let owner = self.owner(wanted.owner.as_ref(), known.as_ref().map(|it| &it.owner))?;
         let Some(before) = known else {
             let id = AccountId::random();

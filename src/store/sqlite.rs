@@ -261,16 +261,11 @@ impl Sqlite {
         if doubt {
             self.seal.doubt();
         }
-        match failed(&self.path, error) {
-            StoreError::Engine {
-                transient, source, ..
-            } => StoreError::Engine {
-                transient,
-                in_doubt: doubt,
-                source,
-            },
-            told => told,
+        let mut told = failed(&self.path, error);
+        if let StoreError::Engine { in_doubt, .. } = &mut told {
+            *in_doubt = doubt;
         }
+        told
     }
 
     fn step_up(

@@ -51,6 +51,31 @@ struct Crowd {
     callers: JoinSet<()>,
 }
 
+/// Asks one question after the other, until it is over or the connection is.
+async fn ask_on(
+    (source, address): (Ipv4Addr, SocketAddr),
+    questions: &[Vec<u8>],
+    (refused, served): (&AtomicUsize, &AtomicUsize),
+    is_over: &AtomicBool,
+) {
+    let Ok(mut caller) = Caller::connect_from(source, address).await else {
+        return;
+    };
+    for question in questions.iter().cycle() {
+        let Ok(answer) = caller.ask(question).await else {
+            return;
+        };
+        let count = match answer.status() {
+            401 | 429 => refused,
+            _ => served,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        if is_over.load(Ordering::Relaxed) {
+            return;
+        }
+    }
+}
+
 impl Crowd {
     fn begin(address: SocketAddr, questions: Vec<Vec<u8>>) -> Self {
         let mut crowd = Self {
@@ -61,26 +86,12 @@ impl Crowd {
         };
         let questions = Arc::new(questions);
         for number in 0..GUESSERS {
-            let (refused, served) = (Arc::clone(&crowd.refused), Arc::clone(&crowd.served));
+            let counts = (Arc::clone(&crowd.refused), Arc::clone(&crowd.served));
             let (is_over, questions) = (Arc::clone(&crowd.is_over), Arc::clone(&questions));
             crowd.callers.spawn(async move {
                 while !is_over.load(Ordering::Relaxed) {
-                    let Ok(mut caller) = Caller::connect_from(source(number), address).await else {
-                        continue;
-                    };
-                    for question in questions.iter().cycle() {
-                        let Ok(answer) = caller.ask(question).await else {
-                            break;
-                        };
-                        let count = match answer.status() {
-                            401 | 429 => &refused,
-                            _ => &served,
-                        };
-                        count.fetch_add(1, Ordering::Relaxed);
-                        if is_over.load(Ordering::Relaxed) {
-                            break;
-                        }
-                    }
+                    let counts = (&*counts.0, &*counts.1);
+                    ask_on((source(number), address), &questions, counts, &is_over).await;
                 }
             });
         }

@@ -26,8 +26,8 @@ fn busy() -> Gateway {
 
 /// Whole lines of what was read: the last may be cut.
 fn whole(text: &str) -> Vec<Value> {
-    let end = text.rfind('\n').map_or(0, |end| end + 1);
-    lines(&text[..end])
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    lines(whole)
 }
 
 #[test]

@@ -81,6 +81,7 @@ fn b38_a_crowd_of_other_streams_delays_no_cut_and_is_not_touched() {
 }
 
 /// B38 beside so many streams of others; what came of it.
+#[expect(clippy::too_many_lines, reason = "one story")]
 pub(crate) fn cut_in_a_crowd(others: usize) -> String {
     // Clients and upstream are one process: seven of eight streams take two descriptors there.
     allow_descriptors((others + CUT) as u64 * 7 / 4 + 1000);

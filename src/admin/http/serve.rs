@@ -278,13 +278,7 @@ impl Api {
             drop(looks);
             response
         };
-        let done = tokio::task::spawn_blocking(work).await;
-        let response = done.unwrap_or_else(|error| {
-            tracing::error!(%error, "an operation did not end well");
-            let said = "the operation failed: see the server's log";
-            Err(AdminError::new(ErrorKind::Unavailable, said))
-        })?;
-        Ok(response)
+        Ok(aside(work).await?)
     }
 
     /// Waits until another look may begin, where `operation` is one.
@@ -307,12 +301,7 @@ impl Api {
         }
         let service = Arc::clone(&self.service);
         let work = move || service.permit_again(&operation, &actor, &terms);
-        let done = tokio::task::spawn_blocking(work).await;
-        done.unwrap_or_else(|error| {
-            tracing::error!(%error, "an operation did not end well");
-            let said = "the operation failed: see the server's log";
-            Err(AdminError::new(ErrorKind::Unavailable, said))
-        })
+        aside(work).await
     }
 
     /// Notes who asks, and keeps it if he may not.
@@ -355,6 +344,18 @@ impl Api {
         };
         key.map(begin).transpose()
     }
+}
+
+/// Has `work` done on a thread that may wait.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, AdminError> + Send + 'static,
+) -> Result<T, AdminError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| {
+        tracing::error!(%error, "an operation did not end well");
+        let said = "the operation failed: see the server's log";
+        Err(AdminError::new(ErrorKind::Unavailable, said))
+    })
 }
 
 /// Routes with what every request meets around them, and an answer for those that no route is for.

@@ -288,6 +288,7 @@ fn another_administrator_counts_if_he_can_get_in() {
 
 /// He stands in a policy file with his key, and may be shut off there; over the admin API he is the last.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story")]
 fn an_administrator_of_a_file_counts_as_long_as_a_key_of_his_gets_in() {
     let (id, secret) = (KeyId::random(), Secret::random());
     let by_file = |more: &str| {

@@ -123,6 +123,7 @@ struct Rule {
     unless: Vec<Value>,
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn rules() -> Vec<Rule> {
     let rule = |what, asks: Value, unless: Vec<Value>| Rule { what, asks, unless };
     let holds = |name: &str, role: &str| json!({ "operation": "accounts_grant", "name": name, "role": role, "within": { "tenant": ["b"] } });

@@ -72,7 +72,7 @@ fn whatever_is_changed_by_an_old_version_stays_as_it_is_and_is_shown() {
 #[test]
 fn the_document_tells_of_a_version_where_one_is_looked_at() {
     let document = super::super::document::text();
-    let document: Value = serde_json::from_str(&document).unwrap();
+    let document: Value = serde_json::from_str(document).unwrap();
     for endpoint in endpoints::all() {
         let verb = endpoint.verb.http().as_str().to_ascii_lowercase();
         let told = &document["paths"][format!("/api/v1{}", endpoint.path)][verb.as_str()];

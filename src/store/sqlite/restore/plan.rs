@@ -215,6 +215,7 @@ mod tests {
 
     /// An account with a key and a grant, in a group that has one too, a role, and an account of a file
     /// with a key there.
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn records(key: KeyId) -> Records {
         let mut records = Records::default();
         let id: AccountId = "sa_ci".parse().unwrap();
@@ -281,6 +282,7 @@ mod tests {
     }
 
     /// Every way in which something was taken since, and what is said of its coming back.
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn taken(key: KeyId) -> Vec<(Change, &'static str)> {
         let id = || -> AccountId { "sa_ci".parse().unwrap() };
         let ungrant = |holder: Holder| Change::Ungrant {
