@@ -279,7 +279,7 @@ fn whoever_changes_what_another_has_changed_is_shown_what_it_is_now() {
         &[("If-Match", "\"0\"")],
         Some(&json!({ "name": "g" })),
     );
-    assert_eq!(other.status(), 201, "what is made has no version yet");
+    assert_eq!(other.status(), 400, "what is made has no version yet");
 }
 
 #[test]

@@ -374,6 +374,9 @@ pub(super) fn rotate(
     if let Some(answer) = answer.as_object_mut() {
         answer.insert("replaces".into(), json!(old));
         answer.insert("replaces_expires_at".into(), json!(old_ends_at));
+        if let Some(end) = meant_to_end_at {
+            answer.insert("replaces_was_to_end_at".into(), json!(end));
+        }
         if shortened_from.is_some() {
             answer.insert("shortened_from".into(), json!(shortened_from));
         }

@@ -295,7 +295,12 @@ impl Service {
         actor: &Actor,
         terms: &Terms,
     ) -> Result<(), AdminError> {
-        let asked = Asked::of(operation, actor, self.clock.now()).again();
+        let mut asked = Asked::of(operation, actor, self.clock.now()).again();
+        let state = self.handle.snapshot();
+        asked.concerns(|key| {
+            let key = state.directory.key(&key.parse().ok()?)?;
+            Some(key.account.name.to_string())
+        });
         let desk = Desk::new(self, self.lock()?, asked);
         let mut desk = desk.for_somebody(Some(terms));
         desk.permit(operation)?;

@@ -44,7 +44,6 @@ pub(super) fn perform(
         return print(operation, context);
     };
     let mut made = create(&path)?;
-    let before = end_before(&operation, context);
     let answer = match context.ask(operation) {
         Ok(answer) => answer,
         Err(failure) => {
@@ -59,14 +58,13 @@ pub(super) fn perform(
     });
     if let Err(failure) = written {
         drop(fs::remove_file(&path));
-        return Err(withdrawn(&failure, &answer, before, context));
+        return Err(withdrawn(&failure, &answer, context));
     }
     told(&path, answer, context)
 }
 
 /// Carries out `operation`, and prints the key with its secret.
 fn print(operation: Operation, context: &mut Context<'_>) -> Result<Exit, Failure> {
-    let before = end_before(&operation, context);
     let answer = context.ask(operation)?;
     let printed = match context.form {
         None => context.output.answer(&answer, &VIEW),
@@ -75,7 +73,7 @@ fn print(operation: Operation, context: &mut Context<'_>) -> Result<Exit, Failur
     // Elsewhere a reader that leaves is no error. This one has left with nothing.
     let taken = printed.and_then(|()| context.output.flush_to_reader());
     if let Err(failure) = taken {
-        return Err(withdrawn(&failure, &answer, before, context));
+        return Err(withdrawn(&failure, &answer, context));
     }
     instead_of(&answer, context)?;
     context
@@ -195,27 +193,8 @@ fn fill(file: &mut File, text: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// The end that a key has which is about to be replaced, as far as whoever asks may see it.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "only a rotation touches another key than the one it makes"
-)]
-fn end_before(operation: &Operation, context: &mut Context<'_>) -> Option<UnixTime> {
-    let key = match operation {
-        Operation::KeysRotate { key, .. } => *key,
-        _ => return None,
-    };
-    let shown = context.ask(Operation::KeysShow { key }).ok()?;
-    shown.get("expires_at")?.as_str()?.parse().ok()
-}
-
 /// Ends the key whose secret nobody has, gives the one it replaces the end it had, and says so.
-fn withdrawn(
-    failure: &Failure,
-    answer: &Value,
-    before: Option<UnixTime>,
-    context: &mut Context<'_>,
-) -> Failure {
+fn withdrawn(failure: &Failure, answer: &Value, context: &mut Context<'_>) -> Failure {
     let parsed = |field| -> Option<KeyId> { answer.get(field)?.as_str()?.parse().ok() };
     let mut told = failure.to_string();
     let mut say = |text: String| told += &format!("; {text}");
@@ -230,6 +209,8 @@ fn withdrawn(
         }
     }
     if let Some(key) = parsed("replaces") {
+        let before = field(answer, "replaces_was_to_end_at").ok();
+        let before: Option<UnixTime> = before.and_then(|end| end.parse().ok());
         let restored = before.map(|end| {
             let operation = Operation::KeysExpire { key, at: Some(end) };
             context.ask(operation).map(|_| end)

@@ -110,6 +110,8 @@ pub(super) struct NewKey {
     /// The key it is instead of.
     replaces: Option<String>,
     replaces_expires_at: Option<String>,
+    /// When that one would have ended, if ever: what to give it back should nobody have got the secret.
+    replaces_was_to_end_at: Option<String>,
     /// When the key it is instead of was meant to end, where the settings let no key live so long.
     shortened_from: Option<String>,
     living_keys: Option<Vec<LivingKey>>,
