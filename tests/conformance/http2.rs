@@ -91,6 +91,8 @@ enum Sent {
     Raw,
     /// A request and its reset, at once.
     OpenAndReset,
+    /// A whole request and data behind its end, at once: before it can be answered.
+    Overrun,
     /// The start of a request and what its stream has to be reset for, at once.
     Provoke,
 }
@@ -397,6 +399,13 @@ fn bytes(stage: &Stage, case: &Case, step: &Step, scheme: &str, stream: u32) -> 
             return pair(
                 open,
                 Frame::new(RST_STREAM, 0, stream, CANCEL.to_be_bytes()),
+            );
+        }
+        Sent::Overrun => {
+            let open = Frame::new(HEADERS, END_STREAM | END_HEADERS, stream, all());
+            return pair(
+                open,
+                Frame::new(DATA, 0, stream, payload().unwrap_or_default()),
             );
         }
         Sent::Provoke => {
