@@ -14,8 +14,9 @@ use crate::revocation::cut_in_a_crowd;
 
 #[test]
 #[ignore = "a step of `tests/run`"]
-fn b38_a_hundred_streams_cut_among_ten_thousand() {
-    passed("B38", &cut_in_a_crowd(sized(2000, 10_000)));
+fn b38_a_hundred_streams_cut_among_thousands() {
+    // As many as a process carries that may have 20,000 descriptors.
+    passed("B38", &cut_in_a_crowd(sized(2000, 9400)));
 }
 
 #[test]
