@@ -187,7 +187,8 @@ impl Desk<'_> {
             directory = directory.with_revoked(&touched.revoked, &touched.forgotten);
         }
         let state = State { policy, directory };
-        let tokens_alone = touched.accounts.is_empty() && touched.gone.is_empty();
+        // Whoever is reached by more than his token is judged again.
+        let tokens_alone = reached.is_empty() && touched.gone.is_empty() && touched.keys.is_empty();
         match tokens_alone && !touched.revoked.is_empty() {
             true => self.service.handle.take_back(state),
             false => self.service.handle.store(state),
